@@ -1,0 +1,1 @@
+"""The domain: what a messaging server knows. No bytes, no sockets, no format names."""

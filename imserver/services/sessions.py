@@ -1,0 +1,117 @@
+"""Where services and live sessions meet: what each may ask of the other."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from imserver.model.accounts import Hello, LoggedIn, LogIn, Principal, SessionKicked
+from imserver.model.errors import ImError
+from imserver.model.messages import InboxPage, Message, MessageAccepted
+
+
+class Outgoing:
+    """A message on its way out, with the encoded forms that sessions of one profile share.
+
+    Services never look into `cache`; the sessions keep there what their codec's
+    `shared` gave, by profile.
+    """
+
+    __slots__ = ("cache", "message")
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.cache: dict[Any, Any] = {}
+
+
+class Receiver(Protocol):
+    """A live session as the services see it. None of these ever raises or waits."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether the outbox takes more messages now. False: they are read from the store later."""
+
+    def push(self, outgoing: Outgoing, seq: int) -> None:
+        """Queue one message under its inbox number; called in order, without gaps."""
+
+    def push_backlog(self, page: InboxPage) -> None:
+        """Queue a page of what was missed before the log-in."""
+
+    def notify(self, event: Any) -> bool:
+        """Queue an event that is not a message; False if it was dropped (the peer is slow)."""
+
+    def answer(self, tag: Any, outcome: MessageAccepted | ImError) -> None:
+        """The outcome of a send; `tag` as given to `SessionHub.send`."""
+
+    def kicked(self, event: SessionKicked) -> None:
+        """Say goodbye in the format's terms, flush, close. Called at most once."""
+
+
+class Client(Struct, frozen=True):
+    """What the session knows about its peer before anybody logged in.
+
+    Attributes:
+        session: id of this session, minted by the hub.
+        format: the format key.
+        address: the peer's IP address, for the limits.
+        pulls: the format's clients fetch their backlog themselves.
+        acks: the format's clients acknowledge; otherwise the session calls
+            `Attachment.delivered` when the peer's kernel has the bytes.
+        secure: the link is encrypted.
+    """
+
+    session: str
+    format: str
+    address: str
+    pulls: bool
+    acks: bool
+    secure: bool = False
+
+
+class Attachment(Protocol):
+    """A logged-in session's place in the registry."""
+
+    principal: Principal
+
+    def start(self) -> None:
+        """Begin delivery: call it once, after the answer to the log-in was queued."""
+
+    def drained(self) -> None:
+        """The outbox has room again: go on reading what was not pushed. Cheap to call."""
+
+    def delivered(self) -> None:
+        """The peer's kernel has everything pushed so far (formats without acks)."""
+
+    def close(self) -> None:
+        """The connection is gone. Idempotent; removes this session and no other."""
+
+
+class SessionHub(Protocol):
+    """The services' one entrance for sessions."""
+
+    def new_session_id(self) -> str:
+        """An id for a new connection, unguessable, unique over all nodes."""
+
+    async def log_in(
+        self, client: Client, hello: Hello, command: LogIn, receiver: Receiver
+    ) -> tuple[Attachment, LoggedIn]:
+        """Authenticates and enters the registry. Raises ImError; then nothing was entered.
+
+        If the connection is lost meanwhile, the caller closes the attachment it gets.
+        """
+
+    async def before_log_in(self, client: Client, command: Any) -> Any:
+        """Hello, Register, RefreshTokens, Ping: what may be asked without a principal. Raises ImError."""
+
+    def send(self, attachment: Attachment, command: Any, tag: Any) -> None:
+        """SendMessage: a plain call; the outcome comes through `Receiver.answer`, in order."""
+
+    def acknowledge(self, attachment: Attachment, command: Any) -> None:
+        """AckMessages: a plain call without outcome."""
+
+    async def handle(self, attachment: Attachment, command: Any) -> Any:
+        """Every other command. Raises ImError. LogOut revokes the grant; the session closes itself afterwards."""
+
+    def authorizes(self, attachment: Attachment, token: str) -> bool:
+        """Whether a bearer token sent along with a request is a valid one of this very user."""
