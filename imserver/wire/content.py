@@ -1,0 +1,269 @@
+"""The one table between a message's body in the model and in every wire format.
+
+====================  ==========================  =================================  =====================
+model                 001 (message_type, content) JSON formats (`content`)           000 (plain text)
+====================  ==========================  =================================  =====================
+``Form.TEXT``         1, the text in UTF-8        ``{"type": "text", "text": …}``    the text
+``Form.JSON``         100, the compact object     the object                         ``[type] name or text``
+``Form.OPAQUE`` n     n, the bytes                ``{"type": "custom",               ``[kind] name or text``
+                                                  "message_type": n, "data": b64}``
+====================  ==========================  =================================  =====================
+
+Every body has exactly one form: an object that another row of the table writes
+is read back into that row, whichever way it came. Attachments and meta, which
+document 001 does not have, travel in its `extra` map (`pack_extra`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Final
+
+import msgspec
+
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.messages import Content, Form
+
+TEXT_NUMBER: Final = 1
+"""Document 001: text."""
+JSON_NUMBER: Final = 100
+"""Our own number in document 001's message types: the content is a JSON object with a string "type"."""
+ATTACHMENTS_KEY: Final = "im.attachments"
+META_KEY: Final = "im.meta"
+RESERVED_KEYS: Final = frozenset({ATTACHMENTS_KEY, META_KEY})
+
+MIN_NUMBER: Final = -(2**31)
+MAX_NUMBER: Final = 2**31 - 1
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_TEXT_KEYS = frozenset({"type", "text"})
+_OPAQUE_KEYS = frozenset({"type", "message_type", "data"})
+_KINDS = {2: "image", 3: "voice", 4: "video", 5: "file"}
+_JSON_FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
+
+
+def _bad(text: str) -> ImError:
+    return ImError(ErrorCode.BAD_REQUEST, text)
+
+
+def compact_json(value: Any, what: str) -> bytes:
+    """Writes a decoded JSON value compactly.
+
+    Raises:
+        ImError: BAD_REQUEST for unpaired surrogates, values JSON does not have, or too deep nesting.
+    """
+    try:
+        return _encode(value)
+    except (TypeError, *_JSON_FAULTS):
+        raise _bad(f"{what} cannot be written as JSON") from None
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Reads JSON; None if it is not JSON (or is `null`)."""
+    try:
+        return _decode(data)
+    except _JSON_FAULTS:
+        return None
+
+
+# JSON formats
+
+
+def from_json(value: Any) -> Content:
+    """Reads the `content` object of a JSON format, already decoded.
+
+    Raises:
+        ImError: BAD_REQUEST if it is not an object with a non-empty string "type",
+            or cannot be carried (unpaired surrogates).
+    """
+    if type(value) is not dict:
+        raise _bad("content must be an object")
+    kind = value.get("type")
+    if type(kind) is not str or not kind:
+        raise _bad('content needs a non-empty string "type"')
+    if kind == "text" and value.keys() == _TEXT_KEYS and type(value["text"]) is str:
+        try:
+            return Content(Form.TEXT, value["text"].encode(), TEXT_NUMBER)
+        except UnicodeEncodeError:
+            raise _bad("the text has an unpaired surrogate") from None
+    if kind == "custom" and value.keys() == _OPAQUE_KEYS:
+        opaque = _opaque(value["message_type"], value["data"])
+        if opaque is not None:
+            return opaque
+    return Content(Form.JSON, compact_json(value, "content"), 0)
+
+
+def _opaque(number: Any, data: Any) -> Content | None:
+    """Reads the opaque shape; None unless `to_json` could have written exactly this."""
+    if type(number) is not int or not MIN_NUMBER <= number <= MAX_NUMBER or type(data) is not str:
+        return None
+    try:
+        body = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if base64.b64encode(body).decode() != data:
+        return None
+    if number == TEXT_NUMBER or (number == JSON_NUMBER and _typed_object(body) is not None):
+        return None
+    return Content(Form.OPAQUE, body, number)
+
+
+def _typed_object(data: bytes) -> dict[str, Any] | None:
+    value = parse_json(data)
+    if type(value) is dict:
+        kind = value.get("type")
+        if type(kind) is str and kind:
+            return value
+    return None
+
+
+def to_json(content: Content) -> bytes:
+    """Writes the `content` object of a JSON format as raw JSON (`msgspec.Raw` embeds it).
+
+    The emptied body of a revoked message comes out as a valid, empty object of its form.
+    """
+    if content.form == Form.TEXT:
+        return b'{"type":"text","text":%b}' % _encode(content.data.decode())
+    if content.form == Form.JSON:
+        return content.data or b"{}"
+    return b'{"type":"custom","message_type":%d,"data":"%b"}' % (
+        content.number,
+        base64.b64encode(content.data),
+    )
+
+
+# Document 001
+
+
+def from_numbered(number: int, data: bytes) -> Content:
+    """Reads document 001's (message_type, content).
+
+    Raises:
+        ImError: BAD_REQUEST for a text (type 1) that is not UTF-8.
+    """
+    if number == TEXT_NUMBER:
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            raise _bad("the text is not UTF-8") from None
+        return Content(Form.TEXT, data, TEXT_NUMBER)
+    if number == JSON_NUMBER:
+        value = _typed_object(data)
+        if value is not None:
+            return from_json(value)
+    return Content(Form.OPAQUE, data, number)
+
+
+def to_numbered(content: Content) -> tuple[int, bytes]:
+    """Writes document 001's (message_type, content)."""
+    if content.form == Form.TEXT:
+        return TEXT_NUMBER, content.data
+    if content.form == Form.JSON:
+        return JSON_NUMBER, content.data
+    return content.number, content.data
+
+
+# Document 000
+
+
+def to_plain(content: Content) -> str:
+    """Writes a body for people: the text, or `[kind] name or text`."""
+    if content.form == Form.TEXT:
+        return content.data.decode()
+    value = parse_json(content.data)
+    fields = value if type(value) is dict else {}
+    if content.form == Form.JSON:
+        kind = str(fields.get("type", "custom"))
+    else:
+        kind = _KINDS.get(content.number, "custom")
+    for key in ("name", "text"):
+        if type(fields.get(key)) is str and fields[key]:
+            return f"[{kind}] {fields[key]}"
+    return f"[{kind}]"
+
+
+# What belongs to a message beside its body
+
+
+def extra_from_json(value: Any) -> dict[str, str]:
+    """Reads the `extra` object of a JSON format (None = absent): document 001's string map.
+
+    Raises:
+        ImError: BAD_REQUEST unless it is an object of strings without the reserved keys.
+    """
+    if value is None:
+        return {}
+    if type(value) is not dict:
+        raise _bad("extra must be an object")
+    for key, item in value.items():
+        if type(item) is not str:
+            raise _bad("extra must hold strings only")
+        if key in RESERVED_KEYS:
+            raise _bad(f'extra must not hold "{key}": use the field of that name')
+    compact_json(value, "extra")
+    return value
+
+
+def attachments_from_json(value: Any) -> bytes:
+    """Reads the `attachments` array of a JSON format (None or [] = none) into compact JSON, b"" for none.
+
+    Raises:
+        ImError: BAD_REQUEST unless it is an array of objects.
+    """
+    if value is None or value == []:
+        return b""
+    if type(value) is not list or not all(type(item) is dict for item in value):
+        raise _bad("attachments must be an array of objects")
+    return compact_json(value, "attachments")
+
+
+def meta_from_json(value: Any) -> bytes:
+    """Reads the `meta` object of a JSON format (None or {} = none) into compact JSON, b"" for none.
+
+    Raises:
+        ImError: BAD_REQUEST unless it is an object.
+    """
+    if value is None or value == {}:
+        return b""
+    if type(value) is not dict:
+        raise _bad("meta must be an object")
+    return compact_json(value, "meta")
+
+
+def pack_extra(extra: dict[str, str], attachments: bytes, meta: bytes) -> dict[str, str]:
+    """Document 001's `extra` map: the message's own, with attachments and meta under the reserved keys."""
+    if not attachments and not meta:
+        return extra
+    packed = dict(extra)
+    if attachments:
+        packed[ATTACHMENTS_KEY] = attachments.decode()
+    if meta:
+        packed[META_KEY] = meta.decode()
+    return packed
+
+
+def unpack_extra(packed: dict[str, str]) -> tuple[dict[str, str], bytes, bytes]:
+    """Reads (extra, attachments, meta) from document 001's `extra` map.
+
+    A reserved key whose value is not what `pack_extra` could have written (a
+    non-empty array of objects, a non-empty object) stays an ordinary entry.
+    """
+    if RESERVED_KEYS.isdisjoint(packed):
+        return packed, b"", b""
+    extra = dict(packed)
+    attachments = meta = b""
+    try:
+        attachments = attachments_from_json(parse_json(extra.get(ATTACHMENTS_KEY, "")))
+    except ImError:
+        pass
+    try:
+        meta = meta_from_json(parse_json(extra.get(META_KEY, "")))
+    except ImError:
+        pass
+    if attachments:
+        del extra[ATTACHMENTS_KEY]
+    if meta:
+        del extra[META_KEY]
+    return extra, attachments, meta
