@@ -1,0 +1,249 @@
+"""The services wired together, as live sessions see them (services.sessions.SessionHub)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
+
+from imserver.model.accounts import (
+    Hello,
+    HelloReply,
+    KickReason,
+    LoggedIn,
+    LogIn,
+    LogOut,
+    Ping,
+    Pong,
+    Principal,
+    RefreshTokens,
+    Register,
+    Registered,
+    SessionKicked,
+)
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.groups import (
+    CreateGroup,
+    DeleteGroup,
+    GetGroup,
+    InviteMember,
+    JoinGroup,
+    KickMember,
+    LeaveGroup,
+    ListGroups,
+    ListMembers,
+)
+from imserver.model.messages import (
+    AckMessages,
+    Done,
+    MarkRead,
+    ReadHistory,
+    RevokeMessage,
+    SendMessage,
+    SetTyping,
+    SyncInbox,
+)
+from imserver.model.presence import ListPresence, SetPresence
+from imserver.services.accounts import Accounts
+from imserver.services.delivery import Delivery, LiveSession
+from imserver.services.dispatch import Dispatch
+from imserver.services.groups import Groups
+from imserver.services.messages import Messages, MessageSettings
+from imserver.services.ports import Bus, Directory, Store
+from imserver.services.presence import Presence
+from imserver.services.registry import Registry
+from imserver.services.sessions import Client, Receiver
+
+GROUP_COMMANDS = (
+    CreateGroup,
+    DeleteGroup,
+    GetGroup,
+    InviteMember,
+    JoinGroup,
+    KickMember,
+    LeaveGroup,
+    ListGroups,
+    ListMembers,
+)
+
+
+class HubSettings(msgspec.Struct, frozen=True):
+    """Attributes:
+    messages: limits on messages.
+    sessions_per_user: beyond it the oldest session is ended.
+    """
+
+    messages: MessageSettings = MessageSettings()
+    sessions_per_user: int = 64
+
+
+class Hub:
+    """Log-in, the registry, delivery and dispatch over one backend."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        bus: Bus,
+        accounts: Accounts,
+        groups: Groups,
+        wall_time: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+        settings: HubSettings = HubSettings(),  # noqa: B008 - frozen
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._wall_time = wall_time
+        self._random_bytes = random_bytes
+        self._settings = settings
+        self.registry: Registry[LiveSession] = Registry(settings.sessions_per_user)
+        self.delivery = Delivery(
+            store, self.registry, self.spawn, self._session_started, self._session_closed
+        )
+        self.messages = Messages(store, bus, settings.messages)
+        self.presence = Presence(store, directory, bus, self.registry, wall_time, self.spawn)
+        self.dispatch = Dispatch(wall_time)
+        self.dispatch.register(
+            {
+                SyncInbox: self.messages.sync,
+                ReadHistory: self.messages.history,
+                MarkRead: self.messages.mark_read,
+                RevokeMessage: self.messages.revoke,
+                SetTyping: self.messages.typing,
+                SetPresence: self.presence.set,
+                ListPresence: self.presence.list,
+                LogOut: self._log_out,
+            }
+        )
+        self.dispatch.register(dict.fromkeys(GROUP_COMMANDS, groups.handle))
+        self._running: set[Deferred[Any]] = set()
+        store.attach(self.delivery)
+        bus.attach(self._on_event, self._on_kick)
+
+    # services.sessions.SessionHub
+
+    def new_session_id(self) -> str:
+        """See SessionHub."""
+        return self._random_bytes(16).hex()
+
+    async def log_in(
+        self, client: Client, hello: Hello, command: LogIn, receiver: Receiver
+    ) -> tuple[LiveSession, LoggedIn]:
+        """See SessionHub."""
+        known = await self._accounts.authenticate(command, client.address)
+        principal = Principal(
+            user=known.account.user,
+            session=client.session,
+            format=client.format,
+            device=command.device or hello.client_id or command.platform or hello.platform,
+            platform=command.platform or hello.platform or known.platform,
+            role=known.account.role,
+            sid=known.sid,
+        )
+        live = LiveSession(
+            self.delivery, principal, client, receiver, self._settings.messages.page_bytes
+        )
+        # Entered before the last look at the account: a kick or a disabling from
+        # here on finds the session; one from before is seen by `still_valid`.
+        for oldest in self.registry.enter(live):
+            oldest.kick(SessionKicked(KickReason.OTHER_DEVICE, "too many sessions of this user"))
+        try:
+            cursor = await self._store.cursor(principal.user, principal.format, principal.device)
+            head, first_seq = await self._store.head(principal.user)
+            if not await self._accounts.still_valid(known) or live.closed:
+                raise ImError(ErrorCode.AUTH_FAILED, "the log-in was overtaken")
+        except BaseException:
+            live.close()
+            raise
+        live.prepare(cursor, head)
+        return live, LoggedIn(
+            user=principal.user,
+            token=known.token,
+            refresh_token=known.refresh_token,
+            expires_in=known.expires_in,
+            head=head,
+            first_seq=first_seq,
+            epoch=self._store.epoch,
+        )
+
+    async def before_log_in(self, client: Client, command: Any) -> Any:
+        """See SessionHub."""
+        match command:
+            case Hello():
+                return HelloReply(client.session, self._wall_time())
+            case Ping():
+                return Pong(self._wall_time(), command.time, command.seq)
+            case Register():
+                await self._accounts.register(command, client.address)
+                return Registered(command.user)
+            case RefreshTokens():
+                return await self._accounts.refresh(command)
+            case _:
+                raise ImError(ErrorCode.AUTH_FAILED, "log in first")
+
+    def send(self, attachment: LiveSession, command: SendMessage, tag: Any) -> None:
+        """See SessionHub."""
+        self.messages.submit(attachment.principal, command, (attachment.receiver, tag))
+
+    def acknowledge(self, attachment: LiveSession, command: AckMessages) -> None:
+        """See SessionHub."""
+        principal = attachment.principal
+        self._store.acknowledge(
+            principal.user, principal.format, principal.device, command.seq, command.message_id
+        )
+
+    async def handle(self, attachment: LiveSession, command: Any) -> Any:
+        """See SessionHub."""
+        if isinstance(command, Hello | Register | RefreshTokens):
+            return await self.before_log_in(attachment.client, command)
+        return await self.dispatch.handle(attachment.principal, command)
+
+    def authorizes(self, attachment: LiveSession, token: str) -> bool:
+        """See SessionHub."""
+        return self._accounts.authorizes(attachment.principal, token)
+
+    # Life of the server
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Runs a coroutine on its own; an exception is logged, never lost."""
+        running = ensureDeferred(work)
+        self._running.add(running)
+
+        def ended(result: Any) -> None:
+            self._running.discard(running)
+
+        running.addErrback(lambda failure: self.log.failure("background work failed", failure))
+        running.addBoth(ended)
+
+    def shut_down(self) -> None:
+        """Says goodbye to every session."""
+        goodbye = SessionKicked(KickReason.SHUTDOWN, "the server is going down")
+        for session in self.registry:
+            session.kick(goodbye)
+
+    async def _log_out(self, principal: Principal, command: LogOut) -> Done:
+        await self._accounts.log_out(principal)
+        return Done()
+
+    def _session_started(self, session: LiveSession) -> None:
+        self.presence.entered(session)
+
+    def _session_closed(self, session: LiveSession) -> None:
+        self.presence.left(session)
+
+    def _on_event(self, users: Iterable[str], event: Any, origin: str) -> None:
+        for user in users:
+            for session in self.registry.of(user):
+                if session.started and session.principal.session != origin:
+                    session.receiver.notify(event)
+
+    def _on_kick(self, user: str, sid: str, session: str, event: SessionKicked) -> None:
+        for live in self.registry.of(user):
+            principal = live.principal
+            if (not sid or principal.sid == sid) and (not session or principal.session == session):
+                live.kick(event)

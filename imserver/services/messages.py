@@ -1,0 +1,152 @@
+"""Sending, reading and what is said about messages afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from imserver.model.accounts import Principal, Role
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.ids import (
+    GROUP_PREFIX,
+    MAX_ALIAS_BYTES,
+    MAX_CLIENT_ID_BYTES,
+    MAX_ID_BYTES,
+    SINGLE_PREFIX,
+)
+from imserver.model.messages import (
+    Done,
+    InboxPage,
+    MarkRead,
+    MessagePage,
+    MessageRevokedReply,
+    MessagesMarked,
+    ReadHistory,
+    RevokeMessage,
+    SendMessage,
+    SetTyping,
+    SyncInbox,
+    TypingChanged,
+)
+from imserver.services.ports import Bus, Store
+
+DEFAULT_ROWS = 100
+MAX_ROWS = 500
+MAX_READ_IDS = 500
+QUIET_MEMBERS = 100
+_MAX_NAME_BYTES = len(SINGLE_PREFIX) + 2 * MAX_ID_BYTES + 1
+
+
+class MessageSettings(msgspec.Struct, frozen=True):
+    """Limits on messages.
+
+    Attributes:
+        content_bytes: content, extra, attachments and meta of a message together.
+        page_bytes: where pages end.
+        revoke_seconds: how long a message may be taken back.
+    """
+
+    content_bytes: int = 64 * 1024
+    page_bytes: int = 192 * 1024
+    revoke_seconds: float = 120.0
+
+
+class Messages:
+    """The rules for messages. Targets, dedupe and rates are checked at the commit point, in the store."""
+
+    def __init__(self, store: Store, bus: Bus, settings: MessageSettings) -> None:
+        self._store = store
+        self._bus = bus
+        self._settings = settings
+
+    def submit(self, principal: Principal, command: SendMessage, ticket: Any) -> None:
+        """Sends a message; a plain call. The outcome comes back through the feed sink, in order."""
+        error = self._fault(principal, command)
+        if error is None:
+            self._store.append(principal, command, ticket)
+        else:
+            self._store.refuse(ticket, error)
+
+    def _fault(self, principal: Principal, command: SendMessage) -> ImError | None:
+        size = len(command.content.data) + len(command.attachments) + len(command.meta)
+        if command.extra:
+            for key, value in command.extra.items():
+                size += len(key.encode()) + len(value.encode())
+        if size > self._settings.content_bytes:
+            return ImError(
+                ErrorCode.TOO_LARGE,
+                f"content, extra, attachments and meta exceed {self._settings.content_bytes} bytes",
+            )
+        if len(command.client_id) > MAX_CLIENT_ID_BYTES:
+            return ImError(ErrorCode.BAD_REQUEST, "the client message id is too long")
+        if command.conversation:
+            fault = name_fault(command.conversation)
+            if fault is not None:
+                return fault
+        if command.broadcast and principal.role is not Role.ADMIN:
+            return ImError(ErrorCode.FORBIDDEN, "broadcasts need the role admin")
+        return None
+
+    async def sync(self, principal: Principal, command: SyncInbox) -> InboxPage:
+        """Rows of one's own inbox (document 001, SYNC)."""
+        return await self._store.inbox(
+            principal.user,
+            max(0, command.after),
+            max(0, command.at_least),
+            _rows(command.limit),
+            self._settings.page_bytes,
+        )
+
+    async def history(self, principal: Principal, command: ReadHistory) -> MessagePage:
+        """A conversation as far as one may see it, or the whole inbox (document 004 §7)."""
+        return await self._store.history(
+            principal.user, command, _rows(command.limit), self._settings.page_bytes
+        )
+
+    async def mark_read(self, principal: Principal, command: MarkRead) -> MessagesMarked:
+        """Read receipts (document 001, 7)."""
+        if len(command.message_ids) > MAX_READ_IDS:
+            raise ImError(ErrorCode.BAD_REQUEST, f"more than {MAX_READ_IDS} message ids")
+        if not command.message_ids:
+            raise ImError(ErrorCode.BAD_REQUEST, "no message ids")
+        return await self._store.mark_read(principal, command)
+
+    async def revoke(self, principal: Principal, command: RevokeMessage) -> MessageRevokedReply:
+        """Takes a message back (document 001, 9)."""
+        if not command.message_id:
+            raise ImError(ErrorCode.BAD_REQUEST, "no message id")
+        return await self._store.revoke(principal, command, self._settings.revoke_seconds)
+
+    async def typing(self, principal: Principal, command: SetTyping) -> Done:
+        """Tells the other members, up to 100 of them (document 001, 8)."""
+        if command.conversation:
+            fault = name_fault(command.conversation)
+            if fault is not None:
+                raise fault
+        found = await self._store.resolve(
+            principal.user, command.conversation, command.recipient, command.group
+        )
+        if len(found.members) <= QUIET_MEMBERS:
+            others = [member for member in found.members if member != principal.user]
+            self._bus.publish(
+                others,
+                TypingChanged(found.canonical, principal.user, command.typing),
+                principal.session,
+            )
+        return Done()
+
+
+def name_fault(name: str) -> ImError | None:
+    """What is wrong with the length of a conversation name, if anything."""
+    limit = (
+        _MAX_NAME_BYTES if name.startswith((SINGLE_PREFIX, GROUP_PREFIX)) else MAX_ALIAS_BYTES
+    )
+    # A bare group id may be longer than an own name; the store tells them apart.
+    if len(name.encode()) > max(limit, MAX_ID_BYTES):
+        return ImError(ErrorCode.BAD_REQUEST, "the conversation name is too long")
+    return None
+
+
+def _rows(limit: int) -> int:
+    return DEFAULT_ROWS if limit <= 0 else min(limit, MAX_ROWS)
