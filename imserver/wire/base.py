@@ -86,6 +86,8 @@ class Traits(Struct, frozen=True):
         login_deadline_alive: … and while it sends heartbeats meanwhile.
         max_frame: bytes of the largest inbound frame.
         page_bytes: where pages (backlog, sync, history) end.
+        reauthenticates: a LogIn on a live session authenticates the same user again
+            (another user: AUTH_FAILED); False: it is refused with CONFLICT.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Traits(Struct, frozen=True):
     login_deadline_alive: float = 10.0
     max_frame: int = 256 * 1024
     page_bytes: int = 192 * 1024
+    reauthenticates: bool = False
 
 
 class ServerCodec(Protocol):
