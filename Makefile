@@ -1,0 +1,63 @@
+# Everything needs only python3, python3-venv and make; all else goes into .venv, locked by hash.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DATA ?= ./data
+
+.PHONY: run test check unit prove prove-full bench bench-quick lock format clean
+
+run: $(VENV)/run.stamp
+	$(BIN)/twistd -n --pidfile= imserver --demo --data-dir $(DATA)
+
+test: check
+	$(BIN)/python -m pytest
+	$(BIN)/python -m twisted.trial --temp-directory=_trial_temp tests.unit
+
+check: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/test.stamp
+	$(BIN)/python -m pytest tests/unit
+
+# Longer rounds of what can only be made likely by repetition; seeds are printed.
+prove: $(VENV)/test.stamp
+	IMSERVER_EFFORT=prove $(BIN)/python -m pytest -s -m prove
+
+prove-full: $(VENV)/test.stamp
+	IMSERVER_EFFORT=full $(BIN)/python -m pytest -s -m prove
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(VENV)/test.stamp
+	$(BIN)/python -m benchmarks --quick
+
+$(VENV)/run.stamp: requirements/runtime.txt setup.cfg
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements/runtime.txt
+	$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp requirements/test.txt tests/system_packages.sh
+	$(PIP) install --require-hashes -r requirements/test.txt
+	sh tests/system_packages.sh
+	touch $@
+
+COMPILE := $(CURDIR)/$(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras \
+	--no-emit-find-links --no-emit-index-url --no-emit-trusted-host
+
+lock: $(VENV)/test.stamp
+	cd requirements && $(COMPILE) --output-file=runtime.txt runtime.in
+	cd requirements && $(COMPILE) --output-file=test.txt test.in
+
+format: $(VENV)/test.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf benchmarks/results twisted/plugins/dropin.cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Installs the system programs that tests need and that no Python package brings.
+# Without apt or root it only says what is missing; the tests that need it then fail.
+set -eu
+missing=""
+for program in strace; do
+    command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
+done
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    apt-get update -qq
+    # shellcheck disable=SC2086 - a list of names
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+else
+    echo "please install:$missing" >&2
+fi

@@ -1,0 +1,5 @@
+"""Makes `twistd imserver` known; everything else is in imserver.tap."""
+
+from twisted.application.service import ServiceMaker
+
+imserver = ServiceMaker("imserver", "imserver.tap", "One messaging service behind several wire formats.", "imserver")
