@@ -64,7 +64,10 @@ class JoinGroup(Struct, frozen=True, gc=False):
 
 
 class LeaveGroup(Struct, frozen=True, gc=False):
-    """Leave. If the owner leaves, the member of longest standing becomes the owner; the last one deletes it."""
+    """Leave. If the owner leaves, the member of longest standing becomes the owner.
+
+    The last one deletes it.
+    """
 
     group: str
 

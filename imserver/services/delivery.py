@@ -111,9 +111,7 @@ class LiveSession:
     def delivered(self) -> None:
         """See Attachment.delivered."""
         principal = self.principal
-        self._delivery.store.acknowledge(
-            principal.user, principal.format, principal.device, self._pushed
-        )
+        self._delivery.store.acknowledge(principal.user, principal.format, principal.device, self._pushed)
 
     def close(self) -> None:
         """See Attachment.close."""
@@ -185,7 +183,7 @@ class LiveSession:
 
     async def _read(self) -> None:
         try:
-            while not self._closed and self.receiver.writable and self._pushed < self._head:
+            while not self.closed and self.receiver.writable and self._pushed < self._head:
                 page = await self._delivery.store.inbox(
                     self.principal.user, self._pushed, 0, PAGE_ROWS, self._page_bytes
                 )
@@ -197,7 +195,7 @@ class LiveSession:
             self._delivery.log.warn("inbox not readable: {code}", code=error.code)
         finally:
             self._reading = False
-        if self._pushed >= self._head and not self._closed:
+        if self._pushed >= self._head:
             self._direct = True
 
     def _push_page(self, page: InboxPage) -> None:
@@ -226,9 +224,7 @@ class LiveSession:
     def _flush_backlog(self, page: InboxPage, backlog: list[InboxRow]) -> None:
         if backlog:
             more = backlog[-1].seq < self._login_head and page.has_more
-            self.receiver.push_backlog(
-                InboxPage(list(backlog), page.head, page.first_seq, more, page.epoch)
-            )
+            self.receiver.push_backlog(InboxPage(list(backlog), page.head, page.first_seq, more, page.epoch))
             backlog.clear()
 
     def _resume_changes(self) -> None:
@@ -239,7 +235,7 @@ class LiveSession:
 
     async def _read_changes(self) -> None:
         try:
-            while not self._closed:
+            while not self.closed:
                 changes = await self._delivery.store.changes(
                     self.principal.user, self._told, CHANGES_PER_READ
                 )
@@ -259,9 +255,7 @@ class LiveSession:
     def _changes_told(self, change_id: int) -> None:
         self._told = change_id
         principal = self.principal
-        self._delivery.store.changes_told(
-            principal.user, principal.format, principal.device, change_id
-        )
+        self._delivery.store.changes_told(principal.user, principal.format, principal.device, change_id)
 
 
 class Delivery:
@@ -316,9 +310,7 @@ class Delivery:
                 if user in entry.renamed:
                     if canonical is None:
                         canonical = Outgoing(
-                            msgspec.structs.replace(
-                                entry.message, conversation=entry.message.canonical
-                            )
+                            msgspec.structs.replace(entry.message, conversation=entry.message.canonical)
                         )
                     out = canonical
                 else:

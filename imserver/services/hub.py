@@ -115,8 +115,8 @@ class Hub:
                 MarkRead: self.messages.mark_read,
                 RevokeMessage: self.messages.revoke,
                 SetTyping: self.messages.typing,
-                SetPresence: self.presence.set,
-                ListPresence: self.presence.list,
+                SetPresence: self.presence.choose,
+                ListPresence: self.presence.listing,
                 LogOut: self._log_out,
             }
         )
@@ -145,9 +145,7 @@ class Hub:
             role=known.account.role,
             sid=known.sid,
         )
-        live = LiveSession(
-            self.delivery, principal, client, receiver, self._settings.messages.page_bytes
-        )
+        live = LiveSession(self.delivery, principal, client, receiver, self._settings.messages.page_bytes)
         # Entered before the last look at the account: a kick or a disabling from
         # here on finds the session; one from before is seen by `still_valid`.
         for oldest in self.registry.enter(live):

@@ -139,9 +139,7 @@ class Messages:
 
 def name_fault(name: str) -> ImError | None:
     """What is wrong with the length of a conversation name, if anything."""
-    limit = (
-        _MAX_NAME_BYTES if name.startswith((SINGLE_PREFIX, GROUP_PREFIX)) else MAX_ALIAS_BYTES
-    )
+    limit = _MAX_NAME_BYTES if name.startswith((SINGLE_PREFIX, GROUP_PREFIX)) else MAX_ALIAS_BYTES
     # A bare group id may be longer than an own name; the store tells them apart.
     if len(name.encode()) > max(limit, MAX_ID_BYTES):
         return ImError(ErrorCode.BAD_REQUEST, "the conversation name is too long")

@@ -38,7 +38,8 @@ class Entry(Struct, frozen=True):
         recipients: (user, seq) for every inbox it was written to, the sender's included.
         renamed: users who know that conversation name for another conversation;
             they are written the canonical name instead.
-        origin: id of the session that sent it ("" if unknown): it has the answer and is not pushed its own message.
+        origin: id of the session that sent it ("" if unknown): it has the answer and is not pushed its
+            own message.
     """
 
     message: Message
@@ -135,18 +136,14 @@ class Store(Protocol):
     def refuse(self, ticket: Any, error: ImError) -> None:
         """Answers a send that was refused before it got here, in order with the others."""
 
-    async def inbox(
-        self, user: str, after: int, at_least: int, limit: int, max_bytes: int
-    ) -> InboxPage:
+    async def inbox(self, user: str, after: int, at_least: int, limit: int, max_bytes: int) -> InboxPage:
         """Rows with seq > after and >= at_least; at least one row if there is any.
 
         `max_bytes` bounds the sum of content, extra, attachments and meta with 256 bytes overhead a row.
         Messages bear the conversation name that is right for this user; revoked ones are empty tombstones.
         """
 
-    async def history(
-        self, user: str, query: ReadHistory, limit: int, max_bytes: int
-    ) -> MessagePage:
+    async def history(self, user: str, query: ReadHistory, limit: int, max_bytes: int) -> MessagePage:
         """One conversation as far as this user may see it, or the whole inbox.
 
         Raises:
@@ -159,15 +156,13 @@ class Store(Protocol):
     async def cursor(self, user: str, format: str, device: str) -> DeviceCursor:
         """The device's cursor; a new device starts at the furthest of the user's devices."""
 
-    def acknowledge(
-        self, user: str, format: str, device: str, seq: int, message_id: str = ""
-    ) -> None:
+    def acknowledge(self, user: str, format: str, device: str, seq: int, message_id: str = "") -> None:
         """Advances the cursor, never back, never beyond the head. seq 0: by message_id. Unknown: ignored."""
 
-    async def changes(
-        self, user: str, after: int, limit: int
-    ) -> list[tuple[int, Any]]:
-        """(change id, event) of the user's change log with id > after, ascending, names right for this user."""
+    async def changes(self, user: str, after: int, limit: int) -> list[tuple[int, Any]]:
+        """(change id, event) of the user's change log with id > after, ascending,
+        names right for this user.
+        """
 
     def changes_told(self, user: str, format: str, device: str, change_id: int) -> None:
         """Remembers that the device has been told all changes up to this one."""
@@ -175,14 +170,18 @@ class Store(Protocol):
     async def revoke(
         self, principal: Principal, command: RevokeMessage, window: float
     ) -> MessageRevokedReply:
-        """Takes a message back: by its sender or the group's owner, within `window` seconds; again = the same answer.
+        """Takes a message back: by its sender or the group's owner, within `window` seconds; again = the
+            same answer.
 
         Raises:
             ImError: NOT_FOUND (no such message, or not the asker's to see), FORBIDDEN.
         """
 
     async def mark_read(self, principal: Principal, command: MarkRead) -> MessagesMarked:
-        """Tells the senders and the reader's other devices. NOT_FOUND for an unknown id, FORBIDDEN for a foreign one."""
+        """Tells the senders and the reader's other devices.
+
+        NOT_FOUND for an unknown id, FORBIDDEN for a foreign one.
+        """
 
     async def resolve(
         self, user: str, conversation: str = "", recipient: str = "", group: str = ""
@@ -239,9 +238,18 @@ class Directory(Protocol):
         """The log-in, revoked or not; None if unknown or expired long ago."""
 
     async def rotate_grant(
-        self, sid: str, refresh_id: str, new_refresh_id: str, request_digest: str, at: float, expires_at: float
+        self,
+        sid: str,
+        refresh_id: str,
+        new_refresh_id: str,
+        request_digest: str,
+        at: float,
+        expires_at: float,
     ) -> Grant | None:
-        """Compare-and-swap of `refresh_id`, which becomes `previous_id`; None if it is not the current one or revoked."""
+        """Compare-and-swap of `refresh_id`, which becomes `previous_id`.
+
+        None if it is not the current one or revoked.
+        """
 
     async def revoke_grants(self, user: str, sid: str = "") -> list[str]:
         """Revokes one grant of the user, or all; returns the sids that were live."""
@@ -253,18 +261,30 @@ class Directory(Protocol):
         """The user's groups without their member lists, by id."""
 
     async def create_group(
-        self, group: str, name: str, owner: str, open: bool, password_hash: str, members: Sequence[str], at: float
+        self,
+        group: str,
+        name: str,
+        owner: str,
+        open: bool,
+        password_hash: str,
+        members: Sequence[str],
+        at: float,
     ) -> GroupRecord:
         """CONFLICT if the id is (or was) taken; USER_NOT_FOUND if a member has no account."""
 
     async def add_member(self, group: str, user: str, at: float) -> bool:
-        """Adds a member whose history starts here, spends the invitation; False if already one. NOT_FOUND, USER_NOT_FOUND; CONFLICT when full."""
+        """Adds a member whose history starts here, spends the invitation; False if already one.
+
+        NOT_FOUND, USER_NOT_FOUND; CONFLICT when full.
+        """
 
     async def remove_member(self, group: str, user: str, at: float) -> GroupRecord | None:
-        """Ends a membership (history ends here); the owner's goes to the member of longest standing; the last one's deletes the group.
+        """Ends a membership (history ends here); the owner's goes to the member of longest standing; the
+            last one's deletes the group.
 
         Returns:
-            the group as it is now, or None if it was deleted. NOT_FOUND if there was no such group or membership.
+            the group as it is now, or None if it was deleted. NOT_FOUND if there was no such group or
+                membership.
         """
 
     async def invite(self, group: str, user: str, by: str, at: float) -> None:

@@ -81,7 +81,7 @@ class Presence:
             self._directory.seen(principal.user, self._wall_time())
         self._update(principal.user)
 
-    async def set(self, principal: Principal, command: SetPresence) -> Done:
+    async def choose(self, principal: Principal, command: SetPresence) -> Done:
         """Sets one session's state (document 004 §2.2)."""
         if command.state not in _AVAILABILITY:
             raise ImError(ErrorCode.BAD_REQUEST, "state must be online, away or busy")
@@ -93,7 +93,7 @@ class Presence:
         self._update(principal.user)
         return Done()
 
-    async def list(self, principal: Principal, command: ListPresence) -> PresenceList:
+    async def listing(self, principal: Principal, command: ListPresence) -> PresenceList:
         """Lists those one shares a conversation with; the named ones, or all."""
         known = await self._contacts(principal.user, MAX_LISTED)
         known.add(principal.user)

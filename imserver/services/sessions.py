@@ -111,7 +111,10 @@ class SessionHub(Protocol):
         """AckMessages: a plain call without outcome."""
 
     async def handle(self, attachment: Attachment, command: Any) -> Any:
-        """Every other command. Raises ImError. LogOut revokes the grant; the session closes itself afterwards."""
+        """Every other command. Raises ImError.
+
+        LogOut revokes the grant; the session closes itself afterwards.
+        """
 
     def authorizes(self, attachment: Attachment, token: str) -> bool:
         """Whether a bearer token sent along with a request is a valid one of this very user."""

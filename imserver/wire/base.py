@@ -122,7 +122,10 @@ class ServerCodec(Protocol):
         """Frames that answer a request; [] where the format has no answer for it."""
 
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
-        """Frames that refuse a request (`command`: as decoded, None if it was not); [] if the format has none."""
+        """Frames that refuse a request (`command`: as decoded, None if it was not).
+
+        [] if the format has none.
+        """
 
     def event(self, event: Any) -> list[bytes]:
         """Frames for an event that is not a message; [] if this format cannot carry it."""
