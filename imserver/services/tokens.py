@@ -41,7 +41,7 @@ CLOCK_LEEWAY = 60.0
 
 
 class AccessClaims(Struct, frozen=True, gc=False):
-    """What a valid access token says; `sid` "" and `external` for a foreign one; `expires_at` float seconds."""
+    """What a valid access token says; a foreign one is `external` and without sid."""
 
     user: str
     sid: str
@@ -128,14 +128,14 @@ class Tokens:
         self._cache: dict[bytes, AccessClaims] = {}
         self._cache_version = key_ring.version
 
-    def new_id(self) -> str:
-        """An unguessable id for a grant or a refresh token."""
+    def new_refresh_id(self) -> str:
+        """An unguessable id for a refresh token."""
         return self._random_bytes(16).hex()
 
     def next_refresh_id(self, claims: RefreshClaims, request_id: str) -> str:
         """The id of the refresh token that follows; for one request id always the same one."""
         if not request_id:
-            return self.new_id()
+            return self.new_refresh_id()
         key = self.key_ring.find(claims.kid, "HS256")
         if key is None:
             raise _refused()

@@ -1,0 +1,312 @@
+"""Groups: who may join, invite, kick and delete, and who is told about it.
+
+Strangers learn nothing about a group, not even that it exists, unless they know
+its password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct, structs
+
+from imserver.model.accounts import Principal
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.groups import (
+    CreateGroup,
+    DeleteGroup,
+    GetGroup,
+    Group,
+    GroupChange,
+    GroupChanged,
+    GroupList,
+    GroupReply,
+    InviteMember,
+    JoinGroup,
+    KickMember,
+    LeaveGroup,
+    ListGroups,
+    ListMembers,
+    MemberList,
+)
+from imserver.model.ids import check_id, id_fault
+from imserver.model.messages import Done
+from imserver.services.limits import FailureWindow
+from imserver.services.passwords import PasswordHasher
+from imserver.services.ports import Bus, Directory, GroupRecord
+
+MAX_NAME_BYTES = 255
+_NOT_FOUND = "there is no such group"
+
+
+class GroupLimits(Struct, frozen=True):
+    """Limits on groups.
+
+    Attributes:
+        members: members of one group, and open invitations to it.
+        groups: groups of one user.
+        told: above this many members, who comes and goes is told only to the one concerned and the owner.
+        password_guesses: wrong passwords a minute per (user, group).
+    """
+
+    members: int = 10_000
+    groups: int = 1_000
+    told: int = 100
+    password_guesses: int = 10
+
+
+class Groups:
+    """Handles the commands of `model.groups`.
+
+    Args:
+        directory / bus: the backend's.
+        hasher: for group passwords.
+        wall_time: float seconds since the epoch.
+        random_bytes: source of minted ids.
+        clock: for the limits, monotonic float seconds; `wall_time` if None.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        bus: Bus,
+        hasher: PasswordHasher,
+        wall_time: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+        *,
+        limits: GroupLimits = GroupLimits(),  # noqa: B008 - frozen
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._directory = directory
+        self._bus = bus
+        self._hasher = hasher
+        self._wall_time = wall_time
+        self._random_bytes = random_bytes
+        self._limits = limits
+        self._wrong_passwords = FailureWindow(clock or wall_time, limits.password_guesses)
+
+    async def handle(self, principal: Principal, command: Any) -> Any:
+        """Runs a command of `model.groups`.
+
+        Raises:
+            ImError: NOT_FOUND for a group that does not exist or is none of the
+                asker's business; FORBIDDEN; USER_NOT_FOUND; CONFLICT for a taken
+                id, a present member or a limit; TOO_FAST; BAD_REQUEST.
+        """
+        match command:
+            case CreateGroup():
+                return await self._create(principal, command)
+            case JoinGroup():
+                return await self._join(principal, command)
+            case LeaveGroup():
+                return await self._leave(principal, command.group)
+            case ListGroups():
+                return GroupList(await self._directory.groups_of(principal.user))
+            case ListMembers():
+                record = await self._as_member(principal, command.group)
+                return MemberList(record.group.group, record.group.members)
+            case GetGroup():
+                return await self._get(principal, command.group)
+            case InviteMember():
+                return await self._invite(principal, command)
+            case KickMember():
+                return await self._kick(principal, command)
+            case DeleteGroup():
+                return await self._delete(principal, command.group)
+            case _:
+                raise ImError(ErrorCode.UNKNOWN_COMMAND, "this command is not served here")
+
+    async def _create(self, principal: Principal, command: CreateGroup) -> GroupReply:
+        group = command.group or "g" + self._random_bytes(10).hex()
+        check_id(group, "group id")
+        name = _checked_name(command.name) or group
+        if command.open and command.password:
+            raise ImError(ErrorCode.BAD_REQUEST, "a group is either open or has a password")
+        members = list(dict.fromkeys((principal.user, *command.members)))
+        if len(members) > self._limits.members:
+            raise _full()
+        for member in members:
+            check_id(member)
+            await self._check_has_room(member, principal.user)
+        password_hash = ""
+        if command.password:
+            digest = self._hasher.digest(command.password, False)
+            if await self._directory.group(group) is not None:
+                raise ImError(ErrorCode.CONFLICT, "this group id is taken")
+            password_hash = await self._hasher.hash(digest)
+        at = self._wall_time()
+        record = await self._directory.create_group(
+            group, name, principal.user, command.open, password_hash, members, at
+        )
+        self._publish(principal, GroupChange.CREATED, group, principal.user, at, members)
+        return GroupReply(record.group)
+
+    async def _join(self, principal: Principal, command: JoinGroup) -> GroupReply:
+        user = principal.user
+        record = await self._existing(command.group)
+        group = record.group
+        if _is_member(group, user):
+            return GroupReply(group)
+        if not group.open and user not in record.invited:
+            await self._check_password(user, record, command.password)
+        if group.member_count >= self._limits.members:
+            raise _full()
+        await self._check_has_room(user, user)
+        at = self._wall_time()
+        added = await self._directory.add_member(group.group, user, at)
+        record = await self._existing(command.group)
+        if added:
+            self._publish_passing(principal, GroupChange.JOINED, record.group, user, at)
+        return GroupReply(record.group)
+
+    async def _leave(self, principal: Principal, group: str) -> Done:
+        before = await self._as_member(principal, group)
+        at = self._wall_time()
+        after = await self._directory.remove_member(group, principal.user, at)
+        self._tell_removal(principal, GroupChange.LEFT, before.group, after, principal.user, at)
+        return Done()
+
+    async def _get(self, principal: Principal, group: str) -> GroupReply:
+        record = await self._existing(group)
+        described = record.group
+        if _is_member(described, principal.user):
+            return GroupReply(described)
+        if not described.open and principal.user not in record.invited:
+            raise ImError(ErrorCode.NOT_FOUND, _NOT_FOUND)
+        return GroupReply(structs.replace(described, members=[]))
+
+    async def _invite(self, principal: Principal, command: InviteMember) -> Done:
+        record = await self._as_member(principal, command.group)
+        group, user = record.group, check_id(command.user)
+        if _is_member(group, user):
+            raise ImError(ErrorCode.CONFLICT, "the user is a member already")
+        if user in record.invited:
+            return Done()
+        if len(record.invited) >= self._limits.members:
+            raise ImError(ErrorCode.CONFLICT, "the group has too many open invitations")
+        at = self._wall_time()
+        await self._directory.invite(group.group, user, principal.user, at)
+        self._publish_passing(principal, GroupChange.INVITED, group, user, at)
+        return Done()
+
+    async def _kick(self, principal: Principal, command: KickMember) -> Done:
+        before = await self._as_owner(principal, command.group)
+        user = command.user
+        if user == principal.user:
+            raise ImError(ErrorCode.BAD_REQUEST, "the owner leaves instead of kicking themselves")
+        if not _is_member(before.group, user):
+            raise ImError(ErrorCode.NOT_FOUND, "the group has no such member")
+        at = self._wall_time()
+        after = await self._directory.remove_member(command.group, user, at)
+        self._tell_removal(principal, GroupChange.KICKED, before.group, after, user, at)
+        return Done()
+
+    async def _delete(self, principal: Principal, group: str) -> Done:
+        await self._as_owner(principal, group)
+        record = await self._directory.delete_group(group)
+        members = [member.user for member in record.group.members]
+        at = self._wall_time()
+        self._publish(principal, GroupChange.DELETED, group, principal.user, at, members)
+        return Done()
+
+    async def _check_password(self, user: str, record: GroupRecord, password: str) -> None:
+        if not record.password_hash:
+            raise ImError(ErrorCode.NOT_FOUND, _NOT_FOUND)
+        if not password:
+            raise ImError(ErrorCode.FORBIDDEN, "the group needs a password")
+        key = (user, record.group.group)
+        self._check_guesses(key)
+        right = await self._hasher.verify(record.password_hash, self._hasher.digest(password, False))
+        # Again: guesses that were under way together are not worth more than ten.
+        self._check_guesses(key)
+        if not right:
+            self._wrong_passwords.record(key)
+            raise ImError(ErrorCode.FORBIDDEN, "the group's password is another one")
+
+    def _check_guesses(self, key: tuple[str, str]) -> None:
+        if self._wrong_passwords.blocked(key):
+            raise ImError(ErrorCode.TOO_FAST, "too many wrong passwords; wait a minute")
+
+    async def _check_has_room(self, user: str, asker: str) -> None:
+        if len(await self._directory.groups_of(user)) >= self._limits.groups:
+            whose = "you are" if user == asker else "one of the members is"
+            raise ImError(ErrorCode.CONFLICT, f"{whose} in {self._limits.groups} groups already")
+
+    async def _existing(self, group: str) -> GroupRecord:
+        record = await self._directory.group(group) if id_fault(group) is None else None
+        if record is None:
+            raise ImError(ErrorCode.NOT_FOUND, _NOT_FOUND)
+        return record
+
+    async def _as_member(self, principal: Principal, group: str) -> GroupRecord:
+        record = await self._existing(group)
+        if not _is_member(record.group, principal.user):
+            raise ImError(ErrorCode.NOT_FOUND, _NOT_FOUND)
+        return record
+
+    async def _as_owner(self, principal: Principal, group: str) -> GroupRecord:
+        record = await self._as_member(principal, group)
+        if record.group.owner != principal.user:
+            raise ImError(ErrorCode.FORBIDDEN, "only the group's owner may do this")
+        return record
+
+    def _tell_removal(
+        self,
+        principal: Principal,
+        change: GroupChange,
+        before: Group,
+        after: GroupRecord | None,
+        user: str,
+        at: float,
+    ) -> None:
+        """`user` is no member any more; `after` is None if that was the last one."""
+        if after is None:
+            self._publish(principal, change, before.group, user, at, [user])
+            return
+        self._publish_passing(principal, change, after.group, user, at)
+        if after.group.owner != before.owner:
+            members = [member.user for member in after.group.members]
+            owner = after.group.owner
+            self._publish(principal, GroupChange.OWNER_CHANGED, before.group, owner, at, members)
+
+    def _publish_passing(
+        self, principal: Principal, change: GroupChange, group: Group, user: str, at: float
+    ) -> None:
+        """Tells of somebody who comes or goes."""
+        if group.member_count > self._limits.told:
+            users = [group.owner]
+        else:
+            users = [member.user for member in group.members]
+        self._publish(principal, change, group.group, user, at, users)
+
+    def _publish(
+        self,
+        principal: Principal,
+        change: GroupChange,
+        group: str,
+        user: str,
+        at: float,
+        users: list[str],
+    ) -> None:
+        """Tells these users and the one concerned, but not the session that did it."""
+        event = GroupChanged(change, group, user, principal.user, at)
+        self._bus.publish(dict.fromkeys((*users, user)), event, principal.session)
+
+
+def _checked_name(name: str) -> str:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise ImError(ErrorCode.BAD_REQUEST, "the group name is not valid text") from None
+    if size > MAX_NAME_BYTES:
+        raise ImError(ErrorCode.BAD_REQUEST, f"the group name is longer than {MAX_NAME_BYTES} bytes")
+    return name
+
+
+def _is_member(group: Group, user: str) -> bool:
+    return any(member.user == user for member in group.members)
+
+
+def _full() -> ImError:
+    return ImError(ErrorCode.CONFLICT, "the group is full")
