@@ -1,0 +1,128 @@
+"""Envelopes, times, and the one kind of frame that is put together by hand: the push.
+
+A protobuf object per frame is cheaper than its fields written one by one in
+Python, so answers are built that way. A push goes to many sessions and differs
+in `seq` only: its body is encoded once and the field appended per session
+(protobuf fields may come in any order).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imserver.model.errors import ErrorCode
+from imserver.model.messages import InboxRow, Message
+from imserver.wire.content import pack_extra, to_numbered
+from imserver.wire.protobuf import im_protocol_pb2 as pb
+from imserver.wire.protobuf.tables import ERROR_NUMBERS
+
+MAX_TIME_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999: other formats write dates, which end there."""
+
+Push = tuple[bytes, bytes]
+"""The part of a push that sessions share: its body without `seq`, and the envelope's end after the body."""
+
+_PUSH_HEAD = b"\x08\xca\x01\x1a"  # command = CMD_PUSH_MSG (202), then the body's tag
+_SEQ_TAG = b"\x58"  # PushMessage.seq (11), varint
+_ONE_BYTE: Final = tuple(bytes((number,)) for number in range(128))
+
+_Envelope = pb.WebSocketMessage
+_PushMessage = pb.PushMessage
+
+
+def varint(number: int) -> bytes:
+    """A number >= 0 as a protobuf varint."""
+    if number < 0x80:
+        return _ONE_BYTE[number]
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
+    if number < 0x200000:
+        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
+    digits = bytearray()
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    digits.append(number)
+    return bytes(digits)
+
+
+def envelope(command: int, sequence: int, body: bytes, timestamp: int) -> bytes:
+    """A whole frame; `timestamp` in milliseconds."""
+    return _Envelope(
+        command=command,  # type: ignore[arg-type]  # a plain integer; the stub wants the enum's wrapper
+        sequence=sequence,
+        body=body,
+        timestamp=timestamp,
+    ).SerializeToString()
+
+
+def error_body(code: ErrorCode, text: str) -> bytes:
+    """`error_code = 1`, `error_msg = 2`: how every answer that can carry an error begins."""
+    return pb.AuthResponse(
+        error_code=ERROR_NUMBERS[code],  # type: ignore[arg-type]
+        error_msg=text,
+    ).SerializeToString()
+
+
+def to_ms(seconds: float) -> int:
+    """Float seconds to whole milliseconds, at the most the year 9999 and not below 1970."""
+    milliseconds = int(seconds * 1000 + 0.5)
+    if 0 <= milliseconds <= MAX_TIME_MS:
+        return milliseconds
+    return 0 if milliseconds < 0 else MAX_TIME_MS
+
+
+def from_client_ms(milliseconds: int) -> float:
+    """A client's milliseconds to float seconds; 0 (not told) for what is not between 1970 and 9999."""
+    if 0 < milliseconds <= MAX_TIME_MS:
+        return milliseconds / 1000
+    return 0.0
+
+
+def push_message(message: Message, seq: int = 0) -> pb.PushMessage:
+    """A message as document 001 pushes it; a revoked one as a tombstone (`extra` says by whom and when)."""
+    number, data = to_numbered(message.content)
+    revoked = message.revoked
+    if revoked is None:
+        extra = pack_extra(message.extra, message.attachments, message.meta)
+    else:
+        data = b""
+        extra = {"revoked": "1", "revoked_by": revoked.by, "revoked_time": str(to_ms(revoked.at))}
+    push = _PushMessage(
+        message_id=message.message_id,
+        client_msg_id=message.client_id,
+        conversation_id=message.conversation,
+        sender_id=message.sender,
+        receiver_id=message.recipient,
+        group_id=message.group,
+        message_type=number,
+        content=data,
+        send_time=to_ms(message.sent_at),
+        server_time=to_ms(message.server_at),
+        seq=seq,
+    )
+    if extra:
+        push.extra.update(extra)
+    return push
+
+
+def push_row(row: InboxRow) -> pb.PushMessage:
+    """A message with its number, for SYNC and BATCH answers."""
+    return push_message(row.message, row.seq)
+
+
+def shared_push(message: Message, timestamp: int) -> Push:
+    """What all sessions' pushes of a message have in common."""
+    return (
+        push_message(message).SerializeToString(),
+        _Envelope(timestamp=timestamp).SerializeToString(),
+    )
+
+
+def splice_push(push: Push, seq: int) -> bytes:
+    """The frame that pushes it under `seq` (> 0); `sequence` is 0 and so left out."""
+    body, end = push
+    number = varint(seq)
+    return b"".join(
+        (_PUSH_HEAD, varint(len(body) + len(number) + 1), body, _SEQ_TAG, number, end)
+    )
