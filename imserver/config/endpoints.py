@@ -1,0 +1,28 @@
+"""What an endpoint string says about who can reach it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+_UNESCAPED_COLON = re.compile(r"(?<!\\):")
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Whether only this machine can reach a server endpoint (Twisted endpoint string).
+
+    Anything but a unix socket or a tcp endpoint bound to a loopback address counts as reachable.
+    """
+    kind, *arguments = _UNESCAPED_COLON.split(endpoint)
+    if kind == "unix":
+        return True
+    if kind not in ("tcp", "tcp4", "tcp6"):
+        return False
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name == "interface":
+            try:
+                return ipaddress.ip_address(value.replace("\\", "")).is_loopback
+            except ValueError:
+                return False
+    return False

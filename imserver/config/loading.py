@@ -1,0 +1,142 @@
+"""Reads the configuration and says in one line, with the key's path, what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from imserver.config.endpoints import is_loopback
+from imserver.config.schema import Configuration, Listener
+
+_ONLY_FOR = {
+    "dialect": "jsonline",
+    "require_authorization": "jsonline",
+    "paths": "http",
+    "allowed_origins": "http",
+    "echo_client_id": "http",
+}
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text is one line for the operator."""
+
+
+def load(file: str | None = None, overrides: Sequence[str] = ()) -> Configuration:
+    """Reads the file, applies `KEY=VALUE` overrides, checks everything.
+
+    Args:
+        file: path of a TOML file; None = all defaults.
+        overrides: dotted keys, list items by number from 0 (`listener.0.endpoint=…`);
+            the value is read as TOML and, where it is none, as text.
+
+    Raises:
+        ConfigError: unreadable, not TOML, an unknown key, a bad value.
+    """
+    tree = _read(file) if file is not None else {}
+    where = file or "configuration"
+    if overrides:
+        # Overrides may reach into the default listeners, so these must be there.
+        tree.setdefault("listener", msgspec.json.decode(msgspec.json.encode(Configuration().listener)))
+        for override in overrides:
+            _override(tree, override)
+    try:
+        configuration = msgspec.convert(tree, Configuration)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(error)}") from None
+    fault = _fault(configuration)
+    if fault is not None:
+        raise ConfigError(f"{where}: {fault}")
+    return configuration
+
+
+def data_directory(configured: str, environment: Mapping[str, str]) -> Path:
+    """Where the data lives: as configured, else systemd's state directory, else the user's data home."""
+    if configured:
+        return Path(configured).expanduser()
+    state = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    if state:
+        return Path(state)
+    home = environment.get("XDG_DATA_HOME") or os.path.join(environment.get("HOME") or "/", ".local/share")
+    return Path(home) / "imserver"
+
+
+def self_registration(configuration: Configuration) -> bool:
+    """As configured; otherwise only where every listener is on the loopback interface."""
+    if configuration.auth.self_registration is not None:
+        return configuration.auth.self_registration
+    return all(is_loopback(listener.endpoint) for listener in configuration.listener)
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        with open(file, "rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{file}: {str(error) or 'nested too deeply'}") from None
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"--set {override}: must be KEY=VALUE")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    place: Any = tree
+    for part in parts[:-1]:
+        if isinstance(place, dict):
+            place = place.setdefault(part, {})
+        else:
+            place = _item(place, part, override)
+    if isinstance(place, dict):
+        place[parts[-1]] = value
+    else:
+        _item(place, parts[-1], override)
+        place[int(parts[-1])] = value
+
+
+def _item(place: Any, part: str, override: str) -> Any:
+    if not isinstance(place, list) or not part.isdecimal() or int(part) >= len(place):
+        raise ConfigError(f'--set {override}: there is no item "{part}"')
+    return place[int(part)]
+
+
+def _explain(error: msgspec.ValidationError) -> str:
+    """msgspec's "reason - at `$.path`" as "path: reason"."""
+    reason, _, place = str(error).partition(" - at ")
+    path = place.removeprefix("`key` in ").strip("`").removeprefix("$").removeprefix(".")
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", reason)
+    if unknown is not None:
+        return f"{path}.{unknown[1]}: unknown key".removeprefix(".")
+    return f"{path}: {reason[:1].lower()}{reason[1:]}" if path else reason
+
+
+def _fault(configuration: Configuration) -> str | None:
+    """What types alone do not tell."""
+    for number, listener in enumerate(configuration.listener):
+        fault = _listener_fault(listener)
+        if fault is not None:
+            return f"listener[{number}].{fault}"
+    limits = configuration.limits
+    if limits.outbox_bytes > limits.all_outboxes_bytes:
+        return "limits.outbox_bytes: is larger than limits.all_outboxes_bytes"
+    return None
+
+
+def _listener_fault(listener: Listener) -> str | None:
+    for option, format in _ONLY_FOR.items():
+        if getattr(listener, option) is not None and listener.format != format:
+            return f"{option}: is for listeners of format {format} only"
+    if listener.format == "http" and not listener.paths:
+        return "paths: an http listener needs at least one"
+    return None

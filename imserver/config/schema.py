@@ -1,0 +1,141 @@
+"""What may stand in the configuration file, with types, bounds and defaults.
+
+A key that is not here is refused, so a misspelt one never passes silently.
+Settings of a feature appear together with the feature.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Count = Annotated[int, Meta(ge=1)]
+CountOrOff = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+Text = Annotated[str, Meta(min_length=1)]
+Path = Annotated[str, Meta(pattern=r"^/\S*$")]
+
+
+class Listener(Struct, frozen=True, forbid_unknown_fields=True):
+    """One listening address and what is spoken there.
+
+    Attributes:
+        format: "jsonline" (document 004) or "http".
+        endpoint: any Twisted server endpoint string.
+        dialect: jsonline: which of its dialects is spoken.
+        require_authorization: jsonline: every request needs `headers.Authorization`.
+        paths: http: the format spoken at each WebSocket path.
+        allowed_origins: http: origins besides the server's own that browsers may come from.
+        echo_client_id: http, protobuf: SendMessageResponse carries the client's id as `message_id`.
+    """
+
+    format: Literal["jsonline", "http"]
+    endpoint: Text
+    dialect: Literal["draft"] | None = None
+    require_authorization: bool | None = None
+    paths: dict[Path, Literal["protobuf"]] | None = None
+    allowed_origins: tuple[Text, ...] | None = None
+    echo_client_id: bool | None = None
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds on what peers may ask of the server.
+
+    Attributes:
+        sends_per_second / send_burst: messages of one user.
+        commands_per_second / command_burst: every other command of one connection.
+        content_bytes: content, extra, attachments and meta of one message together.
+        outbox_bytes: queued for one session.
+        all_outboxes_bytes: queued for all sessions together.
+        connections: all listeners together.
+        unauthenticated_per_address: connections that have not logged in, per peer address; 0 = no limit.
+        sessions_per_user: beyond it the oldest is ended.
+        failed_logins_per_account: a minute, per account and address.
+        failed_logins_per_address: a minute.
+        registrations_per_minute: accounts created per address.
+        group_members: members of one group.
+    """
+
+    sends_per_second: Seconds = 100.0
+    send_burst: Count = 200
+    commands_per_second: Seconds = 50.0
+    command_burst: Count = 200
+    content_bytes: Annotated[int, Meta(ge=1, le=65_536)] = 65_536
+    outbox_bytes: Annotated[int, Meta(ge=262_144)] = 1_048_576
+    all_outboxes_bytes: Annotated[int, Meta(ge=1_048_576)] = 268_435_456
+    connections: Count = 100_000
+    unauthenticated_per_address: CountOrOff = 1024
+    sessions_per_user: Count = 64
+    failed_logins_per_account: Count = 10
+    failed_logins_per_address: Count = 100
+    registrations_per_minute: Count = 10
+    group_members: Count = 10_000
+
+
+class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where messages are kept."""
+
+    engine: Literal["sqlite"] = "sqlite"
+
+
+class Retention(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long messages are kept.
+
+    Attributes:
+        days: age at which messages are dropped; 0 = never.
+        dedupe_hours: how long a retried send is recognised.
+        revoke_seconds: how long a message may be taken back.
+    """
+
+    days: Annotated[float, Meta(ge=0)] = 0.0
+    dedupe_hours: Annotated[float, Meta(ge=24)] = 48.0
+    revoke_seconds: Annotated[float, Meta(ge=0)] = 120.0
+
+
+class TokenKey(Struct, frozen=True, forbid_unknown_fields=True):
+    """A foreign issuer's public key; its tokens are accepted for existing accounts."""
+
+    kid: Text
+    algorithm: Literal["RS256", "EdDSA"]
+    public_key: Text
+
+
+class Auth(Struct, frozen=True, forbid_unknown_fields=True):
+    """Accounts and tokens.
+
+    Attributes:
+        self_registration: whether anybody may create an account; absent = only
+            where every listener is on the loopback interface.
+        access_token_seconds / refresh_token_seconds: lifetimes.
+        password_time_cost / password_memory_kib: argon2id's parameters.
+        password_threads: hashes computed at the same time.
+        key: public keys (PEM files) of foreign token issuers.
+    """
+
+    self_registration: bool | None = None
+    access_token_seconds: Annotated[int, Meta(ge=60)] = 3600
+    refresh_token_seconds: Annotated[int, Meta(ge=60)] = 2_592_000
+    password_time_cost: Count = 2
+    password_memory_kib: Annotated[int, Meta(ge=8)] = 19_456
+    password_threads: Annotated[int, Meta(ge=1, le=64)] = 2
+    key: tuple[TokenKey, ...] = ()
+
+
+DEVELOPMENT_LISTENERS = (
+    Listener("http", "tcp:8081:interface=127.0.0.1", paths={"/ws": "protobuf"}),
+    Listener("http", "tcp:8080:interface=127.0.0.1", paths={"/im": "protobuf"}),
+    Listener("jsonline", "tcp:8088:interface=127.0.0.1"),
+)
+"""What is served where nothing is configured: plaintext, loopback only."""
+
+
+class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file. data_dir "" = the place the platform suggests."""
+
+    data_dir: str = ""
+    listener: Annotated[tuple[Listener, ...], Meta(min_length=1)] = DEVELOPMENT_LISTENERS
+    limits: Limits = field(default_factory=Limits)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    retention: Retention = field(default_factory=Retention)
+    auth: Auth = field(default_factory=Auth)

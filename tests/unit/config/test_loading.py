@@ -1,0 +1,156 @@
+"""The configuration: defaults, overrides, and one line that names the faulty key."""
+
+import os
+import shutil
+import tempfile
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from imserver.config import ConfigError, load
+from imserver.config.endpoints import is_loopback
+from imserver.config.loading import data_directory, self_registration
+
+
+class Defaults(SynchronousTestCase):
+    def test_development_listeners_are_those_of_the_contract_and_loopback(self) -> None:
+        listeners = load().listener
+        self.assertEqual(
+            [(listener.format, listener.endpoint, listener.paths) for listener in listeners],
+            [
+                ("http", "tcp:8081:interface=127.0.0.1", {"/ws": "protobuf"}),
+                ("http", "tcp:8080:interface=127.0.0.1", {"/im": "protobuf"}),
+                ("jsonline", "tcp:8088:interface=127.0.0.1", None),
+            ],
+        )
+        self.assertTrue(all(is_loopback(listener.endpoint) for listener in listeners))
+
+    def test_limits_of_the_contract(self) -> None:
+        limits = load().limits
+        self.assertEqual(
+            (limits.sends_per_second, limits.send_burst, limits.content_bytes, limits.outbox_bytes),
+            (100, 200, 65536, 1048576),
+        )
+        self.assertEqual((limits.connections, limits.unauthenticated_per_address), (100_000, 1024))
+
+
+class Overrides(SynchronousTestCase):
+    def test_typed_values(self) -> None:
+        configuration = load(
+            None,
+            ["limits.sends_per_second=1000", "auth.self_registration=false", "data_dir=/srv/im"],
+        )
+        self.assertEqual(configuration.limits.sends_per_second, 1000.0)
+        self.assertIs(configuration.auth.self_registration, False)
+        self.assertEqual(configuration.data_dir, "/srv/im")
+
+    def test_one_field_of_a_default_listener(self) -> None:
+        configuration = load(None, ["listener.2.endpoint=tcp:0:interface=127.0.0.1"])
+        self.assertEqual(configuration.listener[2].endpoint, "tcp:0:interface=127.0.0.1")
+        self.assertEqual(configuration.listener[0], load().listener[0])
+
+    def test_the_file_is_read_and_the_override_wins(self) -> None:
+        file = self.write("[limits]\nsends_per_second = 5\nsend_burst = 6\n")
+        limits = load(file, ["limits.send_burst=7"]).limits
+        self.assertEqual((limits.sends_per_second, limits.send_burst), (5, 7))
+
+    def write(self, text: str) -> str:
+        handle, path = tempfile.mkstemp(suffix=".toml")
+        self.addCleanup(os.unlink, path)
+        with open(handle, "w") as stream:
+            stream.write(text)
+        return path
+
+
+class Faults(SynchronousTestCase):
+    def refused(self, *overrides: str) -> str:
+        return str(self.assertRaises(ConfigError, load, None, overrides))
+
+    def test_the_path_of_the_fault_is_named(self) -> None:
+        for override, path in (
+            ("nonsense=1", "nonsense: unknown key"),
+            ("limits.nonsense=1", "limits.nonsense: unknown key"),
+            ("listener.1.nonsense=1", "listener[1].nonsense: unknown key"),
+            ("limits.sends_per_second=fast", "limits.sends_per_second: expected"),
+            ("limits.sends_per_second=-1", "limits.sends_per_second: expected"),
+            ("limits.connections=0.5", "limits.connections: expected"),
+            ("limits.content_bytes=65537", "limits.content_bytes: expected"),
+            ("store.engine=redis", "store.engine: "),
+            ("auth.key=[{kid=1}]", "auth.key[0].kid: "),
+            ("listener.0.paths={'/ws'='irc'}", "listener[0].paths[...]: invalid"),
+            ("listener.0.paths={'ws'='protobuf'}", "listener[0].paths: expected"),
+            ("listener=[]", "listener: "),
+        ):
+            self.assertIn(path, self.refused(override))
+
+    def test_settings_of_features_that_do_not_exist_are_unknown_keys(self) -> None:
+        for override in (
+            "turn=[]",
+            "media_server=[]",
+            "store.url=redis://127.0.0.1",
+            "listener.0.tls={}",
+            "listener.0.proxy_protocol={}",
+            "listener.0.framing=auto",
+        ):
+            self.assertIn("unknown key", self.refused(override))
+
+    def test_options_of_another_format(self) -> None:
+        self.assertIn("listener[2].paths: is for", self.refused("listener.2.paths={'/a'='protobuf'}"))
+        self.assertIn("listener[0].dialect: is for", self.refused("listener.0.dialect=draft"))
+        self.assertIn("listener[0].paths: an http", self.refused("listener.0.paths={}"))
+
+    def test_overrides_that_are_none(self) -> None:
+        for override in ("limits", "=3", ".=3", "listener.9.endpoint=x", "listener.x.endpoint=x"):
+            self.assertIn(f"--set {override}", self.refused(override))
+
+    def test_files_that_cannot_be_used(self) -> None:
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        for name, content in (("a", b"[limits"), ("b", b"\xff\xfe"), ("c", b"x = " + b"[" * 10_000)):
+            path = os.path.join(folder, name)
+            with open(path, "wb") as stream:
+                stream.write(content)
+            self.assertIn(path, str(self.assertRaises(ConfigError, load, path)))
+        missing = os.path.join(folder, "missing")
+        self.assertIn("No such file", str(self.assertRaises(ConfigError, load, missing)))
+        self.assertIn("directory", str(self.assertRaises(ConfigError, load, folder)))
+
+
+class Reach(SynchronousTestCase):
+    def test_loopback(self) -> None:
+        for endpoint in (
+            "tcp:8080:interface=127.0.0.1",
+            "tcp:8080:interface=127.9.9.9:backlog=5",
+            r"tcp6:8080:interface=\:\:1",
+            "unix:/run/im.sock",
+        ):
+            self.assertTrue(is_loopback(endpoint), endpoint)
+
+    def test_everything_else_may_be_reached(self) -> None:
+        for endpoint in (
+            "tcp:8080",
+            "tcp:8080:interface=0.0.0.0",
+            "tcp:8080:interface=localhost.example",
+            r"tcp6:8080:interface=\:\:",
+            "systemd:domain=INET:index=0",
+            "ssl:443:interface=127.0.0.1",
+            "",
+        ):
+            self.assertFalse(is_loopback(endpoint), endpoint)
+
+    def test_self_registration_is_on_by_default_on_loopback_only(self) -> None:
+        open_to_all = "listener.2.endpoint=tcp:8088"
+        self.assertTrue(self_registration(load()))
+        self.assertFalse(self_registration(load(None, [open_to_all])))
+        self.assertTrue(self_registration(load(None, [open_to_all, "auth.self_registration=true"])))
+        self.assertFalse(self_registration(load(None, ["auth.self_registration=false"])))
+
+
+class DataDirectory(SynchronousTestCase):
+    def test_order(self) -> None:
+        environment = {"HOME": "/home/a", "XDG_DATA_HOME": "/x", "STATE_DIRECTORY": "/var/lib/imserver:/b"}
+        self.assertEqual(str(data_directory("/d", environment)), "/d")
+        self.assertEqual(str(data_directory("", environment)), "/var/lib/imserver")
+        del environment["STATE_DIRECTORY"]
+        self.assertEqual(str(data_directory("", environment)), "/x/imserver")
+        del environment["XDG_DATA_HOME"]
+        self.assertEqual(str(data_directory("", environment)), "/home/a/.local/share/imserver")
