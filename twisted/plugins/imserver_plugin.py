@@ -2,4 +2,4 @@
 
 from twisted.application.service import ServiceMaker
 
-imserver = ServiceMaker("imserver", "imserver.tap", "A messaging server with several wire formats", "imserver")
+imserver = ServiceMaker("imserver", "imserver.tap", "Messaging with several wire formats", "imserver")
