@@ -123,6 +123,4 @@ def splice_push(push: Push, seq: int) -> bytes:
     """The frame that pushes it under `seq` (> 0); `sequence` is 0 and so left out."""
     body, end = push
     number = varint(seq)
-    return b"".join(
-        (_PUSH_HEAD, varint(len(body) + len(number) + 1), body, _SEQ_TAG, number, end)
-    )
+    return b"".join((_PUSH_HEAD, varint(len(body) + len(number) + 1), body, _SEQ_TAG, number, end))

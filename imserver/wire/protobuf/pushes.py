@@ -19,9 +19,7 @@ Pushed = tuple[int, bytes]
 
 def user_status(user: str, state: PresenceState, last_seen: float) -> pb.UserStatus:
     """One user's state: a row of OnlineStatusResponse, and the body of STATUS_CHANGE_PUSH."""
-    return pb.UserStatus(
-        user_id=user, status=tables.STATE_NUMBERS[state], last_seen=to_ms(last_seen)
-    )
+    return pb.UserStatus(user_id=user, status=tables.STATE_NUMBERS[state], last_seen=to_ms(last_seen))
 
 
 def _revoked(event: MessageRevoked) -> Pushed:

@@ -33,6 +33,7 @@ TRAITS: Final = Traits(
     acks=True,
     close_on_refused_login=True,
     answers_before_login=True,
+    reauthenticates=True,
 )
 
 _Envelope = pb.WebSocketMessage

@@ -8,7 +8,7 @@ from imserver.model.errors import ErrorCode
 from imserver.model.presence import PresenceState
 from imserver.wire.protobuf import im_protocol_pb2 as pb
 
-# Plain integers, because they are compared per frame and a look-up in the generated enum costs ten times as much.
+# Plain integers, compared once a frame: a look-up in the generated enum costs ten times as much.
 UNKNOWN: Final = 0
 CONNECT_REQ: Final = 1
 CONNECT_RSP: Final = 2
