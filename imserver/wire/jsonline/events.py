@@ -1,0 +1,146 @@
+"""Events that are not messages, in both directions: presence, notifications, kicks, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from imserver.model.accounts import KickReason, SessionKicked
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.groups import GroupChanged
+from imserver.model.messages import MessageRevoked, MessagesRead, TypingChanged
+from imserver.model.presence import PresenceChanged, PresenceState, UserPresence
+from imserver.wire.base import WireError
+from imserver.wire.jsonline.commands import MsgType
+from imserver.wire.jsonline.errors import ProtocolError, error_from_payload
+from imserver.wire.jsonline.groups import change_from_dict, change_to_dict
+
+_KICKS: Final = {KickReason.OTHER_DEVICE: "other_device", KickReason.ACCOUNT: "account"}
+_KICK_REASONS: Final = {word: reason for reason, word in _KICKS.items()}
+
+Written = tuple[MsgType, dict[str, Any]]
+
+
+def presence_to_dict(value: UserPresence | PresenceChanged) -> dict[str, Any]:
+    """One user's presence; `last_seen` in whole seconds, 0 = never."""
+    return {"user_id": value.user, "state": value.state.value, "last_seen": int(value.last_seen)}
+
+
+def presence_from_dict(value: dict[str, Any]) -> UserPresence:
+    """The reverse of `presence_to_dict`."""
+    return UserPresence(value["user_id"], PresenceState(value["state"]), float(value["last_seen"]))
+
+
+# Server
+
+
+def _kicked(event: SessionKicked) -> Written:
+    word = _KICKS.get(event.reason)
+    if word is None:
+        # Shut-down and slowness are no reason to log in anew: come back with the same token.
+        return _error(ImError(ErrorCode.UNAVAILABLE, event.text))
+    return MsgType.KICK, {"reason": word, "message": event.text}
+
+
+def _error(error: ImError | WireError) -> Written:
+    return MsgType.ERROR, ProtocolError.of(error).to_dict()
+
+
+def _presence(event: PresenceChanged) -> Written:
+    return MsgType.PRESENCE_EVENT, presence_to_dict(event)
+
+
+def _group(event: GroupChanged) -> Written:
+    return MsgType.NOTIFICATION, change_to_dict(event)
+
+
+def _revoked(event: MessageRevoked) -> Written:
+    return MsgType.NOTIFICATION, {
+        "event_type": "message_revoked",
+        "message_id": event.message_id,
+        "conversation_id": event.conversation,
+        "revoked_by": event.by,
+        "revoked_at": int(event.at),
+    }
+
+
+def _read(event: MessagesRead) -> Written:
+    return MsgType.NOTIFICATION, {
+        "event_type": "messages_read",
+        "message_ids": event.message_ids,
+        "conversation_id": event.conversation,
+        "reader_id": event.reader,
+        "read_at": int(event.at),
+    }
+
+
+def _typing(event: TypingChanged) -> Written:
+    return MsgType.NOTIFICATION, {
+        "event_type": "typing",
+        "conversation_id": event.conversation,
+        "user_id": event.user,
+        "typing": event.typing,
+    }
+
+
+_WRITERS: Final[dict[type, Callable[[Any], Written]]] = {
+    SessionKicked: _kicked,
+    ImError: _error,
+    WireError: _error,
+    PresenceChanged: _presence,
+    GroupChanged: _group,
+    MessageRevoked: _revoked,
+    MessagesRead: _read,
+    TypingChanged: _typing,
+}
+
+
+def event_to_payload(event: Any) -> Written | None:
+    """The command and payload that tell an event; None if this format has none for it."""
+    write = _WRITERS.get(type(event))
+    return None if write is None else write(event)
+
+
+# Client
+
+
+def event_from_payload(name: MsgType, payload: dict[str, Any]) -> Any:
+    """The event in a push that is neither a message nor a page of them.
+
+    Raises:
+        ValueError: an event that is not known here.
+    """
+    if name is MsgType.KICK:
+        reason = _KICK_REASONS.get(payload["reason"], KickReason.ACCOUNT)
+        return SessionKicked(reason, payload["message"])
+    if name is MsgType.ERROR:
+        return error_from_payload(payload)
+    if name is MsgType.PRESENCE_EVENT:
+        one = presence_from_dict(payload)
+        return PresenceChanged(one.user, one.state, one.last_seen)
+    if name is MsgType.NOTIFICATION:
+        return _notification(payload)
+    raise ValueError(f"{name} is not an event")
+
+
+def _notification(payload: dict[str, Any]) -> Any:
+    kind = payload["event_type"]
+    if kind == "message_revoked":
+        return MessageRevoked(
+            payload["message_id"],
+            payload["conversation_id"],
+            "",
+            payload["revoked_by"],
+            float(payload["revoked_at"]),
+        )
+    if kind == "messages_read":
+        return MessagesRead(
+            tuple(payload["message_ids"]),
+            payload["conversation_id"],
+            "",
+            payload["reader_id"],
+            float(payload["read_at"]),
+        )
+    if kind == "typing":
+        return TypingChanged(payload["conversation_id"], payload["user_id"], payload["typing"])
+    return change_from_dict(payload)

@@ -1,0 +1,286 @@
+"""The server's role of document 004: lines of clients to commands, replies and events to lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from imserver.model.accounts import LogIn, Ping, Pong, RefreshTokens, Register
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.ids import MAX_JSON_INTEGER
+from imserver.model.messages import InboxPage, Message, MessageAccepted
+from imserver.wire.base import Request, Traits, WireError
+from imserver.wire.jsonline.answers import accepted_payload, answer_payloads
+from imserver.wire.jsonline.commands import Command, MsgType, find, is_room
+from imserver.wire.jsonline.errors import ProtocolError
+from imserver.wire.jsonline.events import event_to_payload
+from imserver.wire.jsonline.framing import MAX_LINE, is_blank
+from imserver.wire.jsonline.messages import Envelope, Headers
+from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
+from imserver.wire.jsonline.requests import read_command
+from imserver.wire.jsonline.validator import (
+    MAX_ID_BYTES,
+    MAX_TRACE_BYTES,
+    SUPPORTED_VERSIONS,
+    bad,
+    bearer_token,
+    check_depth,
+    check_timestamp,
+    check_version,
+)
+
+TRAITS: Final = Traits(
+    name="jsonline",
+    pulls=False,
+    acks=True,
+    login_deadline=10.0,
+    # People type their password while the client's heartbeat runs.
+    login_deadline_alive=600.0,
+    max_frame=MAX_LINE,
+    page_bytes=PAGE_BYTES,
+)
+
+_MAX_COMMAND_BYTES: Final = 128
+_FAULTS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_OWN_CREDENTIALS: Final = (LogIn, Register, RefreshTokens)
+
+_encode: Final = msgspec.json.Encoder().encode
+_read: Final = msgspec.json.Decoder(Envelope).decode
+
+
+class _Probe(Struct):
+    """What can be saved of an envelope that has a fault somewhere."""
+
+    id: Any = None
+    type: Any = None
+    command: Any = None
+
+
+_probe: Final = msgspec.json.Decoder(_Probe).decode
+
+
+class Tag(Struct, frozen=True, gc=False):
+    """What an answer must know of its request.
+
+    Attributes:
+        id: as JSON; `null` if there was none.
+        command: as JSON, in the client's spelling.
+        name: the command meant; None if unknown.
+        silent: it came as an event, which gets no answer.
+        trace: `headers.trace` as JSON; b"" if there was none.
+        room: the client said room for group.
+    """
+
+    id: bytes = b"null"
+    command: bytes = b'"control/error"'
+    name: MsgType | None = None
+    silent: bool = False
+    trace: bytes = b""
+    room: bool = False
+
+
+_NO_TAG: Final = Tag()
+_KEEP_ALIVE: Final = Request(Ping(), Tag(silent=True))
+
+
+class JsonLineServerCodec:
+    """One connection's codec (`imserver.wire.base.ServerCodec`).
+
+    A frame is a line without its newline.
+
+    Args:
+        now: the wall clock, float seconds, for the timestamps of answers.
+    """
+
+    __slots__ = ("_events", "_now", "traits")
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.traits = TRAITS
+        self._now = now
+        self._events = 0
+
+    @property
+    def profile(self) -> Hashable:
+        """All sessions of this dialect get the same bytes."""
+        return "jsonline"
+
+    def decode(self, frame: bytes) -> Request:
+        """Reads one line; a blank one is a `Ping` without an answer.
+
+        Raises:
+            WireError: see `ServerCodec.decode`; never fatal, since the next line stands for itself.
+        """
+        try:
+            # Skipped fields are not decoded and would pass with any bytes.
+            if not frame.isascii():
+                frame.decode()
+            envelope = _read(frame)
+        except _FAULTS as fault:
+            if is_blank(frame):
+                return _KEEP_ALIVE
+            raise _unreadable(frame, fault) from None
+        known = find(envelope.command)
+        tag = _tag(envelope.id, envelope.command, known, envelope.type)
+        try:
+            if tag is None:
+                tag = _tag(None, envelope.command, known, envelope.type)
+                raise bad(f"id must be a string of at most {MAX_ID_BYTES} bytes")
+            authorization = ""
+            if envelope.headers is not None:
+                tag, authorization = _headers(envelope.headers, tag)
+            if envelope.type not in ("request", "event", None):
+                raise bad("type must be request or event")
+            if envelope.timestamp is not None:
+                check_timestamp(envelope.timestamp)
+            if known is None:
+                raise ImError(ErrorCode.UNKNOWN_COMMAND, "this command is not known")
+            command = read_command(known.name, envelope)
+        except ImError as refusal:
+            raise WireError(
+                refusal.code, refusal.text, tag=tag, command=known.name.value if known else ""
+            ) from None
+        if isinstance(command, _OWN_CREDENTIALS):
+            authorization = ""
+        if known.once and envelope.id not in (None, ""):
+            return Request(command, tag, authorization, True, f"{known.name.value} {envelope.id}")
+        return Request(command, tag, authorization)
+
+    def reply(self, request: Request, reply: Any) -> list[bytes]:
+        """The response; nothing for what came as an event, but the echo of a heartbeat with a seq."""
+        tag: Tag = request.tag
+        if tag.silent:
+            if type(reply) is Pong and reply.seq is not None and tag.name is MsgType.HEARTBEAT:
+                return [self._line(tag, b"event", b'{"seq":%d}' % reply.seq)]
+            return []
+        if type(reply) is MessageAccepted:
+            return [self._line(tag, b"response", accepted_payload(reply))]
+        payloads = answer_payloads(reply, request.command)
+        if tag.room:
+            payloads = [_with_room_id(payload) for payload in payloads]
+        return [self._line(tag, b"response", payload) for payload in payloads]
+
+    def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
+        """The response with the error; after a failed send also message/ack (§6), which events get too."""
+        tag = _NO_TAG if tag is None else tag
+        known = ProtocolError.of(error).to_dict()
+        lines = []
+        if not tag.silent:
+            versions: tuple[str, ...] = ()
+            if error.code is ErrorCode.VERSION:
+                versions = SUPPORTED_VERSIONS
+                known["advice"] = f"use version {SUPPORTED_VERSIONS[1]} of the protocol"
+            lines.append(self._line(tag, b"response", _encode(known), versions))
+        if tag.name is MsgType.SEND and tag.id != b"null":
+            lines.append(self._event(tag.id, MsgType.ACK, _encode(known)))
+        return lines
+
+    def event(self, event: Any) -> list[bytes]:
+        """The event; an `ImError` becomes control/error."""
+        written = event_to_payload(event)
+        if written is None:
+            return []
+        name, payload = written
+        return [self._event(self._event_id(), name, _encode(payload))]
+
+    def shared(self, message: Message) -> tuple[bytes, bytes]:
+        """message/event without its seq, in two parts."""
+        return shared_push(message)
+
+    def splice(self, shared: tuple[bytes, bytes], seq: int) -> bytes:
+        """message/event with its seq."""
+        return b"%b%d%b" % (shared[0], seq, shared[1])
+
+    def backlog(self, page: InboxPage) -> list[bytes]:
+        """message/offline."""
+        return [self._event(self._event_id(), MsgType.OFFLINE, payload) for payload in offline_payloads(page)]
+
+    def _line(self, tag: Tag, kind: bytes, payload: bytes, versions: tuple[str, ...] = ()) -> bytes:
+        headers = b""
+        if tag.trace or versions:
+            fields = []
+            if tag.trace:
+                fields.append(b'"trace":' + tag.trace)
+            if versions:
+                fields.append(b'"supported_versions":' + _encode(versions))
+            headers = b'"headers":{%b},' % b",".join(fields)
+        return b'{"id":%b,"type":"%b","timestamp":%d,"command":%b,%b"payload":%b}' % (
+            tag.id,
+            kind,
+            self._now(),
+            tag.command,
+            headers,
+            payload,
+        )
+
+    def _event(self, id: bytes, name: MsgType, payload: bytes) -> bytes:
+        return b'{"id":%b,"type":"event","timestamp":%d,"command":"%b","payload":%b}' % (
+            id,
+            self._now(),
+            name.value.encode(),
+            payload,
+        )
+
+    def _event_id(self) -> bytes:
+        self._events += 1
+        return b'"ev-%d"' % self._events
+
+
+def _tag(id: Any, command: Any, known: Command | None, kind: Any) -> Tag | None:
+    """The tag of a request; None if its id cannot be echoed."""
+    if id is None:
+        written = b"null"
+    elif type(id) is str and len(id.encode()) <= MAX_ID_BYTES:
+        written = _encode(id)
+    elif type(id) is int and -MAX_JSON_INTEGER <= id <= MAX_JSON_INTEGER:
+        written = b"%d" % id
+    else:
+        return None
+    if type(command) is not str or len(command.encode()) > _MAX_COMMAND_BYTES:
+        return Tag(written, silent=kind == "event")
+    return Tag(
+        written,
+        _encode(command),
+        None if known is None else known.name,
+        kind == "event",
+        room=is_room(command),
+    )
+
+
+def _headers(headers: Headers, tag: Tag) -> tuple[Tag, str]:
+    """The tag with the trace, and the bearer token ("" = none)."""
+    trace = bytes(headers.trace)
+    if trace and trace != b"null":
+        if len(trace) > MAX_TRACE_BYTES:
+            raise bad(f"headers.trace is longer than {MAX_TRACE_BYTES} bytes")
+        check_depth(trace, "headers.trace")
+        tag = msgspec.structs.replace(tag, trace=msgspec.json.format(trace, indent=-1))
+    if headers.version is not None:
+        check_version(headers.version)
+    authorization = headers.authorization
+    if authorization is None:
+        authorization = headers.authorization_lower
+    return tag, "" if authorization is None else bearer_token(authorization)
+
+
+def _unreadable(frame: bytes, fault: Exception) -> WireError:
+    """The error for a line that is no envelope, with whatever can be echoed."""
+    try:
+        frame.decode()
+        found = _probe(frame)
+    except _FAULTS:
+        return WireError(ErrorCode.BAD_REQUEST, "the line is not a JSON object in UTF-8")
+    known = find(found.command) if type(found.command) is str else None
+    tag = _tag(found.id, found.command, known, found.type) or _tag(None, found.command, known, found.type)
+    text = str(fault) if isinstance(fault, msgspec.ValidationError) else "the line cannot be read"
+    return WireError(ErrorCode.BAD_REQUEST, text, tag=tag, command=known.name.value if known else "")
+
+
+def _with_room_id(payload: bytes) -> bytes:
+    """Repeats group_id as room_id, for clients that say room."""
+    fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+    if "group_id" in fields:
+        fields["room_id"] = fields["group_id"]
+    return _encode(fields)
