@@ -44,9 +44,15 @@ class SendFailed(Struct, frozen=True):
 
 
 class JsonLineClientCodec:
-    """One connection's codec for client programs (`imserver.wire.base.ClientCodec`)."""
+    """One connection's codec for client programs (`imserver.wire.base.ClientCodec`).
 
-    def __init__(self) -> None:
+    Args:
+        now: the wall clock, float seconds, for timestamps; None = lines have
+            only the times that their commands tell.
+    """
+
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        self._now = now
         self._parts: dict[Id, list[dict[str, Any]]] = {}
 
     def request(self, command: Any, tag: Any) -> bytes:
@@ -72,9 +78,11 @@ class JsonLineClientCodec:
             tag = command.client_id if tag is None else tag
         elif isinstance(command, _EVENTS):
             kind = "event"
+        if at <= 0 and self._now is not None:
+            at = self._now()
         line: dict[str, Any] = {"id": tag, "type": kind, "command": name.value}
         if at > 0:
-            line["timestamp"] = int(at) if at == int(at) else at
+            line["timestamp"] = int(at) if at.is_integer() else at
         line["payload"] = write(command)
         return _encode(line)
 

@@ -128,4 +128,4 @@ def find(spelling: str) -> Command | None:
 
 def is_room(spelling: str) -> bool:
     """Whether the client says room where others say group; it is then answered with `room_id` too."""
-    return spelling.startswith(("room/", "room."))
+    return spelling[:5] in ("room/", "room.")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from imserver.model.ids import BROADCAST_NAME, GROUP_PREFIX
+from imserver.model.ids import BROADCAST_NAME, group_name, single_name
 from imserver.model.messages import Content, Form, InboxPage, InboxRow, Message, Revocation
 from imserver.wire import content as contents
 from imserver.wire.jsonline.extensions import ContentType
@@ -119,15 +119,22 @@ def row_from_dict(value: dict[str, Any]) -> InboxRow:
     else:
         content = contents.from_json(value["content"])
     group = target["id"] if kind == "group" else ""
+    recipient = target["id"] if kind == "user" else ""
+    if group:
+        canonical = group_name(group)
+    elif recipient:
+        canonical = single_name(value["sender_id"], recipient)
+    else:
+        canonical = BROADCAST_NAME
     return InboxRow(
         value.get("seq", 0),
         Message(
             message_id=value["message_id"],
             conversation=value["conversation_id"],
-            canonical=GROUP_PREFIX + group if group else BROADCAST_NAME if kind == "broadcast" else "",
+            canonical=canonical,
             position=0,
             sender=value["sender_id"],
-            recipient=target["id"] if kind == "user" else "",
+            recipient=recipient,
             group=group,
             client_id=value.get("client_id", ""),
             content=content,

@@ -134,7 +134,7 @@ class JsonLineServerCodec:
             if envelope.type not in ("request", "event", None):
                 raise bad("type must be request or event")
             if envelope.timestamp is not None:
-                check_timestamp(envelope.timestamp)
+                envelope.timestamp = check_timestamp(envelope.timestamp)
             if known is None:
                 raise ImError(ErrorCode.UNKNOWN_COMMAND, "this command is not known")
             command = read_command(known.name, envelope)
@@ -230,23 +230,23 @@ class JsonLineServerCodec:
 
 def _tag(id: Any, command: Any, known: Command | None, kind: Any) -> Tag | None:
     """The tag of a request; None if its id cannot be echoed."""
-    if id is None:
-        written = b"null"
-    elif type(id) is str and len(id.encode()) <= MAX_ID_BYTES:
+    if type(id) is str:
+        # A character takes at most four bytes, so most ids need not be measured.
+        if len(id) > MAX_ID_BYTES // 4 and len(id.encode()) > MAX_ID_BYTES:
+            return None
         written = _encode(id)
+    elif id is None:
+        written = b"null"
     elif type(id) is int and -MAX_JSON_INTEGER <= id <= MAX_JSON_INTEGER:
         written = b"%d" % id
     else:
         return None
-    if type(command) is not str or len(command.encode()) > _MAX_COMMAND_BYTES:
-        return Tag(written, silent=kind == "event")
-    return Tag(
-        written,
-        _encode(command),
-        None if known is None else known.name,
-        kind == "event",
-        room=is_room(command),
-    )
+    silent = kind == "event"
+    if known is not None:
+        return Tag(written, _encode(command), known.name, silent, b"", is_room(command))
+    if type(command) is str and len(command.encode()) <= _MAX_COMMAND_BYTES:
+        return Tag(written, _encode(command), silent=silent)
+    return Tag(written, silent=silent)
 
 
 def _headers(headers: Headers, tag: Tag) -> tuple[Tag, str]:
