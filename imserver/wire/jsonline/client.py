@@ -79,7 +79,7 @@ class JsonLineClientCodec:
         elif isinstance(command, _EVENTS):
             kind = "event"
         if at <= 0 and self._now is not None:
-            at = self._now()
+            at = float(int(self._now()))
         line: dict[str, Any] = {"id": tag, "type": kind, "command": name.value}
         if at > 0:
             line["timestamp"] = int(at) if at.is_integer() else at

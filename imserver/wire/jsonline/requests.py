@@ -54,6 +54,8 @@ MAX_READ_IDS: Final = 500
 _STATES: Final = {
     state.value: state for state in (PresenceState.ONLINE, PresenceState.AWAY, PresenceState.BUSY)
 }
+# Looking a member up in its enumeration costs as much as a small struct.
+_JSON: Final = Form.JSON
 _PRIORITIES: Final = (None, "normal", "high")
 
 
@@ -123,7 +125,7 @@ def _presence_list(payload: PresenceListPayload, envelope: Envelope) -> ListPres
 
 def _send(payload: SendPayload, envelope: Envelope) -> SendMessage:
     content = contents.from_json(payload.content)
-    if content.form is Form.JSON:
+    if content.form is _JSON:
         check_depth(content.data, "content")
     attachments = meta = b""
     if payload.attachments is not None:

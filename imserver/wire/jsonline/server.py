@@ -142,7 +142,7 @@ class JsonLineServerCodec:
             raise WireError(
                 refusal.code, refusal.text, tag=tag, command=known.name.value if known else ""
             ) from None
-        if isinstance(command, _OWN_CREDENTIALS):
+        if authorization and isinstance(command, _OWN_CREDENTIALS):
             authorization = ""
         if known.once and envelope.id not in (None, ""):
             return Request(command, tag, authorization, True, f"{known.name.value} {envelope.id}")
