@@ -1,28 +1,28 @@
 """Byte pipes between clients and nodes: delays, splits, back-pressure, cuts.
 
-Bytes of one direction keep their order; that is all that is promised. They
-arrive in pieces of any size, after any delay, and a cut loses a random tail
-of what was under way in each direction. The two ends of a cut connection learn
-of it at different times, as with a lost route.
+The server's end is Twisted's own TCP connection over a socket that exists only
+here, so producers, half-written buffers and the ways of losing a connection are
+the real ones. Bytes of one direction keep their order; that is all that is
+promised. They arrive in pieces of any size, after any delay, and a cut loses a
+random tail of what was under way. The two ends of a cut connection learn of it
+at different times, as with a lost route.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from random import Random
+import errno
+from collections.abc import Callable
 from typing import Any
 
+from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress, IConsumer, IProtocol, IPushProducer, ITCPTransport
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IAddress, IReactorFDSet
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.simulation.world import Realm, World
-
-DONE = Failure(ConnectionDone())
-LOST = Failure(ConnectionLost())
-ABORTED = Failure(ConnectionAborted())
 
 
 class Manner:
@@ -30,31 +30,38 @@ class Manner:
 
     Attributes:
         latency: longest delay of a piece, seconds.
-        piece: a number that says how finely bytes are cut; 0 = not at all.
-        high_water: bytes waiting at the server's end above which its producer is paused.
+        piece: how finely bytes are cut: the smallest piece that is always allowed; 0 = not at all.
+        window: bytes the kernels take from the server before the client reads them.
     """
 
-    __slots__ = ("high_water", "latency", "piece")
+    __slots__ = ("latency", "piece", "window")
 
-    def __init__(self, latency: float = 0.01, piece: int = 0, high_water: int = 64 * 1024) -> None:
+    def __init__(self, latency: float = 0.01, piece: int = 0, window: int = 64 * 1024) -> None:
         self.latency = latency
         self.piece = piece
-        self.high_water = high_water
+        self.window = window
 
 
 class Stream:
-    """One direction of a connection."""
+    """One direction of a connection.
 
-    __slots__ = ("_buffer", "_chance", "_due", "_ended", "deliver", "end", "manner", "on_drain", "paused", "world")
+    Attributes:
+        paused: the reader does not read.
+        on_drain: called when some bytes were taken.
+    """
 
-    def __init__(self, world: World, manner: Manner, deliver: Callable[[bytes], None], end: Callable[[], None]) -> None:
+    __slots__ = ("_buffer", "_chance", "_deliver", "_due", "_end", "_ended", "manner", "on_drain", "paused", "world")
+
+    def __init__(
+        self, world: World, manner: Manner, deliver: Callable[[bytes], None], end: Callable[[], None]
+    ) -> None:
         self.world = world
         self.manner = manner
-        self.deliver = deliver
-        self.end = end
-        self.on_drain: Callable[[], None] | None = None
         self.paused = False
-        self._chance: Random = world.chance
+        self.on_drain: Callable[[], None] | None = None
+        self._deliver = deliver
+        self._end = end
+        self._chance = world.chance
         self._buffer = bytearray()
         self._due = False
         self._ended = False
@@ -75,10 +82,11 @@ class Stream:
             self._arrange()
 
     def lose(self) -> None:
-        """Loses a random tail of what is under way; nothing comes after it."""
+        """Loses a random tail of what is under way; nothing comes after it, not even an end."""
         self._ended = True
         if self._buffer:
             del self._buffer[self._chance.randrange(len(self._buffer) + 1) :]
+        self._end = _nothing
 
     def stop(self) -> None:
         """Delivers nothing more at all."""
@@ -87,7 +95,7 @@ class Stream:
         self._buffer.clear()
 
     def pause(self) -> None:
-        """The reader does not read."""
+        """The reader stops reading."""
         self.paused = True
 
     def resume(self) -> None:
@@ -101,8 +109,7 @@ class Stream:
             self._due = True
             # Whole milliseconds, so that many events are due at the same time
             # and chance decides which comes first.
-            delay = round(self._chance.random() * self.manner.latency, 3)
-            self.world.later(delay, self._arrive)
+            self.world.later(round(self._chance.random() * self.manner.latency, 3), self._arrive)
 
     def _arrive(self) -> None:
         self._due = False
@@ -116,65 +123,100 @@ class Stream:
                 size = self._chance.randint(1, min(size, max(piece, size // 4)))
             data = bytes(buffer[:size])
             del buffer[:size]
-            self.deliver(data)
+            self._deliver(data)
             if self.on_drain is not None:
                 self.on_drain()
+            self._arrange()
         elif self._ended:
             self.paused = True
-            self.end()
-            return
-        self._arrange()
+            self._end()
 
 
-@implementer(ITCPTransport, IConsumer, IPushProducer)
-class ServerTransport:
-    """What the server's protocol writes to: behaves as Twisted's TCP server transport."""
+def _nothing() -> None:
+    return None
 
-    def __init__(self, connection: Connection, realm: Realm, peer: IPv4Address, host: IPv4Address) -> None:
+
+class Socket:
+    """The server's socket of one connection, as far as twisted.internet.tcp uses sockets."""
+
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._realm = realm
+        self._received = bytearray()
+        self._ended = False
+        self._error = 0
+        self.closed = False
+
+    def setblocking(self, flag: bool) -> None:
+        """As socket.socket."""
+
+    def fileno(self) -> int:
+        """There is no descriptor behind it."""
+        return -1
+
+    def recv(self, size: int) -> bytes:
+        """As socket.socket."""
+        if self._received:
+            data = bytes(self._received[:size])
+            del self._received[:size]
+            return data
+        if self._error:
+            raise OSError(self._error, "simulated")
+        if self._ended:
+            return b""
+        raise OSError(errno.EWOULDBLOCK, "nothing to read")
+
+    def send(self, data: bytes) -> int:
+        """As socket.socket."""
+        if self._error:
+            raise OSError(self._error, "simulated")
+        return self._connection.server_sends(bytes(data))
+
+    def shutdown(self, how: int) -> None:
+        """As socket.socket; how 1: no more is sent."""
+        if how == 1:
+            self._connection.server_sent_all()
+
+    def setsockopt(self, *args: Any) -> None:
+        """As socket.socket; what is set is a zero linger: a reset instead of an end."""
+        self._connection.server_resets()
+
+    def getsockopt(self, *args: Any) -> int:
+        """As socket.socket."""
+        return 0
+
+    def close(self) -> None:
+        """As socket.socket."""
+        self.closed = True
+        self._connection.server_closed()
+
+    # The connection's side
+
+    @property
+    def readable(self) -> bool:
+        """Whether `recv` has something to say."""
+        return bool(self._received or self._ended or self._error)
+
+    def arrive(self, data: bytes) -> None:
+        """Bytes came."""
+        self._received += data
+
+    def end(self) -> None:
+        """The peer closed."""
+        self._ended = True
+
+    def fail(self) -> None:
+        """The route is gone."""
+        self._error = errno.ECONNRESET
+
+
+class ServerTransport(tcp.Connection):
+    """Twisted's TCP connection over a simulated socket."""
+
+    def __init__(self, socket: Socket, protocol: Any, reactor: Any, peer: IPv4Address, host: IPv4Address) -> None:
+        super().__init__(socket, protocol, reactor)
         self._peer = peer
         self._host = host
-        self._producer: Any = None
-        self._streaming = False
-        self._producer_paused = False
-        self._stream = connection.down
-        self.connected = True
-        self.disconnecting = False
-        self.protocol: Any = None
-
-    # ITransport
-
-    def write(self, data: bytes) -> None:
-        """See ITransport."""
-        if not isinstance(data, bytes):
-            raise TypeError(f"bytes expected, got {type(data).__name__}")
-        if not self.connected or not self._realm.alive:
-            return
-        self._connection.wrote(data)
-        self._stream.write(data)
-        if self._producer is not None and self._streaming and len(self._stream) > self._stream.manner.high_water:
-            self._producer_paused = True
-            self._producer.pauseProducing()
-
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        """See ITransport."""
-        self.write(b"".join(data))
-
-    def loseConnection(self, reason: Failure = DONE) -> None:
-        """See ITransport: what is queued still goes out."""
-        if self.connected and not self.disconnecting and self._realm.alive:
-            self.disconnecting = True
-            self._stop_reading()
-            self._realm.callLater(0, self._lose_when_empty)
-
-    def abortConnection(self) -> None:
-        """See ITCPTransport."""
-        if self.connected and self._realm.alive:
-            self.disconnecting = True
-            self._stop_reading()
-            self._realm.callLater(0, self._gone, ABORTED)
-            self._connection.aborted()
+        self.connected = 1
 
     def getPeer(self) -> IAddress:
         """See ITransport."""
@@ -184,100 +226,78 @@ class ServerTransport:
         """See ITransport."""
         return self._host
 
-    def loseWriteConnection(self) -> None:
-        """See ITCPTransport."""
-        self.loseConnection()
 
-    def getTcpNoDelay(self) -> bool:
-        """See ITCPTransport."""
-        return True
+@implementer(IReactorFDSet)
+class Poller(Realm):
+    """The realm of a server process: its clock, and the readiness of its simulated sockets."""
 
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """See ITCPTransport."""
+    __slots__ = ("_readers", "_writers", "log")
 
-    def getTcpKeepAlive(self) -> bool:
-        """See ITCPTransport."""
-        return False
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(world, name)
+        self._readers: dict[Any, None] = {}
+        self._writers: dict[Any, None] = {}
+        self.log = Logger(namespace="tests.simulation.network")
 
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """See ITCPTransport."""
+    def addReader(self, reader: Any) -> None:
+        """See IReactorFDSet."""
+        if reader not in self._readers:
+            self._readers[reader] = None
+            if reader.socket.readable:
+                self.callLater(0, self.read, reader)
 
-    # IConsumer
+    def addWriter(self, writer: Any) -> None:
+        """See IReactorFDSet."""
+        if writer not in self._writers:
+            self._writers[writer] = None
+            self.callLater(0, self.write, writer)
 
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """See IConsumer."""
-        if self._producer is not None:
-            raise RuntimeError("a producer is registered already")
-        if not self.connected:
-            producer.stopProducing()
-            return
-        self._producer = producer
-        self._streaming = streaming
-        if not streaming:
-            producer.resumeProducing()
+    def removeReader(self, reader: Any) -> None:
+        """See IReactorFDSet."""
+        self._readers.pop(reader, None)
 
-    def unregisterProducer(self) -> None:
-        """See IConsumer."""
-        self._producer = None
-        if self.connected and self.disconnecting and self._realm.alive:
-            self._realm.callLater(0, self._lose_when_empty)
+    def removeWriter(self, writer: Any) -> None:
+        """See IReactorFDSet."""
+        self._writers.pop(writer, None)
 
-    # IPushProducer: the reading side
+    def removeAll(self) -> list[Any]:
+        """See IReactorFDSet."""
+        return []
 
-    def pauseProducing(self) -> None:
-        """See IPushProducer."""
-        if self._realm.alive:
-            self._connection.up.pause()
+    def getReaders(self) -> list[Any]:
+        """See IReactorFDSet."""
+        return list(self._readers)
 
-    def resumeProducing(self) -> None:
-        """See IPushProducer."""
-        if self.connected and not self.disconnecting and self._realm.alive:
-            self._connection.up.resume()
+    def getWriters(self) -> list[Any]:
+        """See IReactorFDSet."""
+        return list(self._writers)
 
-    def stopProducing(self) -> None:
-        """See IPushProducer."""
-        self.loseConnection()
+    def read(self, transport: Any) -> None:
+        """A socket may have become readable."""
+        if self.alive and transport in self._readers and transport.socket.readable:
+            self._run(transport, transport.doRead, True)
+            if transport in self._readers and transport.socket.readable:
+                self.callLater(0, self.read, transport)
 
-    # The connection's side
+    def write(self, transport: Any) -> None:
+        """A socket may have become writable."""
+        if self.alive and transport in self._writers:
+            self._run(transport, transport.doWrite, False)
 
-    def drained(self) -> None:
-        """The peer took some bytes."""
-        if not self._realm.alive or len(self._stream):
-            return
-        if self._producer is not None and (not self._streaming or self._producer_paused):
-            self._producer_paused = False
-            self._producer.resumeProducing()
-        elif self.disconnecting:
-            self._gone(DONE)
-
-    def received(self, data: bytes) -> None:
-        """Bytes arrived from the client."""
-        if self.connected and not self.disconnecting and self._realm.alive:
-            self.protocol.dataReceived(data)
-
-    def lost(self, reason: Failure) -> None:
-        """The connection is gone."""
-        self._gone(reason)
-
-    def _lose_when_empty(self) -> None:
-        if not len(self._stream):
-            self._gone(DONE)
-
-    def _stop_reading(self) -> None:
-        self._connection.up.pause()
-
-    def _gone(self, reason: Failure) -> None:
-        if not self.connected:
-            return
-        self.connected = False
-        self.disconnecting = True
-        self._connection.up.stop()
-        self._stream.finish()
-        if self._realm.alive:
-            producer, self._producer = self._producer, None
-            if producer is not None:
-                producer.stopProducing()
-            self.protocol.connectionLost(reason)
+    def _run(self, transport: Any, method: Callable[[], Any], reading: bool) -> None:
+        # As twisted.internet.posixbase does it.
+        try:
+            why = method()
+        except Exception as error:
+            self.log.failure("a protocol failed")
+            why = error
+        if why and self.alive:
+            self.removeReader(transport)
+            if reading and isinstance(why, ConnectionDone):
+                transport.readConnectionLost(Failure(why))
+            else:
+                self.removeWriter(transport)
+                transport.connectionLost(Failure(why))
 
 
 class Connection:
@@ -285,39 +305,41 @@ class Connection:
 
     Attributes:
         up / down: client to server, server to client.
-        dead: cut or crashed; the client may not know yet.
     """
 
     def __init__(
         self,
         world: World,
-        realm: Realm,
+        poller: Poller,
         manner: Manner,
         received: Callable[[bytes], None],
         lost: Callable[[], None],
-        peer: IPv4Address,
-        host: IPv4Address,
-        wrote: Callable[[bytes], None],
+        on_send: Callable[[], None],
     ) -> None:
         """Args:
-        realm: the server process.
+        poller: the server process.
         received, lost: the client's ears.
-        wrote: told what the server writes, before it goes out (a place for faults).
+        on_send: called before the server's bytes go out (a place for a crash).
         """
         self.world = world
-        self.wrote = wrote
-        self.dead = False
+        self.poller = poller
+        self.manner = manner
         self._lost = lost
+        self._on_send = on_send
         self._client_gone = False
-        self.up = Stream(world, manner, self._at_server, self._server_ended)
+        self._dead = False
+        self._reset = False
+        self.socket = Socket(self)
+        self.transport: ServerTransport | None = None
+        self.up = Stream(world, manner, self._at_server, self._client_closed)
         self.down = Stream(world, manner, received, self._client_ended)
-        self.transport = ServerTransport(self, realm, peer, host)
-        self.down.on_drain = self.transport.drained
+        self.down.on_drain = self._drained
 
-    def accept(self, protocol: IProtocol) -> None:
+    def accept(self, protocol: Any, peer: IPv4Address, host: IPv4Address) -> None:
         """The server's end comes to life."""
-        self.transport.protocol = protocol
-        protocol.makeConnection(self.transport)  # type: ignore[arg-type]
+        self.transport = ServerTransport(self.socket, protocol, self.poller, peer, host)
+        protocol.makeConnection(self.transport)
+        self.transport.startReading()
 
     # The client's side
 
@@ -333,38 +355,85 @@ class Connection:
             self.down.stop()
             self.up.finish()
 
+    # What breaks
+
     def cut(self, server_notices_after: float, client_notices_after: float) -> None:
         """The network fails: a tail of both directions is lost."""
-        if self.dead:
-            return
-        self.dead = True
-        self.up.lose()
-        self.down.lose()
-        self.world.later(server_notices_after, self.transport.lost, LOST)
-        self.world.later(client_notices_after, self._client_ended)
+        if not self._dead:
+            self._dead = True
+            self.up.lose()
+            self.down.lose()
+            self.world.later(server_notices_after, self._server_lost)
+            self.world.later(client_notices_after, self._client_ended)
 
     def crashed(self, client_notices_after: float) -> None:
-        """The server process is gone; what it had sent may still arrive."""
-        if not self.dead:
-            self.dead = True
+        """The server process is gone; some of what it had sent may still arrive."""
+        if not self._dead:
+            self._dead = True
             self.up.stop()
             self.down.lose()
             self.world.later(client_notices_after, self._client_ended)
 
-    def aborted(self) -> None:
-        """The server reset the connection."""
+    # The socket's side
+
+    def server_sends(self, data: bytes) -> int:
+        """Takes what the window allows."""
+        self._on_send()
+        if not self.poller.alive:
+            return len(data)
+        room = self.manner.window - len(self.down)
+        if room <= 0 and not self._dead:
+            raise OSError(errno.EWOULDBLOCK, "the window is full")
+        taken = data if self._dead else data[:room]
+        self.down.write(taken)
+        return len(taken)
+
+    def server_sent_all(self) -> None:
+        """The server will send nothing more, but still reads."""
+        if not self._dead and self.poller.alive:
+            self.down.finish()
+
+    def server_resets(self) -> None:
+        """The server will close with a reset."""
+        self._reset = True
+
+    def server_closed(self) -> None:
+        """The server closed its socket."""
+        if self._dead or not self.poller.alive:
+            return
         self.up.stop()
-        self.down.lose()
-        self.down.resume()
+        if self._reset:
+            self._dead = True
+            self.down.lose()
+            self.world.later(self.manner.latency, self._client_ended)
+        else:
+            self.down.finish()
 
     def _at_server(self, data: bytes) -> None:
-        self.transport.received(data)
+        self.socket.arrive(data)
+        if self.transport is not None:
+            self.poller.read(self.transport)
 
-    def _server_ended(self) -> None:
-        self.transport.lost(DONE)
+    def _client_closed(self) -> None:
+        self.socket.end()
+        if self.transport is not None:
+            self.poller.read(self.transport)
+
+    def _server_lost(self) -> None:
+        if self.transport is not None and not self.socket.closed and self.poller.alive:
+            self.socket.fail()
+            self.poller.removeReader(self.transport)
+            self.poller.removeWriter(self.transport)
+            self.transport.connectionLost(Failure(ConnectionLost()))
 
     def _client_ended(self) -> None:
         if not self._client_gone:
             self._client_gone = True
             self.down.stop()
+            self.up.finish()
             self._lost()
+
+    def _drained(self) -> None:
+        transport = self.transport
+        if transport is not None:
+            self.poller.write(transport)
