@@ -98,9 +98,7 @@ class AccountAdministration:
             case EnableUser():
                 account = await self.enable(command.user)
             case ChangePassword():
-                account = await self.change_password(
-                    command.user, command.password, hashed=command.hashed
-                )
+                account = await self.change_password(command.user, command.password, hashed=command.hashed)
             case KickUser():
                 account = await self.kick(command.user, command.text)
             case SetRole():

@@ -234,9 +234,7 @@ class Accounts(AccountAdministration):
                 return await self._directory.account(user) or account
         return account
 
-    async def _by_password(
-        self, command: LogIn, keys: Sequence[tuple[FailureWindow, str]]
-    ) -> Authenticated:
+    async def _by_password(self, command: LogIn, keys: Sequence[tuple[FailureWindow, str]]) -> Authenticated:
         try:
             digest = self._hasher.digest(command.password, command.hashed)
         except ImError:

@@ -90,6 +90,9 @@ class KeyRing:
         random_bytes: source of new secrets.
         save: makes the own keys durable before a new one is used.
 
+    Attributes:
+        version: grows with every change, so that what was derived from the keys can be dropped.
+
     Raises:
         KeyRingError: no own key, or two keys of one id.
     """
@@ -108,9 +111,8 @@ class KeyRing:
         self._external = list(external)
         self._random_bytes = random_bytes
         self._save = save
-        self._by_kid: dict[str, Key] = {}
-        self.version = 0
-        self._index()
+        self._by_kid = self._index(own)
+        self.version = 1
 
     @property
     def current(self) -> Key:
@@ -147,17 +149,19 @@ class KeyRing:
         """
         key = new_key(self._random_bytes, at)
         own = [*self._own[-(MAX_KEYS - 1) :], key] if keep_old else [key]
+        by_kid = self._index(own)
         if self._save is not None:
             self._save(own)
         self._own = own
-        self._index()
+        self._by_kid = by_kid
+        self.version += 1
         return key
 
-    def _index(self) -> None:
-        self._by_kid = {key.kid: key for key in (*self._own, *self._external)}
-        if len(self._by_kid) != len(self._own) + len(self._external) or "" in self._by_kid:
+    def _index(self, own: Sequence[Key]) -> dict[str, Key]:
+        by_kid = {key.kid: key for key in (*own, *self._external)}
+        if len(by_kid) != len(own) + len(self._external) or "" in by_kid:
             raise KeyRingError("every token key needs an id of its own")
-        self.version += 1
+        return by_kid
 
 
 def new_key(random_bytes: Callable[[int], bytes], at: float = 0.0) -> Key:

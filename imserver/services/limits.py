@@ -11,6 +11,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 
 MAX_KEYS = 100_000
+_ROUNDING = 1e-6
+"""Seconds; keeps float arithmetic on wall times from refusing the last token of a burst."""
 
 
 def address_key(address: str) -> str:
@@ -62,12 +64,12 @@ class RateLimiter:
     def allow(self, key: Hashable, cost: float = 1) -> bool:
         """Takes `cost` tokens; False, and nothing taken, if there are not enough."""
         now = self._clock()
-        full_at = self._full_at.get(key, now)
-        # Further ahead than an empty bucket needs means that the clock stepped back.
-        full_at = min(max(full_at, now), now + self._capacity)
+        full_at = max(self._full_at.get(key, now), now)
+        if full_at > now + self._capacity + _ROUNDING:
+            # Further ahead than an empty bucket needs: the clock stepped back.
+            full_at = self._full_at[key] = now + self._capacity
         after = full_at + cost * self._cost
-        # The tolerance keeps rounding from refusing the last token of a burst.
-        if after - now > self._capacity + 1e-6:
+        if after - now > self._capacity + _ROUNDING:
             return False
         self._full_at[key] = after
         self._full_at.move_to_end(key)

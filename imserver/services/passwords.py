@@ -107,8 +107,9 @@ class PasswordHasher:
 
     def _verify(self, stored: str, sha256_hex: str) -> bool:
         try:
+            argon2.extract_parameters(stored)
             return self._argon2.verify(stored, sha256_hex)
         except (VerifyMismatchError, InvalidHashError):
             return False
         except VerificationError as error:
-            raise ImError(ErrorCode.UNAVAILABLE, "no memory for password hashing") from error
+            raise ImError(ErrorCode.UNAVAILABLE, "the password cannot be checked now") from error
