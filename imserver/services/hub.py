@@ -47,7 +47,7 @@ from imserver.model.messages import (
     SyncInbox,
 )
 from imserver.model.presence import ListPresence, SetPresence
-from imserver.services.accounts import Accounts
+from imserver.services.accounts import Accounts, Authenticated
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
 from imserver.services.groups import Groups
@@ -159,15 +159,7 @@ class Hub:
             live.close()
             raise
         live.prepare(cursor, head)
-        return live, LoggedIn(
-            user=principal.user,
-            token=known.token,
-            refresh_token=known.refresh_token,
-            expires_in=known.expires_in,
-            head=head,
-            first_seq=first_seq,
-            epoch=self._store.epoch,
-        )
+        return live, self._logged_in(known, head, first_seq)
 
     async def before_log_in(self, client: Client, command: Any) -> Any:
         """See SessionHub."""
@@ -197,6 +189,8 @@ class Hub:
 
     async def handle(self, attachment: LiveSession, command: Any) -> Any:
         """See SessionHub."""
+        if isinstance(command, LogIn):
+            return await self._reauthenticate(attachment, command)
         if isinstance(command, Hello | Register | RefreshTokens):
             return await self.before_log_in(attachment.client, command)
         return await self.dispatch.handle(attachment.principal, command)
@@ -223,6 +217,30 @@ class Hub:
         goodbye = SessionKicked(KickReason.SHUTDOWN, "the server is going down")
         for session in self.registry:
             session.kick(goodbye)
+
+    async def _reauthenticate(self, live: LiveSession, command: LogIn) -> LoggedIn:
+        """A fresh token for a session that goes on (document 001, REAUTH); never another user's."""
+        known = await self._accounts.authenticate(command, live.client.address)
+        principal = live.principal
+        if known.account.user != principal.user:
+            raise ImError(ErrorCode.AUTH_FAILED, "the session belongs to another user")
+        # Under its new grant the session outlives the end of the old one.
+        live.principal = msgspec.structs.replace(principal, sid=known.sid, role=known.account.role)
+        head, first_seq = await self._store.head(principal.user)
+        if not await self._accounts.still_valid(known) or live.closed:
+            raise ImError(ErrorCode.AUTH_FAILED, "the log-in was overtaken")
+        return self._logged_in(known, head, first_seq)
+
+    def _logged_in(self, known: Authenticated, head: int, first_seq: int) -> LoggedIn:
+        return LoggedIn(
+            user=known.account.user,
+            token=known.token,
+            refresh_token=known.refresh_token,
+            expires_in=known.expires_in,
+            head=head,
+            first_seq=first_seq,
+            epoch=self._store.epoch,
+        )
 
     async def _log_out(self, principal: Principal, command: LogOut) -> Done:
         await self._accounts.log_out(principal)
