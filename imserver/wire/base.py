@@ -88,6 +88,8 @@ class Traits(Struct, frozen=True):
         page_bytes: where pages (backlog, sync, history) end.
         reauthenticates: a LogIn on a live session authenticates the same user again
             (another user: AUTH_FAILED); False: it is refused with CONFLICT.
+        requires_authorization: every request after the log-in, Ping excepted, must
+            carry a bearer token (`Request.authorization`).
     """
 
     name: str
@@ -100,6 +102,7 @@ class Traits(Struct, frozen=True):
     max_frame: int = 256 * 1024
     page_bytes: int = 192 * 1024
     reauthenticates: bool = False
+    requires_authorization: bool = False
 
 
 class ServerCodec(Protocol):

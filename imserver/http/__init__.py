@@ -1,0 +1,1 @@
+"""HTTP: the sites that carry WebSockets and REST."""

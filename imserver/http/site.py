@@ -1,0 +1,223 @@
+"""The HTTP site: WebSockets at configured paths, a JSON answer for everything else.
+
+Requests are not logged: their query strings may hold tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import msgspec
+from autobahn.twisted.resource import WebSocketResource
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from imserver.http.rules import Rule
+from imserver.protocols.connections import Admission
+from imserver.protocols.doors import Doors
+from imserver.protocols.websocket import WebSocketFactory, WebSocketProtocol
+
+MAX_BODY = 64 * 1024
+"""Bytes of a request's body."""
+
+
+def json_answer(request: Request, status: int, message: str, data: Any = None) -> bytes:
+    """Sets the head of a JSON answer; returns its body."""
+    request.setResponseCode(status)
+    headers = request.responseHeaders
+    headers.removeHeader(b"server")
+    headers.setRawHeaders(b"content-type", [b"application/json"])
+    headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
+    return msgspec.json.encode(
+        {"success": status < 400, "code": status, "message": message, "data": data or {}}
+    )
+
+
+class _Admitted:
+    """A WebSocket factory for one connection that was counted when it came, as HTTP."""
+
+    def __init__(self, factory: WebSocketFactory, channel: Channel) -> None:
+        self._factory = factory
+        self._channel = channel
+
+    def buildProtocol(self, peer: Any) -> WebSocketProtocol:
+        """Called by WebSocketResource."""
+        protocol = self._factory.build(self._channel.admission)
+        self._channel.hand_over(protocol)
+        return protocol
+
+
+class Paths(Resource):
+    """Everything below the root: WebSockets at their paths, 404 elsewhere.
+
+    Every request passes the rules first.
+    """
+
+    isLeaf = True
+
+    def __init__(self, sockets: Mapping[str, WebSocketFactory], rules: Sequence[Rule]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._sockets = {path.encode(): factory for path, factory in sockets.items()}
+        self._rules = rules
+
+    def render(self, request: Request) -> bytes | int:
+        """See IResource."""
+        for rule in self._rules:
+            reason = rule(request)
+            if reason is not None:
+                return json_answer(request, 403, reason)
+        factory = self._sockets.get(request.path)
+        if factory is None:
+            return json_answer(request, 404, "there is nothing here")
+        if request.method != b"GET":
+            request.setHeader(b"allow", b"GET")
+            return json_answer(request, 405, "only GET, to open a WebSocket")
+        upgrades = b",".join(request.requestHeaders.getRawHeaders(b"upgrade") or ())
+        if b"websocket" not in [name.strip().lower() for name in upgrades.split(b",")]:
+            request.setHeader(b"upgrade", b"websocket")
+            request.setHeader(b"connection", b"upgrade")
+            return json_answer(request, 426, "a WebSocket is spoken here")
+        channel = request.channel
+        assert isinstance(channel, Channel)
+        answer: bytes | int = WebSocketResource(_Admitted(factory, channel)).render(request)
+        return answer
+
+
+class BoundedRequest(Request):
+    """A request whose body is kept in memory and may not be large."""
+
+    _body = 0
+
+    def gotLength(self, length: int | None) -> None:
+        """See Request: Twisted would keep a large one in a file."""
+        self.content = BytesIO()
+        if length is not None and length > MAX_BODY:
+            self._too_large()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """See Request."""
+        self._body += len(data)
+        if self._body <= MAX_BODY:
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call]
+        else:
+            self._too_large()
+
+    def _too_large(self) -> None:
+        self._body = MAX_BODY
+        transport: Any = self.channel.transport
+        if transport is not None and not transport.disconnecting:
+            transport.write(
+                b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+            self.channel.loseConnection()
+
+
+class Channel(HTTPChannel):
+    """An HTTP connection, until a WebSocket takes it over.
+
+    Attributes:
+        admission: its place in the counts of connections.
+        wheel_slot: the wheel's.
+    """
+
+    transport: Any
+    admission: Admission
+    doors: Doors
+    wheel_slot = -1
+    _successor: WebSocketProtocol | None = None
+    _since = 0.0
+    _serving = False
+
+    def connectionMade(self) -> None:
+        """See IProtocol."""
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        self._await_request()
+
+    def _await_request(self) -> None:
+        self._serving = False
+        self._since = self.doors.clock.seconds()
+        self.doors.wheel.watch(self, self._since + self.doors.limits.handshake_time)
+
+    def allContentReceived(self) -> None:
+        """See HTTPChannel: a request is complete."""
+        self._serving = True
+        super().allContentReceived()  # type: ignore[no-untyped-call]
+
+    def requestDone(self, request: Request) -> None:
+        """See HTTPChannel: it was answered."""
+        super().requestDone(request)  # type: ignore[no-untyped-call]
+        self._await_request()
+
+    def check(self, now: float) -> float | None:
+        """See liveness.Watched: a request has to be complete some time."""
+        if not self._serving and self._successor is None and self.transport is not None:
+            self.transport.abortConnection()
+        return None
+
+    def hand_over(self, successor: WebSocketProtocol) -> None:
+        """A WebSocket takes the connection."""
+        self._successor = successor
+        self.doors.wheel.forget(self)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """See HTTPChannel. What came glued to the upgrade belongs to the WebSocket."""
+        if self._successor is not None:
+            self._successor.dataReceived(data)
+        else:
+            super().rawDataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See IProtocol."""
+        self.doors.wheel.forget(self)
+        self.admission.release()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+
+class ImSite(Site):
+    """The factory of an HTTP listener."""
+
+    noisy = False
+    protocol: Any = Channel
+    requestFactory: Any = BoundedRequest
+
+    def __init__(
+        self, doors: Doors, sockets: Mapping[str, WebSocketFactory], rules: Sequence[Rule] = ()
+    ) -> None:
+        """Args:
+        sockets: the WebSocket factory of each path, e.g. "/ws".
+        rules: what every request has to pass (`imserver.http.rules`); 403 otherwise.
+        """
+        super().__init__(  # type: ignore[no-untyped-call]
+            Paths(sockets, rules), requestFactory=BoundedRequest, reactor=doors.clock, timeout=None
+        )
+        self._doors = doors
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """See IProtocolNegotiationFactory: WebSockets need HTTP/1.1."""
+        return [b"http/1.1"]
+
+    def buildProtocol(self, addr: IAddress | None) -> Channel | None:  # type: ignore[override]
+        """See IProtocolFactory; None (the connection is closed) where there is no room."""
+        admission = self._doors.admit(addr)
+        if admission is None:
+            return None
+        channel = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+        assert isinstance(channel, Channel)
+        channel.admission = admission
+        channel.doors = self._doors
+        return channel
+
+    def startFactory(self) -> None:
+        """See Site: there is no access log, so it needs no clock for one."""
+
+    def stopFactory(self) -> None:
+        """See Site."""
+
+    def log(self, request: Any) -> None:
+        """See Site: nothing."""

@@ -1,0 +1,98 @@
+"""How many connections may be open, and what one connection may take."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class DoorLimits(Struct, frozen=True):
+    """What connections may take.
+
+    Attributes:
+        connections: open connections, over all listeners; 0 = no limit.
+        unauthenticated_per_address: of them not logged in, per peer address; 0 = no limit.
+        outbox_bytes: answers and events queued for one peer before it counts as slow.
+        outboxes_bytes: bytes queued for all peers together.
+        commands_per_second / command_burst: commands other than sends and acks, per session.
+        silence: seconds without a received byte that end a connection.
+        ping_interval: seconds between the pings a WebSocket is sent.
+        slow_after: seconds in which a peer took nothing of what is queued for it.
+        closing_time: seconds a peer has to take the goodbye and to close.
+        handshake_time: seconds an HTTP request's head may take.
+        check_interval: seconds between two looks at a connection.
+    """
+
+    connections: int = 100_000
+    unauthenticated_per_address: int = 1024
+    outbox_bytes: int = 1024 * 1024
+    outboxes_bytes: int = 256 * 1024 * 1024
+    commands_per_second: float = 200.0
+    command_burst: float = 400.0
+    silence: float = 90.0
+    ping_interval: float = 30.0
+    slow_after: float = 30.0
+    closing_time: float = 5.0
+    handshake_time: float = 10.0
+    check_interval: float = 10.0
+
+
+class ConnectionCounter:
+    """Counts the connections of all listeners."""
+
+    __slots__ = ("_limit", "_per_address", "_strangers", "refused", "total")
+
+    def __init__(self, limit: int, unauthenticated_per_address: int) -> None:
+        """Args: as in DoorLimits."""
+        self._limit = limit
+        self._per_address = unauthenticated_per_address
+        self._strangers: dict[str, int] = {}
+        self.total = 0
+        self.refused = 0
+
+    def admit(self, address: str) -> Admission | None:
+        """Counts a new connection; None if there is no room for it, and the caller closes it."""
+        strangers = self._strangers.get(address, 0)
+        if (self._limit and self.total >= self._limit) or (
+            self._per_address and strangers >= self._per_address
+        ):
+            self.refused += 1
+            return None
+        self.total += 1
+        self._strangers[address] = strangers + 1
+        return Admission(self, address)
+
+    def unauthenticated(self, address: str) -> int:
+        """Connections of this address that are not logged in."""
+        return self._strangers.get(address, 0)
+
+    def _forget_stranger(self, address: str) -> None:
+        left = self._strangers[address] - 1
+        if left:
+            self._strangers[address] = left
+        else:
+            del self._strangers[address]
+
+
+class Admission:
+    """One connection's place in the counts. Both methods may be called again."""
+
+    __slots__ = ("_counter", "_open", "_stranger", "address")
+
+    def __init__(self, counter: ConnectionCounter, address: str) -> None:
+        self._counter = counter
+        self._open = True
+        self._stranger = True
+        self.address = address
+
+    def authenticated(self) -> None:
+        """Somebody logged in: it no longer counts against its address."""
+        if self._stranger:
+            self._stranger = False
+            self._counter._forget_stranger(self.address)
+
+    def release(self) -> None:
+        """The connection is gone."""
+        if self._open:
+            self._open = False
+            self._counter.total -= 1
+            self.authenticated()

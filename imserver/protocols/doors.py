@@ -1,0 +1,108 @@
+"""What the connections of one server share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IReactorTime, ISSLTransport
+
+from imserver.model.accounts import KickReason, SessionKicked
+from imserver.protocols.connections import Admission, ConnectionCounter, DoorLimits
+from imserver.protocols.kernel import DrainWatch
+from imserver.protocols.link import FrameProtocol, Link
+from imserver.protocols.liveness import Wheel
+from imserver.protocols.outbox import Budget, Flusher
+from imserver.services.sessions import SessionHub
+from imserver.wire.base import ServerCodec
+
+
+class Doors:
+    """The shared parts of all doors, and the list of who is connected.
+
+    Attributes:
+        hub: the services.
+        clock: reactor time.
+        limits: what a connection may take.
+        counter: the connections of all listeners.
+        budget: the bytes of all outboxes.
+    """
+
+    __slots__ = (
+        "_all_gone",
+        "_links",
+        "budget",
+        "clock",
+        "closing",
+        "counter",
+        "flusher",
+        "hub",
+        "limits",
+        "watch",
+        "wheel",
+    )
+
+    def __init__(
+        self,
+        hub: SessionHub,
+        clock: IReactorTime,
+        limits: DoorLimits = DoorLimits(),  # noqa: B008 - frozen
+    ) -> None:
+        self.hub = hub
+        self.clock = clock
+        self.limits = limits
+        self.wheel = Wheel(clock)
+        self.flusher = Flusher(clock)
+        self.budget = Budget(limits.outboxes_bytes)
+        self.watch = DrainWatch(clock)
+        self.counter = ConnectionCounter(limits.connections, limits.unauthenticated_per_address)
+        self.closing = False
+        self._links: set[Link] = set()
+        self._all_gone: Deferred[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def admit(self, address: IAddress | None) -> Admission | None:
+        """Counts a connection that was just accepted; None: close it at once."""
+        if self.closing:
+            return None
+        return self.counter.admit(host_of(address))
+
+    def open(
+        self, protocol: FrameProtocol, transport: Any, codec: ServerCodec, admission: Admission
+    ) -> Link:
+        """Starts a session on a connection that is ready to carry frames."""
+        link = Link(self, protocol, transport, codec, admission)
+        self._links.add(link)
+        link.start(secure=ISSLTransport.providedBy(transport))
+        return link
+
+    def gone(self, link: Link) -> None:
+        """Called by the link when its connection is gone."""
+        self._links.discard(link)
+        if not self._links and self._all_gone is not None:
+            waiting, self._all_gone = self._all_gone, None
+            waiting.callback(None)
+
+    def shut_down(self) -> Deferred[None]:
+        """Says goodbye on every connection and admits no new one.
+
+        Returns:
+            a Deferred that fires when all are gone: after `closing_time` seconds
+            at the latest. To be called once.
+        """
+        self.closing = True
+        goodbye = SessionKicked(KickReason.SHUTDOWN, "the server is going down")
+        for link in list(self._links):
+            link.session.kicked(goodbye)
+        if not self._links:
+            return succeed(None)
+        self._all_gone = Deferred()
+        return self._all_gone
+
+
+def host_of(address: IAddress | None) -> str:
+    """The peer's IP address; what a unix socket or a memory transport has instead is one address: ""."""
+    host = getattr(address, "host", "")
+    return host if isinstance(host, str) else ""

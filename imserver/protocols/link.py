@@ -1,0 +1,221 @@
+"""One connection: its protocol, outbox and session, and what happens to it as a whole."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.abstract import FileDescriptor
+
+from imserver.protocols.connections import Admission
+from imserver.protocols.outbox import Outbox
+from imserver.protocols.session import Session
+from imserver.wire.base import ServerCodec, WireError
+
+if TYPE_CHECKING:
+    from imserver.protocols.doors import Doors
+
+
+class FrameProtocol(Protocol):
+    """The transport framing of one door."""
+
+    def frame(self, payload: bytes) -> bytes:
+        """A codec's frame as it goes over the transport."""
+
+    def ping(self) -> bytes:
+        """What proves that the link works without the format's knowledge; b"" if there is nothing such."""
+
+    def goodbye(self, code: int, text: str) -> None:
+        """Queues what the framing says at the end (a WebSocket close frame)."""
+
+
+class Link:
+    """One connection, from the moment it can carry frames.
+
+    Attributes:
+        last_received: wheel time of the last received byte.
+        closing: the goodbye is queued; the protocol discards what it still receives.
+        wheel_slot: the wheel's.
+    """
+
+    __slots__ = (
+        "_abort_at",
+        "_admission",
+        "_doors",
+        "_lost",
+        "_next_ping",
+        "_paused",
+        "_protocol",
+        "_transport",
+        "closing",
+        "last_received",
+        "outbox",
+        "session",
+        "wheel_slot",
+    )
+
+    def __init__(
+        self,
+        doors: Doors,
+        protocol: FrameProtocol,
+        transport: Any,
+        codec: ServerCodec,
+        admission: Admission,
+    ) -> None:
+        """See Doors.open."""
+        self._doors = doors
+        self._protocol = protocol
+        self._transport = transport
+        self._admission = admission
+        self.outbox = Outbox(
+            transport,
+            self,
+            doors.flusher,
+            doors.budget,
+            doors.limits.outbox_bytes,
+            None if codec.traits.acks else doors.watch,
+        )
+        self.session = Session(codec, doors.hub, self, doors.clock, doors.limits)
+        self.closing = False
+        self._lost = False
+        self._paused = False
+        self.wheel_slot = -1
+        self._abort_at = math.inf
+        now = doors.clock.seconds()
+        self.last_received = now
+        self._next_ping = now + doors.limits.ping_interval
+
+    def start(self, secure: bool) -> None:
+        """Takes its place: producer of the transport, session of its peer, entry of the wheel."""
+        self.outbox.start()
+        self.session.start(self._admission.address, secure)
+        now = self._doors.clock.seconds()
+        self._doors.wheel.watch(self, min(now + self._interval, self.session.deadline(now)))
+
+    @property
+    def _interval(self) -> float:
+        return self._doors.limits.check_interval
+
+    # The protocol's side
+
+    def received(self, frame: bytes | WireError) -> None:
+        """A whole frame came in, or one that the framing itself had to refuse."""
+        if not self.closing:
+            self.session.received(frame)
+
+    def alive(self) -> bool:
+        """Bytes came in; False: nothing the peer says matters any more."""
+        self.last_received = self._doors.wheel.now
+        return not self.closing
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        if not self._lost:
+            self._lost = True
+            self.closing = True
+            self._doors.wheel.forget(self)
+            self.outbox.lost()
+            self.session.ended()
+            self._admission.release()
+            self._doors.gone(self)
+
+    # The session's side
+
+    def frame(self, payload: bytes) -> bytes:
+        """See FrameProtocol."""
+        return self._protocol.frame(payload)
+
+    def authenticated(self) -> None:
+        """Somebody logged in here."""
+        self._admission.authenticated()
+
+    def pause_reading(self) -> None:
+        """Lets the peer's requests wait in the kernel. May be called again."""
+        if not self._paused and not self.closing:
+            self._paused = True
+            self._transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """Goes on reading. May be called again."""
+        if self._paused:
+            self._paused = False
+            self.last_received = self._doors.wheel.now
+            if not self._lost:
+                self._transport.resumeProducing()
+
+    def close(self, code: int, text: str) -> None:
+        """Says goodbye after everything that is queued, then closes.
+
+        Args:
+            code: WebSocket close code, for the framings that have one.
+            text: one sentence, likewise.
+        """
+        if not self.closing:
+            self._protocol.goodbye(code, text)
+            self.finish()
+
+    def finish(self) -> None:
+        """Closes after everything that is queued; the peer has `closing_time` seconds to take it."""
+        if not self.closing:
+            self.closing = True
+            self.session.ended()
+            self.resume_reading()
+            self._abort_at = self._doors.clock.seconds() + self._doors.limits.closing_time
+            self._doors.wheel.watch(self, self._abort_at)
+            self.outbox.finish()
+
+    # The outbox's side (outbox.OutboxOwner)
+
+    def outbox_drained(self) -> None:
+        """See OutboxOwner."""
+        if not self.closing:
+            self.session.drained()
+
+    def outbox_delivered(self) -> None:
+        """See OutboxOwner."""
+        if not self.closing:
+            self.session.delivered()
+
+    def outbox_overflown(self) -> None:
+        """See OutboxOwner."""
+        if not self.closing:
+            self.session.slow()
+
+    def outbox_finished(self) -> None:
+        """See OutboxOwner."""
+        if self._lost:
+            return
+        if isinstance(self._transport, FileDescriptor):
+            # Closing outright while requests of the peer are still coming in
+            # would reset the connection, and the goodbye could be lost with it.
+            self._transport.loseWriteConnection()
+        else:
+            self._transport.loseConnection()
+
+    # The wheel's side (liveness.Watched)
+
+    def check(self, now: float) -> float | None:
+        """See Watched."""
+        if self._lost:
+            return None
+        if self.closing:
+            if now < self._abort_at:
+                return self._abort_at
+            self._transport.abortConnection()
+            return None
+        limits = self._doors.limits
+        if self.outbox.stuck(now, limits.slow_after):
+            self.session.slow()
+        elif not self._paused and now - self.last_received >= limits.silence:
+            self.session.silent()
+        elif now >= self.session.deadline(now):
+            self.session.too_late()
+        if self.wheel_slot != -1 or self._lost:
+            return None  # it is closing: the wheel has its new time already
+        if now >= self._next_ping:
+            self._next_ping = now + limits.ping_interval
+            ping = self._protocol.ping()
+            # Where bytes wait already, they do what a ping would.
+            if ping and not self.outbox.total:
+                self.outbox.put(ping)
+        return min(now + limits.check_interval, self.session.deadline(now))

@@ -1,0 +1,366 @@
+"""What waits to be written to one peer: bounded, joined into one write a turn.
+
+Frames collect in a list. A shared `Flusher` writes, once per reactor turn, what
+every connection has collected, in one `transport.write` each. While the
+transport cannot take more, nothing is written, so the bytes that wait are here,
+where they are counted, and not in the transport.
+
+Messages are never dropped: when `writable` is False their session leaves them in
+the store and reads them again once the owner was told `outbox_drained`. Answers
+and events have no such place; more of them than the limit makes the peer slow.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from imserver.protocols.kernel import DrainWatch, kernel_backlog
+
+WRITABLE_BELOW = 64 * 1024
+"""Bytes queued from which on messages stay in the store."""
+CONGESTED_FROM = 256 * 1024
+"""Bytes queued from which on the peer's requests wait: it does not read its answers."""
+CHUNK = 64 * 1024
+"""Whole frames up to this many bytes are handed to the transport at once."""
+
+
+class OutboxOwner(Protocol):
+    """Who is told what happens to an outbox. None of these may raise."""
+
+    def outbox_drained(self) -> None:
+        """There is room again, after `writable` was False or `congested` True."""
+
+    def outbox_overflown(self) -> None:
+        """More answers and events than the limit: the peer is slow."""
+
+    def outbox_delivered(self) -> None:
+        """The peer's kernel has every message pushed so far (only where `watch` was given)."""
+
+    def outbox_finished(self) -> None:
+        """After `finish`: everything was handed to the transport."""
+
+
+class Budget:
+    """The bytes all outboxes together may hold.
+
+    Attributes:
+        used: bytes queued now.
+        limit: at this many, messages stay in the store and requests wait.
+    """
+
+    __slots__ = ("_waiting", "limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._waiting: dict[Outbox, None] = {}
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing more should be queued."""
+        return self.used >= self.limit
+
+    def wait(self, outbox: Outbox) -> None:
+        """Remembers an outbox that was refused for want of budget."""
+        self._waiting[outbox] = None
+
+    def forget(self, outbox: Outbox) -> None:
+        """Its connection is gone."""
+        self._waiting.pop(outbox, None)
+
+    def release(self, count: int) -> None:
+        """Gives bytes back; the ones that waited are told once a quarter is free."""
+        self.used -= count
+        if self._waiting and self.used <= self.limit - self.limit // 4:
+            waiting, self._waiting = self._waiting, {}
+            for outbox in waiting:
+                outbox.budget_freed()
+
+
+class Flusher:
+    """Writes what all connections have collected, once per reactor turn, by one delayed call."""
+
+    log = Logger()
+
+    __slots__ = ("_clock", "_dirty")
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._dirty: list[Outbox] = []
+
+    def add(self, outbox: Outbox) -> None:
+        """Has it flushed at the end of this turn; the outbox sees to it that it is added once."""
+        if not self._dirty:
+            self._clock.callLater(0, self._run)
+        self._dirty.append(outbox)
+
+    def _run(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for outbox in dirty:
+            try:
+                outbox.flush()
+            except Exception:
+                self.log.failure("a connection could not be written to")
+
+
+@implementer(IPushProducer)
+class Outbox:
+    """The frames for one peer.
+
+    Attributes:
+        total: bytes queued here and in the transport.
+    """
+
+    __slots__ = (
+        "_blocked",
+        "_budget",
+        "_dirty",
+        "_finishing",
+        "_flusher",
+        "_frames",
+        "_limit",
+        "_lost",
+        "_owner",
+        "_progress",
+        "_pulled",
+        "_pushed",
+        "_queued",
+        "_refused",
+        "_rounds",
+        "_sending",
+        "_stuck_since",
+        "_transport",
+        "_watch",
+        "total",
+    )
+
+    def __init__(
+        self,
+        transport: Any,
+        owner: OutboxOwner,
+        flusher: Flusher,
+        budget: Budget,
+        limit: int,
+        watch: DrainWatch | None = None,
+    ) -> None:
+        """Args:
+        limit: bytes of answers and events before the peer counts as slow.
+        watch: given where somebody wants to know that the peer's kernel has the messages.
+        """
+        self._transport = transport
+        self._owner = owner
+        self._flusher = flusher
+        self._budget = budget
+        self._limit = limit
+        self._watch = watch
+        self._frames: list[bytes] = []
+        self.total = 0
+        self._queued = 0  # bytes in _frames
+        self._sending = 0  # bytes the transport has and may still hold
+        self._blocked = False  # the transport takes nothing now
+        self._pulled = False  # registered as a pull producer
+        self._dirty = False  # the flusher knows
+        self._refused = False  # somebody was told to wait for room
+        self._pushed = False  # messages were queued since the peer's kernel last had all
+        self._finishing = False
+        self._lost = False
+        self._rounds = 0
+        self._progress: tuple[int, int | None, int] | None = None
+        self._stuck_since = 0.0
+
+    def start(self) -> None:
+        """Registers with the transport. To be called once the transport is this connection's own."""
+        # As a pull producer of a plain socket the outbox hears of every write
+        # that was taken, however small, so its count of bytes is exact. Other
+        # transports (TLS, memory) only know push producers; up to the 64 KiB
+        # they take before they say stop count as sent.
+        self._pulled = isinstance(self._transport, FileDescriptor)
+        self._transport.registerProducer(self, not self._pulled)
+
+    # Queueing
+
+    def put(self, frame: bytes) -> None:
+        """Queues an answer or an event."""
+        if self._finishing or self._lost:
+            return
+        total = self.total
+        if total > self._limit or (total > WRITABLE_BELOW and self._budget.exhausted):
+            self._owner.outbox_overflown()
+            return
+        self._add(frame)
+
+    def push(self, frame: bytes) -> None:
+        """Queues a message; the caller has looked at `writable`."""
+        if not (self._finishing or self._lost):
+            self._pushed = True
+            self._add(frame)
+
+    def _add(self, frame: bytes) -> None:
+        count = len(frame)
+        self._frames.append(frame)
+        self._queued += count
+        self.total += count
+        self._budget.used += count
+        if not self._dirty and not self._blocked:
+            self._dirty = True
+            self._flusher.add(self)
+
+    @property
+    def writable(self) -> bool:
+        """Whether messages may be queued; after False the owner is told when they may."""
+        budget = self._budget
+        if self.total < WRITABLE_BELOW and budget.used < budget.limit:
+            return not self._finishing
+        self._refuse()
+        return False
+
+    @property
+    def congested(self) -> bool:
+        """Whether the peer's requests should wait; after True the owner is told when they need not."""
+        if self.total < CONGESTED_FROM and (not self.total or not self._budget.exhausted):
+            return False
+        self._refuse()
+        return True
+
+    def _refuse(self) -> None:
+        self._refused = True
+        if self._budget.exhausted:
+            self._budget.wait(self)
+
+    def budget_freed(self) -> None:
+        """Called by the budget."""
+        self._tell_drained()
+
+    # Writing
+
+    def flush(self) -> None:
+        """Writes what was collected, as far as the transport takes it."""
+        self._dirty = False
+        while self._frames and not self._blocked and not self._lost:
+            self._write(self._take())
+        if self._finishing and not self._frames:
+            self._end()
+
+    def _take(self) -> bytes:
+        frames = self._frames
+        if self._queued <= CHUNK:
+            data = frames[0] if len(frames) == 1 else b"".join(frames)
+            frames.clear()
+            return data
+        size = taken = 0
+        while taken < len(frames) and (not taken or size + len(frames[taken]) <= CHUNK):
+            size += len(frames[taken])
+            taken += 1
+        data = b"".join(frames[:taken])
+        del frames[:taken]
+        return data
+
+    def _write(self, data: bytes) -> None:
+        count = len(data)
+        self._queued -= count
+        self._sending += count
+        self._blocked = self._pulled
+        self._transport.write(data)
+        if not self._blocked:
+            self._sent()
+
+    def _sent(self) -> None:
+        count, self._sending = self._sending, 0
+        self.total -= count
+        self._rounds += 1
+        self._budget.release(count)
+        if self._pushed and self._watch is not None and not self._frames:
+            self._watch.add(self)
+        self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        if self._refused and self.total < WRITABLE_BELOW and not self._lost:
+            self._refused = False
+            self._owner.outbox_drained()
+
+    # twisted.internet.interfaces.IPushProducer
+
+    def pauseProducing(self) -> None:
+        """The transport is full; may be called again and again."""
+        self._blocked = True
+
+    def resumeProducing(self) -> None:
+        """The transport has sent everything it was given."""
+        self._blocked = False
+        if self._sending:
+            self._sent()
+        if not self._dirty and (self._frames or self._finishing):
+            self.flush()
+
+    def stopProducing(self) -> None:
+        """The transport is gone; the protocol hears of it on its own."""
+
+    # The end
+
+    def drop_unsent(self) -> None:
+        """Forgets the frames the transport was not given. What it was given are whole frames."""
+        dropped, self._queued = self._queued, 0
+        self._frames.clear()
+        self.total -= dropped
+        self._budget.release(dropped)
+
+    def finish(self) -> None:
+        """Takes nothing more; `outbox_finished` follows when everything was handed over."""
+        if not self._finishing:
+            self._finishing = True
+            if not self._dirty and not self._blocked:
+                self._dirty = True
+                self._flusher.add(self)
+
+    def _end(self) -> None:
+        if not self._lost:
+            self._lost = True  # from here on what is left is the transport's affair
+            self._transport.unregisterProducer()
+            self._budget.forget(self)
+            self._budget.release(self.total)
+            self.total = self._sending = 0
+            self._owner.outbox_finished()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        if not self._lost:
+            self._lost = True
+            self._frames.clear()
+            self._budget.forget(self)
+            count, self.total, self._queued, self._sending = self.total, 0, 0, 0
+            self._budget.release(count)
+
+    # What the wheel and the watch ask
+
+    def stuck(self, now: float, patience: float) -> bool:
+        """Whether bytes wait of which the peer took none for `patience` seconds, as far as calls can tell."""
+        if not self.total:
+            self._progress = None
+            return False
+        progress = (
+            self._rounds,
+            kernel_backlog(self._transport),
+            getattr(self._transport, "offset", 0),
+        )
+        if progress != self._progress:
+            self._progress = progress
+            self._stuck_since = now
+            return False
+        return now - self._stuck_since >= patience
+
+    def kernel_drained(self) -> bool | None:
+        """See kernel.Awaiting."""
+        if self._lost or not self._pushed:
+            return None
+        if self.total:
+            return None  # asked again once the transport has sent it
+        if kernel_backlog(self._transport):
+            return False
+        self._pushed = False
+        self._owner.outbox_delivered()
+        return True

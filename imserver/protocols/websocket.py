@@ -1,0 +1,295 @@
+"""WebSockets (RFC 6455) for every format that is spoken over them; the factory hands in the codec.
+
+Autobahn shakes hands and reads frames. What is written are ready-made frames
+(a server's carry no mask) that go to the outbox, Autobahn's own pongs and close
+frames among them, so that everything keeps its order and is counted.
+
+Deadlines are the wheel's; Autobahn's own timers, which know the global reactor
+only, are off.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.util import encode_truncate, wildcards2patterns
+from autobahn.websocket import USES_NVX
+from autobahn.websocket.protocol import WebSocketProtocol as _States
+from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
+from twisted.internet.interfaces import IAddress, ITCPTransport
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import RESPONSES
+from txaio.tx import make_logger
+
+from imserver.protocols.connections import Admission
+from imserver.protocols.doors import Doors
+from imserver.protocols.link import Link
+from imserver.wire.base import ServerCodec
+
+UNSUPPORTED_DATA = 1003
+
+_PACK_16 = struct.Struct("!BBH").pack
+_PACK_64 = struct.Struct("!BBQ").pack
+# What the handshake leaves on the instance and nobody reads again.
+_HANDSHAKE_LEFTOVERS = (
+    "http_headers",
+    "http_request_data",
+    "http_request_params",
+    "http_request_uri",
+    "http_response_data",
+    "http_status_line",
+)
+
+
+def _no_compression(offers: Any) -> None:
+    """Offers of permessage-deflate are not taken up: it costs 100 KiB a connection."""
+
+
+class WebSocketProtocol(WebSocketServerProtocol):
+    """One WebSocket connection.
+
+    Autobahn copies its options to every instance; here they belong to the class,
+    which saves some kilobytes and most of the time of a connect.
+    """
+
+    CONFIG_ATTRS: Any = ()
+    logOctets = False
+    logFrames = False
+    trackTimings = False
+    utf8validateIncoming = True
+    applyMask = True
+    autoFragmentSize = 0
+    failByDrop = False  # a peer is told why
+    echoCloseCodeReason = False
+    openHandshakeTimeout = 0
+    closeHandshakeTimeout = 0
+    tcpNoDelay = True
+    autoPingInterval = 0
+    autoPingTimeout = 0
+    autoPingSize = 12
+    autoPingRestartOnAnyTraffic = False
+    versions: Any = (13,)
+    webStatus = False
+    requireMaskedClientFrames = True
+    maskServerFrames = False
+    perMessageCompressionAccept = staticmethod(_no_compression)
+    serveFlashSocketPolicy = False
+    flashSocketPolicy = ""
+    allowedOrigins: Any = ("*",)  # the origin was looked at before
+    allowedOriginsPatterns: Any = wildcards2patterns(["*"])
+    allowNullOrigin = True
+    maxConnections = 0
+    trustXForwardedFor = 0
+
+    # It logs what bad peers do as warnings; that is for the counters, not for the log.
+    log: Any = make_logger("critical")  # type: ignore[no-untyped-call]
+
+    transport: Any
+    message_data: Any
+    current_frame: Any
+    inside_message: bool
+    _link: Link | None = None
+
+    def __init__(
+        self, doors: Doors, codec: ServerCodec, admission: Admission, binary: bool
+    ) -> None:
+        """Args:
+        binary: whether the format's messages are binary ones (else text).
+        """
+        super().__init__()
+        self._doors = doors
+        self._codec: ServerCodec | None = codec
+        self._admission = admission
+        self._binary = binary
+        self._first_byte = 0x82 if binary else 0x81
+        self.maxFramePayloadSize = self.maxMessagePayloadSize = codec.traits.max_frame
+
+    # The connection
+
+    def connectionMade(self) -> None:
+        """See IProtocol."""
+        self.peer = self._admission.address
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+        self._connectionMade()
+
+    def _onOpen(self) -> None:
+        self.onOpen()
+
+    def onOpen(self) -> None:
+        """The handshake is done: the session begins."""
+        for name in _HANDSHAKE_LEFTOVERS:
+            self.__dict__.pop(name, None)
+        # The HTTP channel that was here before is still registered.
+        self.transport.unregisterProducer()
+        assert self._codec is not None
+        codec, self._codec = self._codec, None
+        self._link = self._doors.open(self, self.transport, codec, self._admission)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See IProtocol."""
+        self.state = _States.STATE_CLOSED
+        if self._link is not None:
+            self._link.lost()
+        self._admission.release()
+        self._connectionLost(reason)  # type: ignore[arg-type]  # it only looks at its value
+
+    def onClose(self, wasClean: bool, code: Any, reason: Any) -> None:
+        """See Autobahn; the link knows."""
+
+    # Reading
+
+    def dataReceived(self, data: bytes) -> None:
+        """See IProtocol."""
+        link = self._link
+        if link is None:
+            self._dataReceived(data)
+            return
+        if not link.alive():
+            return
+        if self.data:
+            data = self.data + data
+        if self._binary and self.current_frame is None and not self.inside_message:
+            data = self._plain_frames(link, data)
+        self.data = data
+        if data:
+            self.consumeData()
+        if link.outbox.congested:
+            link.pause_reading()
+
+    def _plain_frames(self, link: Link, data: bytes) -> bytes:
+        """Takes whole, unfragmented binary messages off the front: nearly all that ever comes.
+
+        Autobahn's general state machine costs several times as much per message.
+        Whatever is unusual, wrong or not complete is left to it.
+        """
+        self.data = b""
+        position, end = 0, len(data)
+        while end - position >= 6 and data[position] == 0x82:
+            length = data[position + 1] - 0x80
+            if length < 0 or length == 127:
+                break
+            start = position + 6
+            if length == 126:
+                start += 2
+                length = data[position + 2] << 8 | data[position + 3]
+                if length < 126:
+                    break
+            if start + length > end or length > self.maxMessagePayloadSize:
+                break
+            position = start + length
+            if length:
+                masker = create_xor_masker(data[start - 4 : start], length)
+                link.received(masker.process(data[start:position]))
+            else:
+                link.received(b"")
+            if link.closing:
+                return b""
+        return data[position:] if position else data
+
+    def onMessageEnd(self) -> None:
+        """See Autobahn."""
+        pieces, self.message_data = self.message_data, None
+        if not self.failedByMe:
+            self.onMessage(b"".join(pieces), self.message_is_binary)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """See Autobahn."""
+        if isBinary != self._binary:
+            kind = "binary" if self._binary else "text"
+            self._fail_connection(UNSUPPORTED_DATA, f"only {kind} messages are understood here")
+        elif self._link is not None:
+            self._link.received(payload)
+
+    # Writing and closing
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """What Autobahn itself writes: the handshake, pongs, close frames."""
+        if self._link is None:
+            self.transport.write(data)
+        else:
+            self._link.outbox.put(data)
+
+    def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
+        self.failedByMe = True
+        if self._link is not None:
+            self._link.close(code, reason)
+
+    def dropConnection(self, abort: bool = False) -> None:
+        """Ends it after what is queued; the wheel sees to peers that do not take it."""
+        if self._link is None:
+            super().dropConnection(abort=False)
+        else:
+            self.state = _States.STATE_CLOSED
+            self._link.finish()
+
+    def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
+        """A refused handshake: a JSON body; nothing of the request is repeated in the head."""
+        phrase = RESPONSES.get(code, b"Refused").decode("ascii")
+        body = msgspec.json.encode({"success": False, "code": code, "message": reason, "data": {}})
+        head = [f"HTTP/1.1 {code} {phrase}", *(f"{k}: {v}" for k, v in responseHeaders or ())]
+        head += ["Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close"]
+        self.sendData("\r\n".join(head).encode("latin-1", "replace") + b"\r\n\r\n" + body)
+
+    # link.FrameProtocol
+
+    def frame(self, payload: bytes) -> bytes:
+        """See FrameProtocol."""
+        length = len(payload)
+        if length < 126:
+            return bytes((self._first_byte, length)) + payload
+        if length < 0x10000:
+            return _PACK_16(self._first_byte, 126, length) + payload
+        return _PACK_64(self._first_byte, 127, length) + payload
+
+    @staticmethod
+    def ping() -> bytes:
+        """See FrameProtocol."""
+        return b"\x89\x00"
+
+    def goodbye(self, code: int, text: str) -> None:
+        """See FrameProtocol: the close frame."""
+        if self.state == _States.STATE_OPEN:
+            self.sendCloseFrame(code, encode_truncate(text, 123) if text else None)
+
+
+class WebSocketFactory(WebSocketServerFactory):
+    """Builds the protocol, each with a codec of its own."""
+
+    log: Any = Logger()
+    noisy = False
+
+    def __init__(
+        self, doors: Doors, codec: Callable[[], ServerCodec], binary: bool
+    ) -> None:
+        """Args:
+        codec: makes the codec of one connection.
+        binary: whether the format's messages are binary ones (else text).
+        """
+        super().__init__(reactor=doors.clock, server="")  # type: ignore[no-untyped-call]
+        self.doors = doors
+        self._codec = codec
+        self._binary = binary
+        if not USES_NVX:
+            self.log.warn(
+                "Autobahn runs without its C part (NVX): WebSockets cost several times the CPU. "
+                "Install the autobahn wheel and do not set AUTOBAHN_USE_NVX=0."
+            )
+
+    def build(self, admission: Admission) -> WebSocketProtocol:
+        """The protocol of a connection that was admitted already."""
+        protocol = WebSocketProtocol(self.doors, self._codec(), admission, self._binary)
+        protocol.factory = self
+        return protocol
+
+    def buildProtocol(self, addr: IAddress | None) -> WebSocketProtocol | None:
+        """See IProtocolFactory; None (the connection is closed) where there is no room."""
+        admission = self.doors.admit(addr)
+        return None if admission is None else self.build(admission)

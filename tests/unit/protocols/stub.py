@@ -1,0 +1,235 @@
+"""A codec of one word a frame, a session hub that does what a test says, and a bench to connect over.
+
+The format: `verb#tag argument`, answered `verb#tag reply` or `refused#tag CODE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from imserver.model.accounts import (
+    Disconnect,
+    Hello,
+    LoggedIn,
+    LogIn,
+    LogOut,
+    Ping,
+    Principal,
+    RefreshTokens,
+    Register,
+    SessionKicked,
+)
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.groups import CreateGroup, GroupChanged, LeaveGroup, ListGroups
+from imserver.model.messages import (
+    AckMessages,
+    Content,
+    Form,
+    InboxPage,
+    Message,
+    MessageAccepted,
+    ReadHistory,
+    SendMessage,
+    SetTyping,
+    SyncInbox,
+    TypingChanged,
+)
+from imserver.protocols.connections import DoorLimits
+from imserver.protocols.doors import Doors
+from imserver.services.sessions import Client, Outgoing, Receiver
+from imserver.wire.base import Request, Traits, WireError
+
+STUB = Traits(name="stub", login_deadline=10.0, login_deadline_alive=600.0, max_frame=1000)
+
+_VERBS: dict[str, Callable[[str], Any]] = {
+    "hello": lambda text: Hello(client_id=text),
+    "login": lambda text: LogIn(user=text, password="p"),
+    "register": lambda text: Register(user=text, password="p"),
+    "refresh": lambda text: RefreshTokens(text),
+    "ping": lambda text: Ping(),
+    "logout": lambda text: LogOut(),
+    "disconnect": lambda text: Disconnect(),
+    "send": lambda text: SendMessage(Content(Form.TEXT, text.encode()), recipient="bob"),
+    "ack": lambda text: AckMessages(int(text)),
+    "sync": lambda text: SyncInbox(),
+    "history": lambda text: ReadHistory(),
+    "leave": lambda text: LeaveGroup(text),
+    "create": lambda text: CreateGroup(text),
+    "groups": lambda text: ListGroups(),
+    "typing": lambda text: SetTyping(True),
+}
+
+
+class StubCodec:
+    """See the module. `auth=…` before the argument is a bearer token; `create` is remembered for retries."""
+
+    def __init__(self, traits: Traits = STUB) -> None:
+        self.traits = traits
+        self.encoded = 0
+
+    @property
+    def profile(self) -> Hashable:
+        return "stub"
+
+    def decode(self, frame: bytes) -> Request:
+        try:
+            head, _, rest = frame.decode().partition(" ")
+        except UnicodeDecodeError:
+            raise WireError(ErrorCode.BAD_REQUEST, "not UTF-8", fatal=True, close_code=1007) from None
+        verb, _, tag = head.partition("#")
+        if verb == "crash":
+            raise ZeroDivisionError
+        if verb not in _VERBS:
+            raise WireError(ErrorCode.UNKNOWN_COMMAND, "no such verb", tag=("unknown", tag))
+        token = ""
+        if rest.startswith("auth="):
+            token, _, rest = rest[5:].partition(" ")
+        return Request(
+            _VERBS[verb](rest), (verb, tag), authorization=token, dedupe=verb == "create", retry_id=tag
+        )
+
+    def reply(self, request: Request, reply: Any) -> list[bytes]:
+        if reply == "unencodable":
+            raise ZeroDivisionError
+        verb, tag = request.tag
+        if isinstance(reply, MessageAccepted):
+            reply = reply.message_id
+        elif isinstance(reply, LoggedIn):
+            reply = reply.user
+        elif not isinstance(reply, str):
+            reply = "done"
+        return [f"{verb}#{tag} {reply}".encode()]
+
+    def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
+        if tag is None:
+            return [f"refused {error.code.value}".encode()]
+        return [] if tag[0] == "typing" else [f"refused#{tag[1]} {error.code.value}".encode()]
+
+    def event(self, event: Any) -> list[bytes]:
+        if isinstance(event, SessionKicked):
+            return [f"kicked {event.reason.name}".encode()]
+        if isinstance(event, GroupChanged):
+            return [b"group " + event.group.encode()]
+        return [b"typing"] if isinstance(event, TypingChanged) else []
+
+    def shared(self, message: Message) -> bytes:
+        self.encoded += 1
+        return message.content.data
+
+    def splice(self, shared: bytes, seq: int) -> bytes:
+        return b"push %d " % seq + shared
+
+    def backlog(self, page: InboxPage) -> list[bytes]:
+        return [self.splice(self.shared(row.message), row.seq) for row in page.rows]
+
+
+class StubAttachment:
+    """Remembers what the session told it."""
+
+    def __init__(self, principal: Principal, client: Client) -> None:
+        self.principal = principal
+        self.client = client
+        self.told: list[str] = []
+
+    def start(self) -> None:
+        self.told.append("start")
+
+    def drained(self) -> None:
+        self.told.append("drained")
+
+    def delivered(self) -> None:
+        self.told.append("delivered")
+
+    def close(self) -> None:
+        self.told.append("close")
+
+
+class StubHub:
+    """Answers at once, unless a test holds the answers back.
+
+    Attributes:
+        done: every command, in the order in which it got here.
+        hold: commands wait in `waiting` instead of being answered.
+        sends: unanswered sends, as (tag, command).
+        outcomes: reply or exception by command type, instead of "ok".
+    """
+
+    def __init__(self) -> None:
+        self.done: list[Any] = []
+        self.hold = False
+        self.waiting: list[Deferred[Any]] = []
+        self.sends: list[tuple[Any, SendMessage]] = []
+        self.outcomes: dict[type, Any] = {}
+        self.attachments: list[StubAttachment] = []
+        self.receivers: list[Receiver] = []
+        self.hellos: list[Hello] = []
+        self.answered = 0
+        self._ids = 0
+
+    def new_session_id(self) -> str:
+        self._ids += 1
+        return f"s{self._ids}"
+
+    async def log_in(
+        self, client: Client, hello: Hello, command: LogIn, receiver: Receiver
+    ) -> tuple[StubAttachment, LoggedIn]:
+        self.hellos.append(hello)
+        await self._run(command)
+        attachment = StubAttachment(Principal(command.user, client.session, client.format), client)
+        self.attachments.append(attachment)
+        self.receivers.append(receiver)
+        return attachment, LoggedIn(command.user, "t", "r", 60, 0, 1, "e")
+
+    async def before_log_in(self, client: Client, command: Any) -> Any:
+        return await self._run(command)
+
+    def send(self, attachment: Any, command: Any, tag: Any) -> None:
+        self.done.append(command)
+        self.sends.append((tag, command))
+
+    def acknowledge(self, attachment: Any, command: Any) -> None:
+        self.done.append(command)
+
+    async def handle(self, attachment: Any, command: Any) -> Any:
+        return await self._run(command)
+
+    def authorizes(self, attachment: Any, token: str) -> bool:
+        return token == "good"
+
+    async def _run(self, command: Any) -> Any:
+        self.done.append(command)
+        if self.hold:
+            waiting: Deferred[Any] = Deferred()
+            self.waiting.append(waiting)
+            await waiting
+        outcome = self.outcomes.get(type(command), "ok")
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def release(self) -> None:
+        """Lets the oldest waiting command go on."""
+        self.waiting.pop(0).callback(None)
+
+    def answer(self, count: int = 1) -> None:
+        """Commits the oldest sends."""
+        for _ in range(count):
+            tag, _ = self.sends.pop(0)
+            self.answered += 1
+            self.receivers[0].answer(tag, MessageAccepted(f"m{self.answered}", "c", self.answered, 0.0))
+
+
+def message(text: bytes = b"text") -> Outgoing:
+    """A message on its way out."""
+    return Outgoing(
+        Message("m", "c", "c", 1, "alice", "bob", "", "", Content(Form.TEXT, text), 0.0, 0.0)
+    )
+
+
+def doors(hub: Any, clock: Any = None, **limits: Any) -> Doors:
+    """Doors over a stub hub and a Clock."""
+    return Doors(hub, Clock() if clock is None else clock, DoorLimits(**limits))
