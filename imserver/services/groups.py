@@ -19,7 +19,6 @@ from imserver.model.groups import (
     GetGroup,
     Group,
     GroupChange,
-    GroupChanged,
     GroupList,
     GroupReply,
     InviteMember,
@@ -32,6 +31,7 @@ from imserver.model.groups import (
 )
 from imserver.model.ids import check_id, id_fault
 from imserver.model.messages import Done
+from imserver.services.group_news import GroupNews
 from imserver.services.limits import FailureWindow
 from imserver.services.passwords import PasswordHasher
 from imserver.services.ports import Bus, Directory, GroupRecord
@@ -79,11 +79,11 @@ class Groups:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._directory = directory
-        self._bus = bus
         self._hasher = hasher
         self._wall_time = wall_time
         self._random_bytes = random_bytes
         self._limits = limits
+        self._news = GroupNews(bus, limits.told)
         self._wrong_passwords = FailureWindow(clock or wall_time, limits.password_guesses)
 
     async def handle(self, principal: Principal, command: Any) -> Any:
@@ -139,7 +139,7 @@ class Groups:
         record = await self._directory.create_group(
             group, name, principal.user, command.open, password_hash, members, at
         )
-        self._publish(principal, GroupChange.CREATED, group, principal.user, at, members)
+        self._news.publish(principal, GroupChange.CREATED, group, principal.user, at, members)
         return GroupReply(record.group)
 
     async def _join(self, principal: Principal, command: JoinGroup) -> GroupReply:
@@ -157,14 +157,14 @@ class Groups:
         added = await self._directory.add_member(group.group, user, at)
         record = await self._existing(command.group)
         if added:
-            self._publish_passing(principal, GroupChange.JOINED, record.group, user, at)
+            self._news.passing(principal, GroupChange.JOINED, record.group, user, at)
         return GroupReply(record.group)
 
     async def _leave(self, principal: Principal, group: str) -> Done:
         before = await self._as_member(principal, group)
         at = self._wall_time()
         after = await self._directory.remove_member(group, principal.user, at)
-        self._tell_removal(principal, GroupChange.LEFT, before.group, after, principal.user, at)
+        self._news.removal(principal, GroupChange.LEFT, before.group, after, principal.user, at)
         return Done()
 
     async def _get(self, principal: Principal, group: str) -> GroupReply:
@@ -187,7 +187,7 @@ class Groups:
             raise ImError(ErrorCode.CONFLICT, "the group has too many open invitations")
         at = self._wall_time()
         await self._directory.invite(group.group, user, principal.user, at)
-        self._publish_passing(principal, GroupChange.INVITED, group, user, at)
+        self._news.passing(principal, GroupChange.INVITED, group, user, at)
         return Done()
 
     async def _kick(self, principal: Principal, command: KickMember) -> Done:
@@ -199,7 +199,7 @@ class Groups:
             raise ImError(ErrorCode.NOT_FOUND, "the group has no such member")
         at = self._wall_time()
         after = await self._directory.remove_member(command.group, user, at)
-        self._tell_removal(principal, GroupChange.KICKED, before.group, after, user, at)
+        self._news.removal(principal, GroupChange.KICKED, before.group, after, user, at)
         return Done()
 
     async def _delete(self, principal: Principal, group: str) -> Done:
@@ -207,7 +207,7 @@ class Groups:
         record = await self._directory.delete_group(group)
         members = [member.user for member in record.group.members]
         at = self._wall_time()
-        self._publish(principal, GroupChange.DELETED, group, principal.user, at, members)
+        self._news.publish(principal, GroupChange.DELETED, group, principal.user, at, members)
         return Done()
 
     async def _check_password(self, user: str, record: GroupRecord, password: str) -> None:
@@ -250,48 +250,6 @@ class Groups:
         if record.group.owner != principal.user:
             raise ImError(ErrorCode.FORBIDDEN, "only the group's owner may do this")
         return record
-
-    def _tell_removal(
-        self,
-        principal: Principal,
-        change: GroupChange,
-        before: Group,
-        after: GroupRecord | None,
-        user: str,
-        at: float,
-    ) -> None:
-        """`user` is no member any more; `after` is None if that was the last one."""
-        if after is None:
-            self._publish(principal, change, before.group, user, at, [user])
-            return
-        self._publish_passing(principal, change, after.group, user, at)
-        if after.group.owner != before.owner:
-            members = [member.user for member in after.group.members]
-            owner = after.group.owner
-            self._publish(principal, GroupChange.OWNER_CHANGED, before.group, owner, at, members)
-
-    def _publish_passing(
-        self, principal: Principal, change: GroupChange, group: Group, user: str, at: float
-    ) -> None:
-        """Tells of somebody who comes or goes."""
-        if group.member_count > self._limits.told:
-            users = [group.owner]
-        else:
-            users = [member.user for member in group.members]
-        self._publish(principal, change, group.group, user, at, users)
-
-    def _publish(
-        self,
-        principal: Principal,
-        change: GroupChange,
-        group: str,
-        user: str,
-        at: float,
-        users: list[str],
-    ) -> None:
-        """Tells these users and the one concerned, but not the session that did it."""
-        event = GroupChanged(change, group, user, principal.user, at)
-        self._bus.publish(dict.fromkeys((*users, user)), event, principal.session)
 
 
 def _checked_name(name: str) -> str:

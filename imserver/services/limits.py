@@ -7,7 +7,7 @@ back does no lasting harm).
 from __future__ import annotations
 
 import ipaddress
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
 MAX_KEYS = 100_000
@@ -109,7 +109,7 @@ class FailureWindow:
         self._limit = limit
         self._seconds = seconds
         self._max_keys = max_keys
-        self._failures: OrderedDict[Hashable, deque[float]] = OrderedDict()
+        self._failures: OrderedDict[Hashable, list[float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._failures)
@@ -126,7 +126,9 @@ class FailureWindow:
         now = self._clock()
         times = self._failures.get(key)
         if times is None:
-            times = self._failures[key] = deque(maxlen=self._limit)
+            times = self._failures[key] = []
+        elif len(times) >= self._limit:
+            del times[0]
         times.append(now)
         self._failures.move_to_end(key)
         entries = self._failures
