@@ -66,10 +66,10 @@ def error_body(code: ErrorCode, text: str) -> bytes:
 
 def to_ms(seconds: float) -> int:
     """Float seconds to whole milliseconds, at the most the year 9999 and not below 1970."""
-    milliseconds = int(seconds * 1000 + 0.5)
-    if 0 <= milliseconds <= MAX_TIME_MS:
-        return milliseconds
-    return 0 if milliseconds < 0 else MAX_TIME_MS
+    milliseconds = seconds * 1000 + 0.5
+    if 0 <= milliseconds < MAX_TIME_MS + 1:
+        return int(milliseconds)
+    return MAX_TIME_MS if milliseconds > 0 else 0
 
 
 def from_client_ms(milliseconds: int) -> float:

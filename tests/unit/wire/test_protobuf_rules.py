@@ -30,8 +30,8 @@ MAX_INT64 = 2**63 - 1
 MIN_INT64 = -(2**63)
 
 
-def frame(command: str, sequence: int = 5, **values: Any) -> bytes:
-    return by_hand.encode_envelope(by_hand.COMMANDS[command], sequence, by_hand.encode(command, **values))
+def frame(command: str, **values: Any) -> bytes:
+    return by_hand.encode_envelope(by_hand.COMMANDS[command], 5, by_hand.encode(command, **values))
 
 
 def read(octets: bytes) -> dict[str, Any]:
@@ -72,7 +72,8 @@ class SendTests(CodecTestCase):
     """SEND_MSG_REQ."""
 
     def test_receiver_and_group_both_or_neither(self) -> None:
-        for target in ({}, {"receiver_id": "bob", "group_id": "g"}, {"conversation_id": "single_a_b"}):
+        neither, both = {"conversation_id": "single_a_b"}, {"receiver_id": "bob", "group_id": "g"}
+        for target in ({}, neither, both):
             _, answers = self.refused(frame("SEND_MSG_REQ", message_type=1, content=b"x", **target))
             (answer,) = answers
             self.assertEqual((answer["_command"], answer["_sequence"]), ("SEND_MSG_RSP", 5))
