@@ -130,7 +130,8 @@ class JsonLineServerCodec:
                 raise bad(f"id must be a string of at most {MAX_ID_BYTES} bytes")
             authorization = ""
             if envelope.headers is not None:
-                tag, authorization = _headers(envelope.headers, tag)
+                tag = _with_trace(tag, envelope.headers)
+                authorization = _check_headers(envelope.headers)
             if envelope.type not in ("request", "event", None):
                 raise bad("type must be request or event")
             if envelope.timestamp is not None:
@@ -249,20 +250,25 @@ def _tag(id: Any, command: Any, known: Command | None, kind: Any) -> Tag | None:
     return Tag(written, silent=silent)
 
 
-def _headers(headers: Headers, tag: Tag) -> tuple[Tag, str]:
-    """The tag with the trace, and the bearer token ("" = none)."""
+def _with_trace(tag: Tag, headers: Headers) -> Tag:
+    """The tag with the client's trace, if it sent one."""
     trace = bytes(headers.trace)
-    if trace and trace != b"null":
-        if len(trace) > MAX_TRACE_BYTES:
-            raise bad(f"headers.trace is longer than {MAX_TRACE_BYTES} bytes")
-        check_depth(trace, "headers.trace")
-        tag = msgspec.structs.replace(tag, trace=msgspec.json.format(trace, indent=-1))
+    if not trace or trace == b"null":
+        return tag
+    if len(trace) > MAX_TRACE_BYTES:
+        raise bad(f"headers.trace is longer than {MAX_TRACE_BYTES} bytes")
+    check_depth(trace, "headers.trace")
+    return msgspec.structs.replace(tag, trace=msgspec.json.format(trace, indent=-1))
+
+
+def _check_headers(headers: Headers) -> str:
+    """Refuses another version; the bearer token ("" = none)."""
     if headers.version is not None:
         check_version(headers.version)
     authorization = headers.authorization
     if authorization is None:
         authorization = headers.authorization_lower
-    return tag, "" if authorization is None else bearer_token(authorization)
+    return "" if authorization is None else bearer_token(authorization)
 
 
 def _unreadable(frame: bytes, fault: Exception) -> WireError:
