@@ -41,21 +41,18 @@ class Members:
 
     def during(self, group: str, user: str, first: int, last: int) -> bool | None:
         """Whether the user was a member throughout these steps; None if that may have changed meanwhile."""
-        state = False
-        unsure = False
+        possible = {False}
+        busy_until = -1
         for change in self._changes.get((group, user), ()):
             if change.began > last:
                 break
-            if change.ended >= first:
-                unsure = unsure or change.joined != state or not change.certain
-            if change.certain:
-                state = change.joined
-            elif change.ended < first:
-                # It failed or the node died: what came of it is known from the next certain change only.
-                unsure = unsure or change.joined != state
-            if change.certain and change.ended < first:
-                unsure = False
-        return None if unsure else state
+            if change.certain and change.ended < first and change.began > busy_until:
+                possible = {change.joined}
+            else:
+                # It overlaps with these steps or with the change before it, or nobody knows what came of it.
+                possible = possible | {change.joined}
+            busy_until = max(busy_until, change.ended)
+        return possible.pop() if len(possible) == 1 else None
 
     def switches(self, group: str, user: str) -> int:
         """How often the membership can have changed."""
@@ -267,10 +264,7 @@ class Checker:
             return True
         if not message.group:
             return user in (message.sender, message.recipient)
-        was = self.members.during(message.group, user, send.invoked, send.settled)
-        if user == send.user and was is False:
-            return None  # reported below: nobody may send to a group he is not in
-        return was
+        return self.members.during(message.group, user, send.invoked, send.settled)
 
     def _trimmed(self, user: str, message: Message) -> bool:
         """Whether retention may have taken a message from this inbox: everything kept is younger."""
@@ -473,6 +467,7 @@ class Checker:
                 if (
                     message_id in done
                     and message_id in self.seq[link.user]
+                    and not self.by_id[message_id].group  # who has left a group is not told
                     and link.login_step < step
                     and link.number not in origins[message_id]
                     and message_id not in heard[link.number]

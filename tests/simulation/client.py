@@ -120,8 +120,8 @@ class Device:
         self.connection: Connection | None = None
         self.link: Link | None = None
         self.unanswered: list[Send] = []
-        self.answered: list[Send] = []
         self.on_online: Callable[[], None] | None = None
+        self.finished = False
         self._dialler = dialler
         self._label = f"{self.user}/{name}"
         self._ahead: dict[int, str] = {}  # numbers held beyond `held`, with their message ids
@@ -177,6 +177,11 @@ class Device:
             self.note("close")
             self.connection.close()
             self._offline()
+
+    def grow_old(self) -> None:
+        """Days have passed: nothing sent before is worth a retry."""
+        self.unanswered.clear()
+        self.history.young_from = len(self.history.sends)
 
     def _offline(self) -> None:
         self.state = "offline"
@@ -268,7 +273,6 @@ class Device:
                 self.note("accepted", send.text, f"seq={outcome.seq}", outcome.message_id)
                 self.person.seen[outcome.message_id] = self.user
                 self._hold(outcome.seq, outcome.message_id)
-                self.answered.append(send)
             else:
                 self.note("not accepted", send.text, getattr(outcome, "code", outcome))
                 if isinstance(outcome, ImError) and outcome.retryable:
@@ -278,37 +282,53 @@ class Device:
 
         self.request(send.command, answered, send.client_id if self.format == JSONLINE else None)
 
-    def resend_refused(self) -> None:
-        """Sends again, on the same connection, what was refused for the moment."""
+    @property
+    def can_retry(self) -> bool:
+        """Whether it has something that is worth sending again."""
+        return any(send.client_id for send in self.unanswered)
+
+    def retry_all(self) -> None:
+        """Sends everything again that has no final answer and is not on its way on this connection."""
         for send in list(self.unanswered):
             last = send.attempts[-1]
-            if last.link is self.link and last.answered and (send.client_id or isinstance(last.outcome, ImError)):
+            if send.client_id and (last.link is not self.link or last.answered):
                 self.send(send)
 
-    def sync(self, after: int, then: Callable[[], None] | None = None, at_least: int = 0) -> None:
-        """Reads the inbox page by page (document 001)."""
+    def sync(
+        self,
+        after: int,
+        then: Callable[[], None] | None = None,
+        at_least: int = 0,
+        rows: list[InboxRow] | None = None,
+    ) -> None:
+        """Reads the inbox page by page (document 001).
+
+        Args:
+            then: told when the last page is there.
+            rows: where the rows of all pages go.
+        """
         invoked = self.world.step
 
         def page(reply: Any) -> None:
             if not isinstance(reply, InboxPage):
                 self.note("sync refused", getattr(reply, "code", reply))
                 return
-            rows = reply.rows
+            found = reply.rows
             self.history.reads.append(
-                Read(self.user, "inbox", max(after, at_least - 1), rows, invoked, self.world.step)
+                Read(self.user, "inbox", max(after, at_least - 1), found, invoked, self.world.step)
             )
-            self.note("synced", f"after={after}", f"rows={len(rows)}", f"head={reply.head}")
-            for row in rows:
+            self.note("synced", f"after={after}", f"rows={len(found)}", f"head={reply.head}")
+            if rows is not None:
+                rows.extend(found)
+            for row in found:
                 self._saw(row)
             if after <= self.held and at_least <= after + 1:
-                if reply.first_seq - 1 > self.held and not rows:
-                    self._skip_to(reply.first_seq - 1)
-                for row in rows:
-                    if row is rows[0] and row.seq == reply.first_seq and row.seq > self.held + 1:
-                        self._skip_to(row.seq - 1)
-                    self._hold(row.seq, row.message.message_id)
-            if reply.has_more and rows:
-                self.sync(rows[-1].seq, then)
+                # What retention took will never come.
+                self._skip_to(reply.first_seq - 1)
+            for row in found:
+                self._hold(row.seq, row.message.message_id)
+            if reply.has_more and found:
+                self.sync(found[-1].seq, then, rows=rows)
             elif then is not None:
                 then()
 

@@ -174,7 +174,7 @@ class Workload:
         """Sends something again that was answered long ago, as a client with a lost note of it would."""
         mine = [
             send
-            for send in self.history.sends
+            for send in self.history.sends[self.history.young_from :]
             if send.user == device.user and send.format == device.format and send.client_id and send.attempts
         ]
         if mine:
@@ -184,7 +184,7 @@ class Workload:
         """Uses a client id a second time for something else."""
         mine = [
             send
-            for send in self.history.sends
+            for send in self.history.sends[self.history.young_from :]
             if send.user == device.user and send.format == device.format and send.client_id and not send.variant
         ]
         if not mine:

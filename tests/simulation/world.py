@@ -60,14 +60,17 @@ class Call:
     def delay(self, secondsLater: float) -> None:
         """See IDelayedCall."""
         self._check()
-        self.time += secondsLater
-        self.realm.world.push(self)
+        self._move(self.time + secondsLater)
 
     def reset(self, secondsFromNow: float) -> None:
         """See IDelayedCall."""
         self._check()
-        self.time = self.realm.world.now + secondsFromNow
-        self.realm.world.push(self)
+        self._move(self.realm.world.now + secondsFromNow)
+
+    def _move(self, time: float) -> None:
+        self.time = time
+        if self.realm.alive:
+            self.realm.world.push(self)
 
     def _check(self) -> None:
         if self.cancelled:
@@ -106,6 +109,10 @@ class Realm:
         """See IReactorTime."""
         assert delay >= 0, f"{delay} is not greater than or equal to 0 seconds"
         world = self.world
+        if not self.alive:
+            # What a dead process still tries must not even draw a random number:
+            # some of it happens whenever the garbage collector gets there.
+            return Call(self, world.now + delay, 0.0, callable, args, kwargs)
         call = Call(self, world.now + delay, world.ties.random(), callable, args, kwargs)
         world.push(call)
         return call
@@ -116,6 +123,8 @@ class Realm:
 
     def callFromThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None:
         """As a reactor's: in the order of the calls, in one turn."""
+        if not self.alive:
+            return
         if not self._from_threads:
             self.callLater(0, self._drain_threads)
         self._from_threads.append((callable, args, kwargs))

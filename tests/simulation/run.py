@@ -1,0 +1,122 @@
+"""Runs simulated histories.
+
+`python -m tests.simulation.run --seed N` replays one and prints its digest (and
+with --trace everything that happened); `--histories N` runs many. The first
+history that breaks a rule is printed with its seed; the exit status is then 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+from tests.simulation.simulation import Simulation
+
+CHUNK = 25
+TRACE_LINES = 400
+
+
+def run_seed(seed: int) -> tuple[Simulation, list[str]]:
+    """Runs one history; returns it and what was wrong."""
+    simulation = Simulation(seed)
+    try:
+        violations = simulation.run()
+    except Exception:
+        violations = [f"the run broke down:\n{traceback.format_exc()}"]
+    return simulation, violations
+
+
+def run_chunk(first: int, count: int) -> list[tuple[int, list[str]]]:
+    """Runs some histories; returns the seeds that broke a rule."""
+    failed = []
+    for seed in range(first, first + count):
+        _, violations = run_seed(seed)
+        if violations:
+            failed.append((seed, violations))
+    gc.collect()
+    return failed
+
+
+def report(seed: int, violations: Sequence[str], lines: Sequence[str]) -> None:
+    """Prints a failure so that it can be understood and replayed."""
+    print(f"seed {seed}: {len(violations)} violation(s)")
+    for violation in violations[:20]:
+        print(f"  {violation}")
+    for line in lines:
+        print(f"    {line}")
+    print(f"replay: python -m tests.simulation.run --seed {seed} --trace")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.run", description=__doc__)
+    parser.add_argument("--seed", type=int, help="run this one history")
+    parser.add_argument("--trace", action="store_true", help="print everything that happened in it")
+    parser.add_argument("--histories", type=int, default=100, help="how many to run")
+    parser.add_argument("--first", type=int, default=1, help="the first seed of many")
+    parser.add_argument("--jobs", type=int, default=1, help="processes to run them in")
+    parser.add_argument("--keep-going", action="store_true", help="report every failure, not only the first")
+    options = parser.parse_args(arguments)
+    if options.seed is not None:
+        return _one(options.seed, options.trace)
+    return _many(options.first, options.histories, options.jobs, options.keep_going)
+
+
+def _one(seed: int, trace: bool) -> int:
+    simulation, violations = run_seed(seed)
+    lines = simulation.world.trace.lines()
+    if trace:
+        print("\n".join(lines))
+    print(f"seed {seed}: digest {simulation.world.trace.digest()}, {len(lines)} events")
+    if violations:
+        report(seed, violations, [])
+    return 1 if violations else 0
+
+
+def _many(first: int, count: int, jobs: int, keep_going: bool) -> int:
+    begun = shown = time.monotonic()
+    done = 0
+    failed: list[tuple[int, list[str]]] = []
+    for ran, failures in _chunks(first, count, jobs):
+        done += ran
+        failed.extend(failures)
+        now = time.monotonic()
+        if now - shown >= 10 or done == count:
+            shown = now
+            print(f"{done}/{count} histories, {done / (now - begun):.1f}/s, {len(failed)} failed", flush=True)
+        if failed and not keep_going:
+            break
+    for seed, violations in sorted(failed)[: 10 if keep_going else 1]:
+        simulation, _ = run_seed(seed)
+        report(seed, violations, simulation.world.trace.lines()[-TRACE_LINES:] if not keep_going else [])
+    spent = time.monotonic() - begun
+    verdict = f"{len(failed)} FAILED" if failed else "no violation"
+    print(
+        f"seeds {first}..{first + done - 1}: {done} histories in {spent:.1f} s "
+        f"({done / spent:.1f}/s, {jobs} process(es)): {verdict}"
+    )
+    return 1 if failed else 0
+
+
+def _chunks(first: int, count: int, jobs: int) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
+    pieces = [(start, min(CHUNK, first + count - start)) for start in range(first, first + count, CHUNK)]
+    if jobs <= 1:
+        for start, size in pieces:
+            yield size, run_chunk(start, size)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        futures = {pool.submit(run_chunk, start, size): size for start, size in pieces}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

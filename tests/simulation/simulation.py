@@ -1,0 +1,204 @@
+"""One run: a world is built from a seed, lives, comes to rest, and is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from imserver.backends.embedded.database import MemoryDatabase
+from imserver.model.ids import group_name, single_name
+from imserver.model.messages import InboxRow, ReadHistory
+from tests.simulation.checker import Checker
+from tests.simulation.client import JSONLINE, PROTOBUF, Device, Habits, Person
+from tests.simulation.faults import Faults
+from tests.simulation.history import FinalView, History
+from tests.simulation.logs import Logs
+from tests.simulation.network import Connection
+from tests.simulation.node import Node
+from tests.simulation.plan import Plan
+from tests.simulation.tuning import tuned
+from tests.simulation.workload import Workload
+from tests.simulation.world import World
+
+LONGEST = 300.0
+"""Seconds of the world's time after which a run comes to rest, whatever was still to be done."""
+USERS = ("alice", "bob", "carol", "dave", "eve")
+
+NodeMaker = Callable[[World, History, Plan, int, MemoryDatabase], Node]
+
+
+class Simulation:
+    """One world.
+
+    Args:
+        seed: decides everything.
+        make_node: makes the servers; tests put broken ones here.
+    """
+
+    def __init__(self, seed: int | str, make_node: NodeMaker = Node) -> None:
+        self.seed = seed
+        self.world = World(seed)
+        self.history = History()
+        self.plan = Plan(self.world.randomness("plan"))
+        self.history.users = list(USERS[: self.plan.users])
+        self.nodes = [make_node(self.world, self.history, self.plan, 0, MemoryDatabase())]
+        self.people = {user: Person(user) for user in self.history.users}
+        self.devices = [
+            self._device(self.history.users[index], format, name, self.plan.habits())
+            for index, format, name in self.plan.devices
+        ]
+        self.workload = Workload(self.world, self.history, self.plan, self.devices)
+        self.faults = Faults(self.world, self.plan, self.nodes, self.devices)
+        self.violations: list[str] = []
+
+    def _device(self, user: str, format: str, name: str, habits: Habits) -> Device:
+        chance = self.world.randomness(f"{user}/{format}/{name}")
+        return Device(self.world, self.history, self, self.people[user], format, name, chance, habits)
+
+    def dial(
+        self, format: str, received: Callable[[bytes], None], lost: Callable[[], None]
+    ) -> Connection | None:
+        """See client.Dialler: any node that is up."""
+        up = [node for node in self.nodes if node.up]
+        return self.world.chance.choice(up).dial(format, received, lost) if up else None
+
+    def run(self) -> list[str]:
+        """Lives the whole run; returns what was wrong, in words."""
+        with tuned(self.plan), Logs() as logs:
+            try:
+                self._live()
+            except Exception as error:
+                self.violations = [f"the run broke down: {error!r}"]
+                raise
+            finally:
+                self.history.faults.extend(logs.failures)
+        self.violations = Checker(self.history).run()
+        return self.violations
+
+    def _live(self) -> None:
+        world = self.world
+        for node in self.nodes:
+            node.start()
+            node.run(node.create_people(self.history.users))
+        self.workload.start()
+        self.faults.start()
+        while not self.workload.done and world.now < LONGEST:
+            world.run(world.now + 1.0)
+        self.workload.stop()
+        self.faults.stop()
+        self._come_to_rest()
+        self._look_at_everything()
+
+    def _wait(self, seconds: float) -> None:
+        self.world.run(self.world.now + seconds)
+
+    def _come_to_rest(self) -> None:
+        """Nothing breaks any more: everybody connects, retries, and hears what was missed."""
+        world = self.world
+        world.note("world", "faults end")
+        # Long enough for the server to have noticed every lost connection.
+        self._wait(8.0)
+        self._everybody_online()
+        for _ in range(6):
+            if not any(device.can_retry for device in self.devices):
+                break
+            for device in self.devices:
+                device.retry_all()
+            self._wait(3.0)
+        # Some come back once more: now the backlog is all that they are told.
+        for device in self.devices:
+            if device.chance.random() < 0.5:
+                device.hang_up()
+        self._everybody_online()
+        self.history.rested = world.step
+        world.note("world", "at rest")
+
+    def _everybody_online(self) -> None:
+        for _ in range(8):
+            for device in self.devices:
+                device.connect()
+            self._wait(2.0)
+            if all(device.state == "online" for device in self.devices):
+                break
+        else:
+            offline = [f"{device.user}/{device.name}" for device in self.devices if device.state != "online"]
+            self.history.faults.append(f"could not come online: {offline}")
+        self._wait(6.0)
+
+    def _look_at_everything(self) -> None:
+        node = self.nodes[0]
+        views: dict[str, FinalView] = {}
+        auditors: list[Device] = []
+        for user in self.history.users:
+            views[user] = FinalView(user)
+            for format in (PROTOBUF, JSONLINE):
+                auditor = self._device(user, format, "auditor", Habits(0.0, 0.0, 0.0, 0.0, 0.0))
+                auditor.on_online = _Audit(auditor, views[user], self.history).begin
+                auditors.append(auditor)
+                auditor.connect()
+        for _ in range(30):
+            self._wait(1.0)
+            if all(auditor.finished for auditor in auditors):
+                break
+        else:
+            missing = [f"{auditor.user}/{auditor.format}" for auditor in auditors if not auditor.finished]
+            self.history.faults.append(f"the inboxes could not be read in the end: {missing}")
+        for user, view in views.items():
+            view.stored = node.run(node.inbox(user))
+            view.head, view.first_seq = node.run(node.cellar.store.head(user))
+            self.history.finals[user] = view
+        for link in self.history.links:
+            if link.logged_in is not None and link.device != "auditor":
+                cursor = node.run(node.cellar.store.cursor(link.user, link.format, link.device))
+                self.history.cursors[link.user, link.format, link.device] = cursor.acked
+        for group in self.history.members:
+            record = node.run(node.cellar.directory.group(group))
+            if record is not None:
+                self.history.members[group] = {member.user for member in record.group.members}
+        self.history.faults.extend(node.verify())
+
+
+class _Audit:
+    """Reads everything one user may see, by one format."""
+
+    def __init__(self, auditor: Device, view: FinalView, history: History) -> None:
+        self._auditor = auditor
+        self._view = view
+        self._history = history
+        self._scopes: list[tuple[str, ReadHistory]] = []
+
+    def begin(self) -> None:
+        """The auditor is logged in."""
+        auditor = self._auditor
+        if auditor.format == PROTOBUF:
+            auditor.sync(0, self._done, rows=self._view.synced)
+            return
+        user = self._view.user
+        for peer in self._history.users:
+            self._scopes.append((single_name(user, peer), ReadHistory(recipient=peer)))
+        for group in self._history.members:
+            self._scopes.append((group_name(group), ReadHistory(group=group)))
+        auditor.read_history(ReadHistory(limit=50), "inbox", then=self._whole_inbox)
+
+    def _whole_inbox(self, rows: Any) -> None:
+        if isinstance(rows, list):
+            self._view.listed = rows
+        self._next()
+
+    def _next(self) -> None:
+        if not self._scopes:
+            self._done()
+            return
+        scope, query = self._scopes.pop()
+
+        def read(rows: list[InboxRow] | Any) -> None:
+            if isinstance(rows, list):
+                self._view.conversations[scope] = rows
+            else:
+                self._view.refused[scope] = rows
+            self._next()
+
+        self._auditor.read_history(query, scope, then=read)
+
+    def _done(self) -> None:
+        self._auditor.finished = True
