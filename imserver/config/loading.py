@@ -127,6 +127,9 @@ def _fault(configuration: Configuration) -> str | None:
         fault = _listener_fault(listener)
         if fault is not None:
             return f"listener[{number}].{fault}"
+    retention = configuration.retention
+    if retention.days and retention.days * 24 < retention.dedupe_hours:
+        return "retention.days: is shorter than retention.dedupe_hours: retries are answered from the log"
     limits = configuration.limits
     if limits.outbox_bytes > limits.all_outboxes_bytes:
         return "limits.outbox_bytes: is larger than limits.all_outboxes_bytes"

@@ -75,6 +75,8 @@ class Faults(SynchronousTestCase):
             ("limits.connections=0.5", "limits.connections: expected"),
             ("limits.content_bytes=65537", "limits.content_bytes: expected"),
             ("store.engine=redis", "store.engine: "),
+            ("retention.days=1", "retention.days: is shorter"),
+            ("limits.outbox_bytes=300000000", "limits.outbox_bytes: is larger"),
             ("auth.key=[{kid=1}]", "auth.key[0].kid: "),
             ("listener.0.paths={'/ws'='irc'}", "listener[0].paths[...]: invalid"),
             ("listener.0.paths={'ws'='protobuf'}", "listener[0].paths: expected"),

@@ -1,0 +1,31 @@
+"""The measure: a WebSocket echo of nothing but Autobahn, as its documentation shows it."""
+
+from __future__ import annotations
+
+import sys
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.internet import reactor
+
+
+class Echo(WebSocketServerProtocol):
+    """Sends back what comes."""
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        """See Autobahn."""
+        self.sendMessage(payload, isBinary)
+
+
+def main() -> None:
+    """Listens on a free loopback port and prints it."""
+    factory = WebSocketServerFactory()
+    factory.protocol = Echo
+    factory.setProtocolOptions(failByDrop=False, tcpNoDelay=True)
+    port = reactor.listenTCP(0, factory, backlog=1024, interface="127.0.0.1")  # type: ignore[attr-defined]
+    print(port.getHost().port)
+    sys.stdout.flush()
+    reactor.run()  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main()

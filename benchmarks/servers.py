@@ -1,0 +1,100 @@
+"""The processes that are measured, each on the server's core."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.machine import SERVER_CORE, pin
+
+# Production settings but for the rates, which are there to keep one user from doing this.
+OVERRIDES = (
+    *(f"listener.{number}.endpoint=tcp:0:interface=127.0.0.1:backlog=1024" for number in range(3)),
+    "limits.sends_per_second=1e9",
+    "limits.send_burst=1000000000",
+    "limits.commands_per_second=1e9",
+    "limits.command_burst=1000000000",
+    "limits.unauthenticated_per_address=0",
+    "limits.sessions_per_user=1000000",
+)
+
+
+class Running:
+    """A server process and its ports by format or path."""
+
+    def __init__(self, process: subprocess.Popen[bytes], ports: dict[str, int]) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.ports = ports
+
+
+def _on_the_servers_core() -> None:
+    pin(SERVER_CORE)
+
+
+@contextlib.contextmanager
+def echo() -> Iterator[Running]:
+    """The bare Autobahn echo."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.echo"], stdout=subprocess.PIPE, preexec_fn=_on_the_servers_core
+    )
+    try:
+        assert process.stdout is not None
+        yield Running(process, {"echo": int(process.stdout.readline())})
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def imserver() -> Iterator[Running]:
+    """A fresh server with demo accounts, on the disk that temporary files are on."""
+    data = Path(tempfile.mkdtemp(prefix="imserver-benchmark-"))
+    arguments = ["--demo", "--data-dir", str(data / "data")]
+    for override in OVERRIDES:
+        arguments += ["--set", override]
+    with (data / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "imserver", *arguments],
+            stdout=log,
+            stderr=log,
+            cwd=data,
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+            preexec_fn=_on_the_servers_core,
+        )
+    try:
+        yield Running(process, _ports(process, data))
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended:\n{(data / 'log').read_text()}")
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def _ports(process: subprocess.Popen[bytes], data: Path) -> dict[str, int]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(FileNotFoundError):
+            listeners = json.loads((data / "data" / "ports.json").read_text())["listeners"]
+            ports = {}
+            for listener in listeners:
+                for name in (listener["format"], *listener["paths"]):
+                    ports.setdefault(name, int(listener["port"]))
+            return ports
+        time.sleep(0.05)
+    raise RuntimeError(f"the server did not start:\n{(data / 'log').read_text()}")
