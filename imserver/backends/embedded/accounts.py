@@ -1,0 +1,201 @@
+"""Accounts and log-in grants: tables, read by point look-ups and changed by the writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from functools import partial
+
+from imserver.backends.embedded.core import Core
+from imserver.model.accounts import Account, Grant, Role
+from imserver.model.errors import ErrorCode, ImError
+
+_ACCOUNT = "SELECT name, password_hash, role, disabled, created_at, generation FROM users"
+_GRANT = (
+    "SELECT sid, user, platform, refresh_id, created_at, expires_at, previous_id, request_digest, rotated_at, revoked"
+    " FROM grants"
+)
+
+
+class Accounts:
+    """The part of `Directory` that is about people."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._seen: dict[str, float] = {}
+
+    async def account(self, user: str) -> Account | None:
+        """See `Directory.account`."""
+        return _account(self._core.reader, user)
+
+    async def create_account(self, account: Account) -> None:
+        """See `Directory.create_account`."""
+        state = self._core.check_writable()
+        no = state.next_user_no
+        state.next_user_no += 1
+        try:
+            await self._core.write(partial(_insert_account, no, account))
+        except sqlite3.IntegrityError:
+            raise ImError(ErrorCode.USER_EXISTS, "the user name is taken") from None
+
+    async def change_account(
+        self,
+        user: str,
+        *,
+        password_hash: str | None = None,
+        role: Role | None = None,
+        disabled: bool | None = None,
+    ) -> Account:
+        """See `Directory.change_account`."""
+        changed: Account = await self._core.write(partial(_change_account, user, password_hash, role, disabled))
+        return changed
+
+    async def bump_generation(self, user: str) -> Account:
+        """See `Directory.bump_generation`."""
+        return await self.change_account(user)
+
+    async def accounts(self, after: str, limit: int) -> list[Account]:
+        """See `Directory.accounts`."""
+        found: list[Account] = await self._core.read(_list_accounts, after, limit)
+        return found
+
+    async def last_seen(self, users: Sequence[str]) -> dict[str, float]:
+        """See `Directory.last_seen`."""
+        found: dict[str, float] = {}
+        for user in users:
+            seen = self._seen.get(user)
+            if seen is None:
+                row = self._core.reader.execute("SELECT last_seen FROM users WHERE name = ?", (user,)).fetchone()
+                seen = row[0] if row is not None else 0.0
+            if seen:
+                found[user] = seen
+        return found
+
+    def seen(self, user: str, at: float) -> None:
+        """See `Directory.seen`."""
+        self._seen[user] = at
+
+    def persist(self) -> None:
+        """Queues what was seen for the writer; called from time to time and at the end."""
+        if not self._seen:
+            return
+        seen = dict(self._seen)
+
+        def forget(_: None) -> None:
+            for user, at in seen.items():
+                if self._seen.get(user) == at:
+                    del self._seen[user]
+
+        done = self._core.journal.task(partial(_write_seen, seen), on_commit=forget)
+        done.addErrback(lambda _: None)
+
+    async def create_grant(self, grant: Grant) -> None:
+        """See `Directory.create_grant`."""
+        await self._core.write(partial(_insert_grant, grant))
+
+    async def grant(self, sid: str) -> Grant | None:
+        """See `Directory.grant`."""
+        return _grant(self._core.reader, sid)
+
+    async def rotate_grant(
+        self, sid: str, refresh_id: str, new_refresh_id: str, request_digest: str, at: float, expires_at: float
+    ) -> Grant | None:
+        """See `Directory.rotate_grant`."""
+        rotated: Grant | None = await self._core.write(
+            partial(_rotate_grant, sid, refresh_id, new_refresh_id, request_digest, at, expires_at)
+        )
+        return rotated
+
+    async def revoke_grants(self, user: str, sid: str = "") -> list[str]:
+        """See `Directory.revoke_grants`."""
+        revoked: list[str] = await self._core.write(partial(_revoke_grants, user, sid))
+        return revoked
+
+
+def _to_account(row: tuple[str, str, str, int, float, int]) -> Account:
+    name, password_hash, role, disabled, created_at, generation = row
+    return Account(name, password_hash, Role(role), bool(disabled), created_at, generation)
+
+
+def _account(connection: sqlite3.Connection, user: str) -> Account | None:
+    row = connection.execute(_ACCOUNT + " WHERE name = ?", (user,)).fetchone()
+    return None if row is None else _to_account(row)
+
+
+def _list_accounts(connection: sqlite3.Connection, after: str, limit: int) -> list[Account]:
+    rows = connection.execute(_ACCOUNT + " WHERE name > ? ORDER BY name LIMIT ?", (after, limit))
+    return [_to_account(row) for row in rows]
+
+
+def _insert_account(no: int, account: Account, connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "INSERT INTO users (no, name, password_hash, role, disabled, created_at, generation)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            no, account.user, account.password_hash, account.role.value, account.disabled, account.created_at,
+            account.generation,
+        ),
+    )  # fmt: skip
+
+
+def _change_account(
+    user: str, password_hash: str | None, role: Role | None, disabled: bool | None, connection: sqlite3.Connection
+) -> Account:
+    connection.execute(
+        "UPDATE users SET password_hash = coalesce(?, password_hash), role = coalesce(?, role),"
+        " disabled = coalesce(?, disabled), generation = generation + 1 WHERE name = ?",
+        (password_hash, None if role is None else role.value, disabled, user),
+    )
+    account = _account(connection, user)
+    if account is None:
+        raise ImError(ErrorCode.USER_NOT_FOUND, "there is no such user")
+    return account
+
+
+def _write_seen(seen: dict[str, float], connection: sqlite3.Connection) -> None:
+    connection.executemany(
+        "UPDATE users SET last_seen = max(last_seen, ?) WHERE name = ?", [(at, user) for user, at in seen.items()]
+    )
+
+
+def _grant(connection: sqlite3.Connection, sid: str) -> Grant | None:
+    row = connection.execute(_GRANT + " WHERE sid = ?", (sid,)).fetchone()
+    if row is None:
+        return None
+    *fields, revoked = row
+    return Grant(*fields, revoked=bool(revoked))
+
+
+def _insert_grant(grant: Grant, connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "INSERT INTO grants VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            grant.sid, grant.user, grant.platform, grant.refresh_id, grant.created_at, grant.expires_at,
+            grant.previous_id, grant.request_digest, grant.rotated_at, grant.revoked,
+        ),
+    )  # fmt: skip
+
+
+def _rotate_grant(
+    sid: str,
+    refresh_id: str,
+    new_refresh_id: str,
+    request_digest: str,
+    at: float,
+    expires_at: float,
+    connection: sqlite3.Connection,
+) -> Grant | None:
+    changed = connection.execute(
+        "UPDATE grants SET previous_id = refresh_id, refresh_id = ?, request_digest = ?, rotated_at = ?,"
+        " expires_at = ? WHERE sid = ? AND refresh_id = ? AND NOT revoked",
+        (new_refresh_id, request_digest, at, expires_at, sid, refresh_id),
+    ).rowcount
+    return _grant(connection, sid) if changed else None
+
+
+def _revoke_grants(user: str, sid: str, connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute(
+        "UPDATE grants SET revoked = 1 WHERE user = ? AND NOT revoked AND (? = '' OR sid = ?) RETURNING sid",
+        (user, sid, sid),
+    ).fetchall()
+    return sorted(row[0] for row in rows)

@@ -1,0 +1,220 @@
+"""The writer: takes all batches that wait into one transaction and commits it.
+
+`run_batches` is the transaction itself, the same for every committer; which
+thread runs it, when, and with which faults is the committer's affair.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from imserver.backends.embedded.settings import Failpoints
+from imserver.services.ports import Answer, Entry
+
+Statement = tuple[str, Sequence[Any]]
+BATCH_ROWS = 1024
+"""Log rows above which the writer commits before it takes more."""
+
+
+class Task:
+    """Work for the writer beside log rows.
+
+    Attributes:
+        run: called with the writer's connection, inside the transaction.
+        isolated: runs in a savepoint; an exception fails this task alone.
+            Otherwise it fails the whole transaction.
+        on_commit: called on the reactor thread with the result, before anything is released.
+        done: fires with the result after the commit, or fails.
+    """
+
+    __slots__ = ("done", "error", "isolated", "on_commit", "result", "run")
+
+    def __init__(
+        self,
+        run: Callable[[sqlite3.Connection], Any],
+        *,
+        isolated: bool = True,
+        on_commit: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.run = run
+        self.isolated = isolated
+        self.on_commit = on_commit
+        self.result: Any = None
+        self.error: Exception | None = None
+        self.done: Deferred[Any] = Deferred()
+
+
+class Batch:
+    """What one reactor turn wants durable, and what it releases once it is.
+
+    Attributes:
+        generation: of the memory it was decided on; see `Journal`.
+        rows: (offset, body) for the log.
+        steps: statements (failing the transaction if they fail) and tasks, in order.
+        afterwards: run by the writer after the COMMIT, outside any transaction.
+    """
+
+    __slots__ = ("afterwards", "answers", "entries", "generation", "rows", "steps")
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.rows: list[tuple[int, bytes]] = []
+        self.steps: list[Statement | Task] = []
+        self.afterwards: list[Task] = []
+        self.answers: list[Answer] = []
+        self.entries: list[Entry] = []
+
+
+Finished = Callable[[Sequence[Batch], Exception | None], None]
+"""Told, on the reactor thread, that these batches were committed (None) or not."""
+
+
+class Committer(Protocol):
+    """Makes batches durable, in the order in which they are submitted."""
+
+    def start(self, connection: sqlite3.Connection, failpoints: Failpoints, finished: Finished) -> None:
+        """Called once, before anything else."""
+
+    def submit(self, batch: Batch) -> None:
+        """Queues a batch. After a failed commit, batches of that generation are only refused."""
+
+    def stop(self) -> None:
+        """Ends the writer after what is queued. Idempotent."""
+
+
+def run_batches(connection: sqlite3.Connection, batches: Sequence[Batch], failpoints: Failpoints) -> None:
+    """One transaction.
+
+    Raises:
+        Exception: nothing of it is on the disk.
+    """
+    if any(batch.rows or batch.steps for batch in batches):
+        try:
+            failpoints.hit("before-insert")
+            connection.execute("BEGIN IMMEDIATE")
+            for batch in batches:
+                if batch.rows:
+                    connection.executemany("INSERT INTO log VALUES (?, ?)", batch.rows)
+                for step in batch.steps:
+                    if isinstance(step, Task):
+                        _run_task(connection, step)
+                    else:
+                        connection.execute(*step)
+            failpoints.hit("after-insert")
+            failpoints.hit("before-commit")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        failpoints.hit("after-commit")
+    for batch in batches:
+        for task in batch.afterwards:
+            try:
+                task.result = task.run(connection)
+            except Exception as error:
+                task.error = error
+
+
+def _run_task(connection: sqlite3.Connection, task: Task) -> None:
+    if not task.isolated:
+        task.result = task.run(connection)
+        return
+    connection.execute("SAVEPOINT task")
+    try:
+        task.result = task.run(connection)
+    except Exception as error:
+        task.result, task.error = None, error
+        # The file being full or unreadable is nobody's own failure (and may have ended the transaction).
+        if isinstance(error, sqlite3.OperationalError) or not connection.in_transaction:
+            raise
+        connection.execute("ROLLBACK TO task")
+    connection.execute("RELEASE task")
+
+
+class Runner:
+    """Runs batches, and after a failure refuses those that were decided on the memory before it."""
+
+    def __init__(self, connection: sqlite3.Connection, failpoints: Failpoints) -> None:
+        self._connection = connection
+        self._failpoints = failpoints
+        self._refused = -1
+        self._reason: Exception | None = None
+
+    def run(self, batches: Sequence[Batch]) -> list[tuple[Sequence[Batch], Exception | None]]:
+        """Returns what to tell: batches in order, with the error or None."""
+        outcomes: list[tuple[Sequence[Batch], Exception | None]] = []
+        stale = [batch for batch in batches if batch.generation <= self._refused]
+        fresh = batches[len(stale) :]
+        if stale:
+            outcomes.append((stale, self._reason))
+        if fresh:
+            error: Exception | None = None
+            try:
+                run_batches(self._connection, fresh, self._failpoints)
+            except Exception as caught:
+                error = self._reason = caught
+                self._refused = fresh[-1].generation
+            outcomes.append((fresh, error))
+        return outcomes
+
+
+class ThreadCommitter:
+    """A writer thread. Whatever has queued up while it synced goes into its next transaction.
+
+    Args:
+        call_from_thread: IReactorFromThreads.callFromThread.
+    """
+
+    def __init__(self, call_from_thread: Callable[..., Any]) -> None:
+        self._call_from_thread = call_from_thread
+        self._queue: SimpleQueue[Batch | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self, connection: sqlite3.Connection, failpoints: Failpoints, finished: Finished) -> None:
+        """Starts the thread."""
+        self._thread = threading.Thread(
+            target=self._work, args=(connection, failpoints, finished), name="imserver-writer", daemon=True
+        )
+        self._thread.start()
+
+    def submit(self, batch: Batch) -> None:
+        """Hands it to the thread."""
+        self._queue.put(batch)
+
+    def stop(self) -> None:
+        """Lets the thread finish its queue and waits for it."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _work(self, connection: sqlite3.Connection, failpoints: Failpoints, finished: Finished) -> None:
+        runner = Runner(connection, failpoints)
+        while True:
+            batches, last = self._take()
+            for done, error in runner.run(batches):
+                self._call_from_thread(finished, done, error)
+            if last:
+                return
+
+    def _take(self) -> tuple[list[Batch], bool]:
+        batch = self._queue.get()
+        batches: list[Batch] = []
+        rows = 0
+        while batch is not None:
+            batches.append(batch)
+            rows += len(batch.rows)
+            if rows >= BATCH_ROWS:
+                return batches, False
+            try:
+                batch = self._queue.get_nowait()
+            except Empty:
+                return batches, False
+        return batches, True

@@ -1,0 +1,185 @@
+"""Where the SQLite file lives, who may open it, and how connections are made."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from typing import Protocol
+
+from imserver.backends.embedded.schema import ForeignDatabaseError, NewerSchemaError, migrate
+
+DATABASE_NAME = "imserver.db"
+LOCK_NAME = "imserver.lock"
+
+
+class DataDirectoryError(Exception):
+    """The data directory cannot be used; the text is one clear line for the operator."""
+
+
+class Database(Protocol):
+    """Connections to one database."""
+
+    def open(self) -> None:
+        """Locks, creates or migrates. Raises DataDirectoryError."""
+
+    def writer(self) -> sqlite3.Connection:
+        """The connection of the one writer."""
+
+    def reader(self) -> sqlite3.Connection:
+        """A connection for point look-ups on the reactor thread."""
+
+    def borrow(self) -> sqlite3.Connection:
+        """A connection for a page read, on any thread; give it back."""
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        """Returns a borrowed connection."""
+
+    def close(self) -> None:
+        """Closes every connection and lets go of the lock."""
+
+
+def connect(path: str | Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection in autocommit mode with this engine's settings, usable from any one thread at a time."""
+    if read_only:
+        uri = Path(path).resolve().as_uri() + "?mode=ro"
+        connection = sqlite3.connect(uri, isolation_level=None, check_same_thread=False, uri=True)
+    else:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA busy_timeout = 10000")
+    return connection
+
+
+class FileDatabase:
+    """A data directory of its own: `imserver.db` and a lock that only one process holds."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / DATABASE_NAME
+        self._lock: int | None = None
+        self._connections: list[sqlite3.Connection] = []
+        self._idle: list[sqlite3.Connection] = []
+
+    def open(self) -> None:
+        """Locks the directory, creates what is missing (directory 0700, files 0600) and migrates."""
+        try:
+            if not self.directory.is_dir():
+                self.directory.mkdir(mode=0o700, parents=True)
+            self._take_lock()
+        except OSError as error:
+            raise DataDirectoryError(f"{self.directory}: {error.strerror}") from error
+        try:
+            self._prepare()
+        except DataDirectoryError:
+            self.close()
+            raise
+        except NewerSchemaError as error:
+            self.close()
+            raise DataDirectoryError(f"{self.path} was written by a newer version: {error}") from error
+        except ForeignDatabaseError as error:
+            self.close()
+            raise DataDirectoryError(f"{self.path} is not a database of this server") from error
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise DataDirectoryError(f"{self.path} cannot be used: {error}") from error
+
+    def _take_lock(self) -> None:
+        lock = os.open(self.directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise DataDirectoryError(f"{self.directory} is in use by another process") from None
+        self._lock = lock
+
+    def _prepare(self) -> None:
+        # SQLite gives its side files the mode of the database file.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = self._connect()
+        # Only possible before the first table exists; ignored by SQLite afterwards.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise DataDirectoryError(f"{self.path}: the file system does not support write-ahead logging")
+        migrate(connection)
+        # Reads every schema page: a damaged file shows here and not at the first message.
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect(self.path)
+        self._connections.append(connection)
+        return connection
+
+    def writer(self) -> sqlite3.Connection:
+        """The writer's connection: every COMMIT is synced to the disk."""
+        connection = self._connect()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -32768")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        return connection
+
+    def reader(self) -> sqlite3.Connection:
+        """A connection that cannot write."""
+        connection = self._connect()
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA cache_size = -8192")
+        return connection
+
+    def borrow(self) -> sqlite3.Connection:
+        """One of a few readers; more are made as threads ask at the same time."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self.reader()
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        """Keeps it for the next page."""
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        """Closes every connection; the last one checkpoints."""
+        while self._connections:
+            self._connections.pop().close()
+        self._idle.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+class MemoryDatabase:
+    """A database in memory behind one connection, for tests and the simulation.
+
+    It outlives the engines opened over it, so a test can let one "crash" and
+    open the next. Only for committers that run a transaction in one call.
+    """
+
+    def __init__(self) -> None:
+        self.connection = connect(":memory:")
+        self.connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        migrate(self.connection)
+
+    def open(self) -> None:
+        """Undoes what a crash left unfinished."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def writer(self) -> sqlite3.Connection:
+        """The one connection."""
+        return self.connection
+
+    def reader(self) -> sqlite3.Connection:
+        """The one connection."""
+        return self.connection
+
+    def borrow(self) -> sqlite3.Connection:
+        """The one connection."""
+        return self.connection
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Keeps the content; it dies with this object."""

@@ -1,0 +1,160 @@
+"""Client ids: which send was this, and was it the same?
+
+The last ones are in memory, the others in the `dedupe` table as (span of time,
+hash of the key, log offset); the log row decides. Bloom filters spare almost
+every look-up there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from hashlib import blake2b
+from itertools import takewhile
+
+from msgspec import Struct
+
+from imserver.model.messages import MessageAccepted
+
+Key = tuple[int, str, str]
+"""(sender's number, format, client id)."""
+
+_PROBES = 4
+_SMALLEST_FILTER = 1 << 19
+_LARGEST_FILTER = 1 << 28
+
+
+def key_hash(key: Key) -> int:
+    """A signed 64-bit hash, the same in every process (SQLite's integers are signed)."""
+    sender, format, client_id = key
+    data = f"{sender}\0{format}\0{client_id}".encode()
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little", signed=True)
+
+
+class Bloom:
+    """A growing Bloom filter: a layer four times as large whenever the last one is full."""
+
+    __slots__ = ("_layers", "_room")
+
+    def __init__(self) -> None:
+        self._layers: list[tuple[bytearray, int]] = []
+        self._room = 0
+
+    def add(self, value: int) -> None:
+        """Adds a signed 64-bit hash."""
+        if self._room <= 0:
+            bits = _SMALLEST_FILTER
+            if self._layers:
+                bits = min(len(self._layers[-1][0]) * 32, _LARGEST_FILTER)
+            if not self._layers or bits > len(self._layers[-1][0]) * 8:
+                self._layers.append((bytearray(bits // 8), bits - 1))
+            # About ten bits a value; the largest layer just fills up and lets more look-ups through.
+            self._room = bits // 10
+        self._room -= 1
+        layer, mask = self._layers[-1]
+        for _ in range(_PROBES):
+            bit = value & mask
+            layer[bit >> 3] |= 1 << (bit & 7)
+            value = (value >> 15) ^ (value * 0x9E3779B1)
+
+    def __contains__(self, value: int) -> bool:
+        for layer, mask in self._layers:
+            probe = value
+            for _ in range(_PROBES):
+                bit = probe & mask
+                if not layer[bit >> 3] & (1 << (bit & 7)):
+                    break
+                probe = (probe >> 15) ^ (probe * 0x9E3779B1)
+            else:
+                return True
+        return False
+
+
+class Remembered(Struct, frozen=True, gc=False):
+    """A send that was accepted."""
+
+    offset: int
+    digest: bytes
+    answer: MessageAccepted
+
+
+class Dedupe:
+    """Sends by key.
+
+    Attributes:
+        recent: of the log's tail, by key, in log order; committed or on the way.
+        blooms: per span of time on the disk; a span without a filter is looked up always.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.recent: dict[Key, Remembered] = {}
+        self.blooms: dict[int, Bloom | None] = {}
+        self._late: dict[int, list[int]] = {}
+        # Two or three spans overlap the window, and whole spans are dropped behind it.
+        self.span = max(seconds / 2, 1.0)
+        self.seconds = seconds
+
+    def bucket(self, at: float) -> int:
+        """The span of time a send belongs to."""
+        return int(at // self.span)
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Notes which spans are on the disk. Their filters come later, see `filter_of`."""
+        bucket: int | None = -(1 << 62)
+        while bucket is not None:
+            (bucket,) = connection.execute("SELECT min(bucket) FROM dedupe WHERE bucket > ?", (bucket,)).fetchone()
+            if bucket is not None:
+                self.blooms[bucket] = None
+
+    def candidates(self, connection: sqlite3.Connection, hashed: int, now: float) -> list[int]:
+        """Log offsets of older sends that may have this key, newest first."""
+        found: list[int] = []
+        oldest = self.bucket(now - self.seconds)
+        for bucket, bloom in self.blooms.items():
+            if bucket >= oldest and (bloom is None or hashed in bloom):
+                rows = connection.execute("SELECT offset FROM dedupe WHERE bucket = ? AND hash = ?", (bucket, hashed))
+                found.extend(offset for (offset,) in rows)
+        found.sort(reverse=True)
+        return found
+
+    def rows_up_to(self, watermark: int) -> list[tuple[int, int, int]]:
+        """Rows (bucket, hash, offset) for the disk, sorted."""
+        due = takewhile(lambda item: item[1].offset <= watermark, self.recent.items())
+        return sorted((self.bucket(kept.answer.server_at), key_hash(key), kept.offset) for key, kept in due)
+
+    def written(self, rows: list[tuple[int, int, int]]) -> None:
+        """These rows are on the disk now."""
+        for bucket, hashed, _ in rows:
+            if bucket not in self.blooms:
+                self.blooms[bucket] = Bloom()
+            bloom = self.blooms[bucket]
+            if bloom is not None:
+                bloom.add(hashed)
+            else:
+                # A filter being read from the disk meanwhile may have missed it.
+                self._late.setdefault(bucket, []).append(hashed)
+
+    def install(self, bucket: int, bloom: Bloom) -> None:
+        """Uses a filter that `filter_of` read."""
+        for hashed in self._late.pop(bucket, ()):
+            bloom.add(hashed)
+        if bucket in self.blooms:
+            self.blooms[bucket] = bloom
+
+    def expire(self, oldest: int) -> None:
+        """Forgets spans before `oldest`."""
+        for bucket in [bucket for bucket in self.blooms if bucket < oldest]:
+            del self.blooms[bucket]
+            self._late.pop(bucket, None)
+
+    def drop_up_to(self, watermark: int) -> None:
+        """Forgets in memory what the disk has."""
+        for key in [key for key, _ in takewhile(lambda item: item[1].offset <= watermark, self.recent.items())]:
+            del self.recent[key]
+
+
+def filter_of(connection: sqlite3.Connection, bucket: int) -> Bloom:
+    """Reads a span of the disk into a filter; takes a second for a million sends, so it runs on a thread."""
+    bloom = Bloom()
+    for (hashed,) in connection.execute("SELECT hash FROM dedupe WHERE bucket = ?", (bucket,)):
+        bloom.add(hashed)
+    return bloom

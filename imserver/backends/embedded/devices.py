@@ -1,0 +1,148 @@
+"""How far each device is: acknowledged inbox numbers, changes told.
+
+Kept in memory and persisted every second or so: what a crash loses is only
+delivered again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+
+from twisted.logger import Logger
+
+from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.inboxes import number_of_message, visible_head
+from imserver.backends.embedded.state import User
+from imserver.model.errors import ImError
+from imserver.services.ports import DeviceCursor
+
+Name = tuple[str, str]
+"""(format, device name), unique per user."""
+
+
+class Device:
+    """One device's cursors."""
+
+    __slots__ = ("acked", "changed", "touched")
+
+    def __init__(self, acked: int, changed: int, touched: float) -> None:
+        self.acked = acked
+        self.changed = changed
+        self.touched = touched
+
+
+class Devices:
+    """All cursors; they stay valid when memory is read back, since they only cover committed rows."""
+
+    _log = Logger()
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._users: dict[int, dict[Name, Device]] = {}
+        self._dirty: set[tuple[int, Name]] = set()
+
+    async def cursor(self, user: str, format: str, device: str) -> DeviceCursor:
+        """See `Store.cursor`."""
+        state = self._core.state
+        owner = state.user(user)
+        if owner is None:
+            return DeviceCursor(0, state.change_head, True)
+        devices = self._devices(owner.no)
+        name = (format, device)
+        known = devices.get(name)
+        found = known or self._create(owner, devices, name)
+        found.touched = self._core.wall()
+        self._dirty.add((owner.no, name))
+        return DeviceCursor(found.acked, found.changed, known is None)
+
+    def acknowledge(self, user: str, format: str, device: str, seq: int, message_id: str = "") -> None:
+        """See `Store.acknowledge`."""
+        try:
+            owner = self._core.state.user(user)
+            if owner is None:
+                return
+            if seq == 0 and message_id:
+                seq = number_of_message(self._core, owner, message_id)
+            if seq <= 0 or seq > visible_head(self._core.state, owner):
+                return
+            found = self._device(owner, format, device)
+        except (ImError, sqlite3.Error):
+            # It will be acknowledged again, or delivered again.
+            return
+        if seq > found.acked:
+            found.acked = seq
+            self._dirty.add((owner.no, (format, device)))
+
+    def changes_told(self, user: str, format: str, device: str, change_id: int) -> None:
+        """See `Store.changes_told`."""
+        try:
+            owner = self._core.state.user(user)
+            if owner is None or change_id > self._core.state.change_head:
+                return
+            found = self._device(owner, format, device)
+        except (ImError, sqlite3.Error):
+            return
+        if change_id > found.changed:
+            found.changed = change_id
+            self._dirty.add((owner.no, (format, device)))
+
+    def persist(self) -> None:
+        """Queues what has changed for the writer; called from time to time and at the end."""
+        dirty, self._dirty = self._dirty, set()
+        if not dirty:
+            return
+        written: list[tuple[int, str, str, int, int, float]] = []
+        dropped: list[tuple[int, str, str]] = []
+        for no, name in sorted(dirty):
+            device = self._users.get(no, {}).get(name)
+            if device is None:
+                dropped.append((no, *name))
+            else:
+                written.append((no, *name, device.acked, device.changed, device.touched))
+        done = self._core.journal.task(partial(_write, written, dropped))
+        done.addErrback(lambda _: self._dirty.update(dirty))
+        self._forget_idle()
+
+    def _forget_idle(self) -> None:
+        limit = self._core.settings.cached_users
+        if len(self._users) > limit:
+            busy = {no for no, _ in self._dirty}
+            # What is on its way to the disk may be read from there too early, so the newest half stays.
+            for no in [no for no in list(self._users)[: limit // 2] if no not in busy]:
+                del self._users[no]
+
+    def _devices(self, user_no: int) -> dict[Name, Device]:
+        devices = self._users.get(user_no)
+        if devices is None:
+            devices = self._users[user_no] = {
+                (format, device): Device(acked, changed, touched)
+                for format, device, acked, changed, touched in self._core.reader.execute(
+                    "SELECT format, device, acked, changed, touched FROM devices WHERE user_no = ?", (user_no,)
+                )
+            }
+        return devices
+
+    def _device(self, owner: User, format: str, device: str) -> Device:
+        devices = self._devices(owner.no)
+        return devices.get((format, device)) or self._create(owner, devices, (format, device))
+
+    def _create(self, owner: User, devices: dict[Name, Device], name: Name) -> Device:
+        furthest = max((device.acked for device in devices.values()), default=0)
+        created = Device(furthest, self._core.state.change_head, self._core.wall())
+        while len(devices) >= self._core.settings.devices_per_user:
+            oldest = min(devices, key=lambda name: devices[name].touched)
+            del devices[oldest]
+            self._dirty.add((owner.no, oldest))
+        devices[name] = created
+        self._dirty.add((owner.no, name))
+        return created
+
+
+def _write(
+    written: list[tuple[int, str, str, int, int, float]],
+    dropped: list[tuple[int, str, str]],
+    connection: sqlite3.Connection,
+) -> None:
+    connection.executemany("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?)", written)
+    connection.executemany("DELETE FROM devices WHERE user_no = ? AND format = ? AND device = ?", dropped)

@@ -1,0 +1,156 @@
+"""Writes the indexes of the log's tail in bulk, in slices between which sends are committed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.dedupe import filter_of
+from imserver.backends.embedded.tails import IndexRow, TailIndex
+from imserver.model.errors import ImError
+
+_INSERT = "INSERT OR REPLACE INTO {} VALUES (?, ?, ?, ?)"
+INSERT_INBOX = _INSERT.format("inbox_index")
+INSERT_CONVERSATION = _INSERT.format("conversation_index")
+_INSERT_DEDUPE = "INSERT OR REPLACE INTO dedupe VALUES (?, ?, ?)"
+_SET_WATERMARK = "INSERT OR REPLACE INTO meta VALUES ('indexed_upto', ?)"
+
+Slice = tuple[str, list[Any]]
+
+
+class Indexer:
+    """Decides when the tail is written and writes it.
+
+    The watermark moves with the last slice, in the same transaction. A crash
+    before that only means that start-up reads the same rows again and that the
+    next flush replaces what this one wrote.
+    """
+
+    _log = Logger()
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._running: Deferred[None] | None = None
+        self._last = core.clock.seconds()
+        core.on_committed.append(self._maybe)
+
+    def _maybe(self) -> None:
+        state, settings = self._core.state, self._core.settings
+        if self._running is None and (
+            state.tail_rows >= settings.flush_rows or state.inboxes.entries >= settings.flush_entries
+        ):
+            self.start()
+
+    def tick(self) -> None:
+        """Flushes what has waited long enough; called from time to time."""
+        if self._core.clock.seconds() - self._last >= self._core.settings.idle_flush_seconds:
+            self._last = self._core.clock.seconds()
+            if self._running is None and self._core.state.tail_rows:
+                self.start()
+
+    def start(self) -> None:
+        """Begins a flush of all that is committed."""
+        self._last = self._core.clock.seconds()
+        self._running = Deferred()
+        ensureDeferred(self._flush()).addBoth(self._ended)
+
+    def _ended(self, result: None | Failure) -> None:
+        running, self._running = self._running, None
+        if isinstance(result, Failure) and result.check(ImError) is None:
+            self._log.failure("the indexes could not be written", failure=result)
+        if running is not None:
+            running.callback(None)
+
+    async def flush(self) -> None:
+        """Writes everything that is committed now; returns when it is durable or failed."""
+        if self._running is not None:
+            await _wait(self._running)
+        if self._core.state.indexed_upto < self._core.state.committed:
+            self.start()
+            assert self._running is not None
+            await _wait(self._running)
+
+    async def _flush(self) -> None:
+        core = self._core
+        state = core.state
+        watermark = state.committed
+        rows_then = state.tail_rows
+        if watermark <= state.indexed_upto:
+            return
+        generation = core.journal.generation
+        inboxes = sorted(state.inboxes.tails)
+        conversations = sorted(state.conversations.tails)
+        dedupe = state.dedupe.rows_up_to(watermark)
+        for sql, rows in self._slices(inboxes, conversations, dedupe, watermark):
+            await core.journal.task(partial(self._write, sql, rows), isolated=False)
+            if generation != core.journal.generation:
+                return
+
+        def finish(connection: sqlite3.Connection) -> None:
+            connection.execute(_SET_WATERMARK, (watermark,))
+
+        def forget(_: None) -> None:
+            state.inboxes.drop_up_to(inboxes, watermark)
+            state.conversations.drop_up_to(conversations, watermark)
+            state.dedupe.written(dedupe)
+            state.indexed(watermark)
+            state.tail_rows -= rows_then
+            state.forget_idle(core.journal.released, core.clock.seconds())
+
+        await core.journal.task(finish, isolated=False, on_commit=forget)
+
+    def _write(self, sql: str, rows: list[Any], connection: sqlite3.Connection) -> None:
+        self._core.failpoints.hit("before-index")
+        connection.executemany(sql, rows)
+        self._core.failpoints.hit("after-index")
+
+    def _slices(
+        self, inboxes: list[int], conversations: list[int], dedupe: list[tuple[int, int, int]], watermark: int
+    ) -> Iterator[Slice]:
+        state = self._core.state
+        size = self._core.settings.slice_entries
+        yield from _index_slices(INSERT_INBOX, state.inboxes, inboxes, watermark, size)
+        yield from _index_slices(INSERT_CONVERSATION, state.conversations, conversations, watermark, size)
+        for start in range(0, len(dedupe), size):
+            yield _INSERT_DEDUPE, dedupe[start : start + size]
+
+    async def read_filters(self) -> None:
+        """Reads the dedupe filters of what was on the disk at start-up; until then the disk is asked."""
+        for bucket in [bucket for bucket, bloom in self._core.state.dedupe.blooms.items() if bloom is None]:
+            dedupe = self._core.state.dedupe
+            bloom = await self._core.read(filter_of, bucket)
+            if self._core.state.dedupe is dedupe:
+                dedupe.install(bucket, bloom)
+
+
+def _index_slices(sql: str, index: TailIndex, numbers: list[int], watermark: int, size: int) -> Iterator[Slice]:
+    rows: list[IndexRow] = []
+    weight = 0
+    for no in numbers:
+        for row in index.rows_up_to(no, watermark):
+            rows.append(row)
+            # A row costs as much as some twenty offsets in it.
+            weight += 20 + len(row[3]) // 8
+            if weight >= 20 * size:
+                yield sql, rows
+                rows, weight = [], 0
+    if rows:
+        yield sql, rows
+
+
+def _wait(running: Deferred[None]) -> Deferred[None]:
+    """A Deferred of one's own for an end that several wait for."""
+    mine: Deferred[None] = Deferred()
+
+    def tell(result: None) -> None:
+        mine.callback(None)
+
+    running.addCallback(tell)
+    return mine

@@ -1,0 +1,204 @@
+"""Log rows and message ids as bytes.
+
+A log row is one of two records in MessagePack, written as arrays (new fields
+go to the end and have defaults). Messages carry the names they need, so that a
+page can be read without looking anything up.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from imserver.model.ids import BROADCAST_NAME, group_name, single_name
+from imserver.model.messages import Content, Form, Message, Revocation, SendMessage
+
+PACKED_FROM = 17
+"""Recipients from which they are packed into bytes instead of a list."""
+
+MESSAGE_ID_LENGTH = 28
+_HEX = frozenset("0123456789abcdef")
+
+
+class MessageRecord(Struct, array_like=True, tag=0, frozen=True, gc=False):
+    """A message and everybody it went to.
+
+    Attributes:
+        no: number of the conversation; 0 = broadcast.
+        name: the conversation name the sender used; "" = the canonical one.
+        to: user number, seq, user number, seq, ...; the sender first. Many are packed
+            (see `pack_recipients`). A broadcast's other recipients are in its fan-out records.
+        renamed: numbers of users who are written the canonical name.
+        digest: of the payload, where there is a client id.
+        revoked_by: "" = not revoked.
+    """
+
+    message_id: str
+    no: int
+    position: int
+    name: str
+    sender: str
+    recipient: str
+    group: str
+    to: list[int] | bytes
+    client_id: str
+    format: str
+    digest: bytes
+    form: int
+    number: int
+    data: bytes
+    sent_at: float
+    server_at: float
+    extra: dict[str, str] = {}
+    attachments: bytes = b""
+    meta: bytes = b""
+    renamed: list[int] = []
+    revoked_by: str = ""
+    revoked_at: float = 0.0
+
+
+class FanoutRecord(Struct, array_like=True, tag=1, frozen=True, gc=False):
+    """Part of a broadcast's recipients; `message` is the offset of its MessageRecord."""
+
+    message: int
+    to: bytes
+
+
+encoder = msgspec.msgpack.Encoder()
+decoder: msgspec.msgpack.Decoder[MessageRecord | FanoutRecord] = msgspec.msgpack.Decoder(
+    MessageRecord | FanoutRecord  # type: ignore[arg-type]
+)
+encode = encoder.encode
+decode = decoder.decode
+
+
+def _portable(numbers: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        numbers = numbers[:]
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def _native(typecode: str, packed: bytes | memoryview) -> array[int]:
+    numbers: array[int] = array(typecode)
+    numbers.frombytes(packed)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
+def pack_offsets(offsets: list[int]) -> bytes:
+    """Offsets as little-endian 64-bit numbers."""
+    return _portable(array("Q", offsets))
+
+
+def unpack_offsets(packed: bytes) -> array[int]:
+    """The reverse of `pack_offsets`."""
+    return _native("Q", packed)
+
+
+def pack_recipients(numbers: list[int], seqs: list[int]) -> bytes:
+    """User numbers (32 bits each), then their seqs (64 bits each), in the same order."""
+    return _portable(array("I", numbers)) + _portable(array("Q", seqs))
+
+
+def recipients(record: MessageRecord | FanoutRecord) -> list[tuple[int, int]]:
+    """(user number, seq) of everybody in a record."""
+    to = record.to
+    if isinstance(to, bytes):
+        count = len(to) // 12
+        view = memoryview(to)
+        return list(zip(_native("I", view[: 4 * count]), _native("Q", view[4 * count :]), strict=True))
+    return list(zip(to[::2], to[1::2], strict=True))
+
+
+def seq_of(record: MessageRecord | FanoutRecord, user_no: int) -> int:
+    """The seq under which a record is in a user's inbox, 0 if it is not."""
+    to = record.to
+    if isinstance(to, bytes):
+        count = len(to) // 12
+        view = memoryview(to)
+        try:
+            index = _native("I", view[: 4 * count]).index(user_no)
+        except ValueError:
+            return 0
+        return _native("Q", view[4 * (count + 2 * index) : 4 * (count + 2 * index) + 8])[0]
+    for index in range(0, len(to), 2):
+        if to[index] == user_no:
+            return to[index + 1]
+    return 0
+
+
+def make_message_id(milliseconds: int, node: int, offset: int) -> str:
+    """An id that sorts by time, is unique over nodes, and tells where the row is."""
+    return f"{milliseconds:012x}{node:04x}{offset:012x}"
+
+
+def offset_in_id(message_id: str) -> int:
+    """The log offset a message id names, 0 if it is none of ours; the row must then be compared."""
+    if len(message_id) != MESSAGE_ID_LENGTH or not _HEX.issuperset(message_id):
+        return 0
+    return int(message_id[16:], 16)
+
+
+def milliseconds_in_id(message_id: str) -> int:
+    """The time in a message id."""
+    return int(message_id[:12], 16)
+
+
+def payload_digest(canonical: str, command: SendMessage) -> bytes:
+    """What makes two sends with one client id the same: never times or sequence numbers."""
+    content = command.content
+    extra = sorted(command.extra.items()) if command.extra else None
+    payload: Any = (
+        canonical, int(content.form), content.number, content.data, extra, command.attachments, command.meta,
+    )  # fmt: skip
+    return blake2b(encode(payload), digest_size=16).digest()
+
+
+def canonical_name(record: MessageRecord) -> str:
+    """The canonical name of a record's conversation."""
+    if record.group:
+        return group_name(record.group)
+    if record.recipient:
+        return single_name(record.sender, record.recipient)
+    return BROADCAST_NAME
+
+
+def message_of(record: MessageRecord, reader_no: int = 0) -> Message:
+    """The message in a record, with the conversation name that is right for this reader."""
+    canonical = canonical_name(record)
+    name = record.name
+    if not name or (record.renamed and reader_no in record.renamed):
+        name = canonical
+    return Message(
+        message_id=record.message_id,
+        conversation=name,
+        canonical=canonical,
+        position=record.position,
+        sender=record.sender,
+        recipient=record.recipient,
+        group=record.group,
+        client_id=record.client_id,
+        content=Content(Form(record.form), record.data, record.number),
+        sent_at=record.sent_at,
+        server_at=record.server_at,
+        extra=record.extra,
+        attachments=record.attachments,
+        meta=record.meta,
+        revoked=Revocation(record.revoked_by, record.revoked_at) if record.revoked_by else None,
+    )
+
+
+def payload_bytes(record: MessageRecord) -> int:
+    """How much a record counts against a page's bound: its payload and 256 bytes overhead."""
+    size = 256 + len(record.data) + len(record.attachments) + len(record.meta)
+    if record.extra:
+        for key, value in record.extra.items():
+            size += len(key.encode()) + len(value.encode())
+    return size

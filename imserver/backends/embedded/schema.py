@@ -1,0 +1,135 @@
+"""The tables, and how older data directories are brought up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+APPLICATION_ID = 0x494D5356
+"""Written into the file's header ("IMSV"), so that a foreign database is recognised."""
+
+_FIRST = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+-- The truth: one row per append (records.py), the number is the order of commits.
+CREATE TABLE log (offset INTEGER PRIMARY KEY, body BLOB NOT NULL);
+
+-- `offsets` packs the log offsets of the numbers first, first+1, ...
+CREATE TABLE inbox_index (
+    no INTEGER NOT NULL, first INTEGER NOT NULL, last_offset INTEGER NOT NULL, offsets BLOB NOT NULL,
+    PRIMARY KEY (no, first)) WITHOUT ROWID;
+CREATE TABLE conversation_index (
+    no INTEGER NOT NULL, first INTEGER NOT NULL, last_offset INTEGER NOT NULL, offsets BLOB NOT NULL,
+    PRIMARY KEY (no, first)) WITHOUT ROWID;
+
+-- Hash of (sender, format, client id); the log row decides. Buckets are spans of time, dropped whole.
+CREATE TABLE dedupe (
+    bucket INTEGER NOT NULL, hash INTEGER NOT NULL, offset INTEGER NOT NULL,
+    PRIMARY KEY (bucket, hash, offset)) WITHOUT ROWID;
+
+CREATE TABLE users (
+    no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, password_hash TEXT NOT NULL, role TEXT NOT NULL,
+    disabled INTEGER NOT NULL, created_at REAL NOT NULL, generation INTEGER NOT NULL,
+    last_seen REAL NOT NULL DEFAULT 0);
+CREATE TABLE grants (
+    sid TEXT PRIMARY KEY, user TEXT NOT NULL, platform TEXT NOT NULL, refresh_id TEXT NOT NULL,
+    created_at REAL NOT NULL, expires_at REAL NOT NULL, previous_id TEXT NOT NULL, request_digest TEXT NOT NULL,
+    rotated_at REAL NOT NULL, revoked INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX grants_of_user ON grants (user);
+
+-- Conversations: pairs and groups share one space of numbers; 0 is the broadcast.
+CREATE TABLE pairs (no INTEGER PRIMARY KEY, a INTEGER NOT NULL, b INTEGER NOT NULL, UNIQUE (a, b));
+CREATE INDEX pairs_of_second ON pairs (b);
+CREATE TABLE aliases (
+    user_no INTEGER NOT NULL, name TEXT NOT NULL, no INTEGER NOT NULL,
+    PRIMARY KEY (user_no, name, no)) WITHOUT ROWID;
+CREATE INDEX aliases_of_conversation ON aliases (no, name);
+CREATE TABLE groups (
+    gid TEXT PRIMARY KEY, no INTEGER NOT NULL UNIQUE, name TEXT NOT NULL, owner INTEGER NOT NULL,
+    open INTEGER NOT NULL, password_hash TEXT NOT NULL, created_at REAL NOT NULL, deleted_at REAL) WITHOUT ROWID;
+-- A member sees the positions after joined_pos up to left_pos.
+CREATE TABLE memberships (
+    id INTEGER PRIMARY KEY, no INTEGER NOT NULL, user_no INTEGER NOT NULL, joined_at REAL NOT NULL,
+    joined_pos INTEGER NOT NULL, left_at REAL, left_pos INTEGER);
+CREATE INDEX memberships_of_group ON memberships (no, user_no);
+CREATE INDEX memberships_of_user ON memberships (user_no);
+CREATE TABLE invitations (
+    no INTEGER NOT NULL, user_no INTEGER NOT NULL, invited_by TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (no, user_no)) WITHOUT ROWID;
+
+-- A broadcast's message, how far its fan-out is (users up to `upto`), and the rows that point to it.
+CREATE TABLE broadcasts (
+    message INTEGER PRIMARY KEY, max_no INTEGER NOT NULL, upto INTEGER NOT NULL, last_offset INTEGER NOT NULL,
+    done INTEGER NOT NULL);
+CREATE TABLE fanouts (
+    message INTEGER NOT NULL, upto INTEGER NOT NULL, offset INTEGER NOT NULL,
+    PRIMARY KEY (message, upto)) WITHOUT ROWID;
+
+CREATE TABLE devices (
+    user_no INTEGER NOT NULL, format TEXT NOT NULL, device TEXT NOT NULL, acked INTEGER NOT NULL,
+    changed INTEGER NOT NULL, touched REAL NOT NULL, PRIMARY KEY (user_no, format, device)) WITHOUT ROWID;
+CREATE TABLE changes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, everyone INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX changes_for_everyone ON changes (id) WHERE everyone;
+CREATE TABLE change_index (user_no INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (user_no, id)) WITHOUT ROWID;
+CREATE INDEX change_index_by_id ON change_index (id);
+"""
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Version 1."""
+    for statement in _statements(_FIRST):
+        connection.execute(statement)
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script one by one; executescript() would commit."""
+    lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
+    return [part.strip() for part in "\n".join(lines).split(";") if part.strip()]
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+"""Step i brings a file from version i to i + 1; released steps are never changed."""
+
+
+class NewerSchemaError(Exception):
+    """The file was written by a newer version of the program."""
+
+
+class ForeignDatabaseError(Exception):
+    """The file is a database, but none of ours."""
+
+
+def migrate(
+    connection: sqlite3.Connection,
+    migrations: tuple[Callable[[sqlite3.Connection], None], ...] = MIGRATIONS,
+) -> int:
+    """Brings the file up to date, all steps in one transaction.
+
+    Returns:
+        the version it had before.
+
+    Raises:
+        NewerSchemaError: nothing was touched.
+        ForeignDatabaseError: nothing was touched.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and (tables or version):
+        raise ForeignDatabaseError
+    if version > len(migrations):
+        raise NewerSchemaError(f"schema version {version}, this program knows up to {len(migrations)}")
+    if version == len(migrations):
+        return int(version)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in migrations[version:]:
+            step(connection)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(migrations)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return int(version)

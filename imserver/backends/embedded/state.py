@@ -1,0 +1,352 @@
+"""What decisions are based on: users, conversations, counters, and the tail of the log.
+
+Everything here follows from the disk. It is built at start-up and built again,
+by the same code, when a commit failed. Users and conversations are loaded when
+they are first needed and forgotten when there are too many.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import takewhile
+
+from imserver.backends.embedded.dedupe import Dedupe, Remembered
+from imserver.backends.embedded.records import (
+    FanoutRecord,
+    MessageRecord,
+    canonical_name,
+    decode,
+    milliseconds_in_id,
+    recipients,
+)
+from imserver.backends.embedded.settings import EngineSettings
+from imserver.backends.embedded.tails import TailIndex
+from imserver.model.messages import MessageAccepted
+
+_HEAD = "SELECT first, length(offsets) / 8 FROM {} WHERE no = ? ORDER BY first DESC LIMIT 1"
+_INBOX_HEAD = _HEAD.format("inbox_index")
+_CONVERSATION_HEAD = _HEAD.format("conversation_index")
+
+
+class User:
+    """A user with an account, as the append path needs it.
+
+    Attributes:
+        head: the highest inbox number, committed or on the way.
+        names: conversation names this user knows, with the conversations they denote (as far as asked for).
+        tokens, stamp: the token bucket of the send rate.
+        mark: serial of the batch that last changed something here that is not in the tail.
+        first, first_floor: the first kept number, and the floor it was computed for.
+    """
+
+    __slots__ = ("broadcast_at", "first", "first_floor", "head", "mark", "name", "names", "no", "stamp", "tokens")
+
+    def __init__(self, no: int, name: str, head: int) -> None:
+        self.no = no
+        self.name = name
+        self.head = head
+        self.names: dict[str, tuple[int, ...]] = {}
+        self.tokens = 0.0
+        self.stamp = float("-inf")
+        self.broadcast_at = float("-inf")
+        self.mark = 0
+        self.first = 1
+        self.first_floor = 0
+
+
+class Pair:
+    """A single conversation between users number a <= b.
+
+    Attributes:
+        head: the highest position, committed or on the way.
+        names: own names in use for it; None = not loaded.
+    """
+
+    __slots__ = ("a", "b", "head", "mark", "names", "no")
+
+    def __init__(self, no: int, a: int, b: int, head: int) -> None:
+        self.no = no
+        self.a = a
+        self.b = b
+        self.head = head
+        self.names: set[str] | None = None
+        self.mark = 0
+
+
+class Member:
+    """A current member of a group."""
+
+    __slots__ = ("joined_at", "joined_pos", "name")
+
+    def __init__(self, name: str, joined_at: float, joined_pos: int) -> None:
+        self.name = name
+        self.joined_at = joined_at
+        self.joined_pos = joined_pos
+
+
+class GroupState:
+    """A group.
+
+    Attributes:
+        members: by user number, in order of standing.
+        invited: user number -> name.
+    """
+
+    __slots__ = (
+        "created_at", "deleted", "gid", "head", "invited", "mark", "members", "name", "no", "open", "owner",
+        "password_hash",
+    )  # fmt: skip
+
+    def __init__(
+        self, no: int, gid: str, name: str, owner: int, open: bool, password_hash: str, created_at: float, head: int
+    ) -> None:
+        self.no = no
+        self.gid = gid
+        self.name = name
+        self.owner = owner
+        self.open = open
+        self.password_hash = password_hash
+        self.created_at = created_at
+        self.head = head
+        self.members: dict[int, Member] = {}
+        self.invited: dict[int, str] = {}
+        self.deleted = False
+        self.mark = 0
+
+
+class State:
+    """Memory over one database.
+
+    Attributes:
+        ids: message ids of the tail, by log offset.
+        committed: the last log offset that is durable; readers see nothing beyond it.
+        indexed_upto: the watermark: rows up to it are in the indexes on the disk.
+        floor: the first log offset that is kept.
+        last_ms: the last message's time; ids never go back behind it.
+        change_head: the last change's number.
+        broadcast_head: the last broadcast's position.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, settings: EngineSettings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self.users: dict[str, User] = {}
+        self.users_by_no: dict[int, User] = {}
+        self.pairs: dict[tuple[int, int], Pair] = {}
+        self.pairs_by_no: dict[int, Pair] = {}
+        self.groups: dict[str, GroupState] = {}
+        self.groups_by_no: dict[int, GroupState] = {}
+        self.inboxes = TailIndex()
+        self.conversations = TailIndex()
+        self.dedupe = Dedupe(settings.dedupe_seconds)
+        self.ids: dict[int, str] = {}
+        meta = dict(connection.execute("SELECT key, value FROM meta"))
+        self.indexed_upto: int = meta.get("indexed_upto", 0)
+        self.floor: int = meta.get("floor", 1)
+        self.tail_rows = 0
+        self.last_ms = 0
+        self._load_counters(connection)
+        self._replay(connection)
+        self.broadcast_head = self._conversation_head(0)
+
+    def _load_counters(self, connection: sqlite3.Connection) -> None:
+        def highest(sql: str) -> int:
+            return int(connection.execute(sql).fetchone()[0] or 0)
+
+        self.committed = max(highest("SELECT max(offset) FROM log"), self.indexed_upto, self.floor - 1)
+        self.next_user_no = highest("SELECT max(no) FROM users") + 1
+        self.next_conversation_no = 1 + max(
+            highest("SELECT max(no) FROM pairs"), highest("SELECT max(no) FROM groups")
+        )
+        self.change_head = highest("SELECT seq FROM sqlite_sequence WHERE name = 'changes' UNION ALL SELECT 0 LIMIT 1")
+        self.next_offset = self.committed + 1
+
+    def _replay(self, connection: sqlite3.Connection) -> None:
+        """Reads the log's tail: what the indexes on the disk do not have yet."""
+        self.dedupe.load(connection)
+        for (body,) in connection.execute("SELECT body FROM log ORDER BY offset DESC"):
+            record = decode(body)
+            if isinstance(record, MessageRecord):
+                self.last_ms = milliseconds_in_id(record.message_id)
+                break
+        for offset, body in connection.execute(
+            "SELECT offset, body FROM log WHERE offset > ? ORDER BY offset", (self.indexed_upto,)
+        ):
+            self.enter(offset, decode(body))
+
+    def enter(self, offset: int, record: MessageRecord | FanoutRecord) -> None:
+        """Puts a log row that was read back into the tail."""
+        self.tail_rows += 1
+        for user_no, seq in recipients(record):
+            self.inboxes.add(user_no, seq, offset)
+        if isinstance(record, FanoutRecord):
+            return
+        self.last_ms = max(self.last_ms, milliseconds_in_id(record.message_id))
+        self.ids[offset] = record.message_id
+        self.conversations.add(record.no, record.position, offset)
+        if record.client_id:
+            sender_no, _ = recipients(record)[0]
+            key = (sender_no, record.format, record.client_id)
+            self.dedupe.recent[key] = Remembered(offset, record.digest, first_answer(record))
+
+    def indexed(self, watermark: int) -> None:
+        """Moves the watermark after a flush, and forgets what is on the disk now but for the two big indexes."""
+        self.indexed_upto = watermark
+        for offset in list(takewhile(lambda offset: offset <= watermark, self.ids)):
+            del self.ids[offset]
+        self.dedupe.drop_up_to(watermark)
+
+    # Users
+
+    def user(self, name: str) -> User | None:
+        """The user of that name, None without an account."""
+        user = self.users.get(name)
+        if user is None:
+            row = self._connection.execute("SELECT no FROM users WHERE name = ?", (name,)).fetchone()
+            if row is not None:
+                user = self._add_user(row[0], name)
+        return user
+
+    def user_by_no(self, no: int) -> User:
+        """The user with that number, which must exist."""
+        user = self.users_by_no.get(no)
+        if user is None:
+            (name,) = self._connection.execute("SELECT name FROM users WHERE no = ?", (no,)).fetchone()
+            user = self._add_user(no, name)
+        return user
+
+    def _add_user(self, no: int, name: str) -> User:
+        head = self.inboxes.last(no) or self._disk_head(_INBOX_HEAD, no)
+        user = self.users[name] = self.users_by_no[no] = User(no, name, head)
+        return user
+
+    def _disk_head(self, sql: str, no: int) -> int:
+        row = self._connection.execute(sql, (no,)).fetchone()
+        return 0 if row is None else row[0] + row[1] - 1
+
+    def _conversation_head(self, no: int) -> int:
+        return self.conversations.last(no) or self._disk_head(_CONVERSATION_HEAD, no)
+
+    def visible_position(self, no: int) -> int:
+        """The highest committed position of a conversation."""
+        return self.conversations.visible(no, self._conversation_head(no), self.committed)
+
+    def names_of(self, user: User, name: str) -> tuple[int, ...]:
+        """The conversations a user knows by a name of its own."""
+        known = user.names.get(name)
+        if known is None:
+            rows = self._connection.execute("SELECT no FROM aliases WHERE user_no = ? AND name = ?", (user.no, name))
+            known = tuple(no for (no,) in rows)
+            if known:
+                user.names[name] = known
+        return known
+
+    # Conversations
+
+    def pair(self, first: int, second: int) -> Pair | None:
+        """The single conversation of two users, None if there is none yet."""
+        key = (first, second) if first <= second else (second, first)
+        pair = self.pairs.get(key)
+        if pair is None:
+            row = self._connection.execute("SELECT no FROM pairs WHERE a = ? AND b = ?", key).fetchone()
+            if row is not None:
+                pair = self._add_pair(row[0], *key)
+        return pair
+
+    def pair_by_no(self, no: int) -> Pair:
+        """The single conversation with that number, which must exist."""
+        pair = self.pairs_by_no.get(no)
+        if pair is None:
+            a, b = self._connection.execute("SELECT a, b FROM pairs WHERE no = ?", (no,)).fetchone()
+            pair = self._add_pair(no, a, b)
+        return pair
+
+    def _add_pair(self, no: int, a: int, b: int) -> Pair:
+        pair = self.pairs[a, b] = self.pairs_by_no[no] = Pair(no, a, b, self._conversation_head(no))
+        return pair
+
+    def new_pair(self, first: int, second: int) -> Pair:
+        """A single conversation that the caller also writes to the disk."""
+        a, b = (first, second) if first <= second else (second, first)
+        pair = self._add_pair(self.next_conversation_no, a, b)
+        self.next_conversation_no += 1
+        pair.names = set()
+        return pair
+
+    def names_of_pair(self, pair: Pair) -> set[str]:
+        """Own names in use for a single conversation."""
+        if pair.names is None:
+            rows = self._connection.execute("SELECT DISTINCT name FROM aliases WHERE no = ?", (pair.no,))
+            pair.names = {name for (name,) in rows}
+        return pair.names
+
+    def group(self, gid: str) -> GroupState | None:
+        """The group, None if there is none or it was deleted."""
+        group = self.groups.get(gid)
+        if group is None:
+            row = self._connection.execute(
+                "SELECT no, gid, name, owner, open, password_hash, created_at FROM groups"
+                " WHERE gid = ? AND deleted_at IS NULL",
+                (gid,),
+            ).fetchone()
+            if row is None:
+                return None
+            group = self._add_group(row)
+        return None if group.deleted else group
+
+    def _add_group(self, row: tuple[int, str, str, int, int, str, float]) -> GroupState:
+        no, gid, name, owner, is_open, password_hash, created_at = row
+        group = GroupState(
+            no, gid, name, owner, bool(is_open), password_hash, created_at, self._conversation_head(no)
+        )
+        for user_no, user, joined_at, joined_pos in self._connection.execute(
+            "SELECT m.user_no, u.name, m.joined_at, m.joined_pos FROM memberships m JOIN users u ON u.no = m.user_no"
+            " WHERE m.no = ? AND m.left_pos IS NULL ORDER BY m.id",
+            (no,),
+        ):
+            group.members[user_no] = Member(user, joined_at, joined_pos)
+        group.invited = dict(
+            self._connection.execute(
+                "SELECT i.user_no, u.name FROM invitations i JOIN users u ON u.no = i.user_no WHERE i.no = ?", (no,)
+            )
+        )
+        self.groups[gid] = self.groups_by_no[no] = group
+        return group
+
+    # Memory is bounded
+
+    def forget_idle(self, released: int, now: float) -> None:
+        """Drops users and conversations that nothing on the way needs, oldest first, if there are too many.
+
+        Args:
+            released: batches up to this serial are finished.
+            now: the clock of the token buckets.
+        """
+        limit = self._settings.cached_users
+        if len(self.users) > limit:
+            tails = self.inboxes.tails
+            idle = [
+                user for user in self.users.values()
+                if user.mark <= released and user.no not in tails and now - max(user.stamp, user.broadcast_at) > 60.0
+            ]  # fmt: skip
+            for user in idle[: len(self.users) - limit // 2]:
+                del self.users[user.name], self.users_by_no[user.no]
+        waiting = self.conversations.tails
+        if len(self.pairs) > 2 * limit:
+            quiet = [pair for pair in self.pairs.values() if pair.mark <= released and pair.no not in waiting]
+            for pair in quiet[: len(self.pairs) - limit]:
+                del self.pairs[pair.a, pair.b], self.pairs_by_no[pair.no]
+        if sum(len(group.members) + 1 for group in self.groups.values()) > 2 * limit:
+            for group in list(self.groups.values()):
+                if group.mark <= released and group.no not in waiting:
+                    del self.groups[group.gid], self.groups_by_no[group.no]
+
+
+def first_answer(record: MessageRecord) -> MessageAccepted:
+    """The answer a message's sender was given, and is given again for a retry."""
+    sender_no, seq = recipients(record)[0]
+    name = record.name
+    if not name or sender_no in record.renamed:
+        name = canonical_name(record)
+    broadcast = not record.recipient and not record.group
+    return MessageAccepted(record.message_id, name, seq, record.server_at, broadcast)
