@@ -71,6 +71,7 @@ class Checker:
         self.seq: dict[str, dict[str, int]] = {user: {} for user in history.users}  # user -> id -> seq
         self.at: dict[str, dict[int, Message]] = {user: {} for user in history.users}
         self.sent: dict[int, Message] = {}  # number of the send -> its message
+        self.send_of: dict[str, Send] = {}  # message id -> its send
         self.revoked: set[str] = set()
 
     def fault(self, text: str) -> None:
@@ -156,14 +157,29 @@ class Checker:
                 content = pushed.get(message_id, message)
             found = _TOKEN.search(content.content.data)
             send = self.by_text.get(found.group()) if found else answers.get(message_id)
+            if send is None and message.revoked is not None:
+                send = self._by_client_id(message)
             if send is None:
-                if message.revoked is None:
-                    self.fault(f"{message_id}: nobody sent this")
+                self.fault(f"{message_id}: nobody sent this")
                 continue
+            self.send_of[message_id] = send
             other = self.sent.setdefault(send.number, message)
             if other is not message:
                 self.fault(f"{send.text} is there twice: {other.message_id} and {message_id}")
             self._as_sent(send, message)
+
+    def _by_client_id(self, message: Message) -> Send | None:
+        """The send behind a message of which nobody saw the content before it was taken back."""
+        for send in self.history.sends:
+            if (
+                send.user == message.sender
+                and send.client_id == message.client_id
+                and send.attempts
+                and send.number not in self.sent
+                and (send.peer in (message.recipient, "?") and send.group == message.group)
+            ):
+                return send
+        return None
 
     def _as_sent(self, send: Send, message: Message) -> None:
         command = send.command
@@ -350,10 +366,10 @@ class Checker:
                 self.fault(f"{who}: pushed to before the log-in was answered")
             return
         first_seq = self.history.finals[link.user].first_seq
-        last = link.logged_in.head if link.format == PROTOBUF else 0
+        last = link.logged_in.head if link.format == PROTOBUF else link.acked
         if link.format == JSONLINE and link.pushes:
             last = link.pushes[0].seq - 1
-            self._starts_early_enough(who, link, last)
+            self._gap(who, link, link.acked, last + 1, first_seq, "skipped at log-in")
         for push in link.pushes:
             if push.seq <= last:
                 self.fault(f"{who}: seq {push.seq} pushed after {last}")
@@ -362,10 +378,6 @@ class Checker:
             self._was_there(who, link.user, push.seq, push.message, first_seq)
         if link.closed == FOREVER and not link.kicked:
             self._gap(who, link, last, self.history.finals[link.user].head + 1, first_seq, "never pushed")
-
-    def _starts_early_enough(self, who: str, link: Link, before: int) -> None:
-        acked = link.acked_by_device if link.acked_by_device >= 0 else link.acked_by_user
-        self._gap(who, link, acked, before + 1, self.history.finals[link.user].first_seq, "skipped at log-in")
 
     def _gap(
         self, who: str, link: Link, last: int, seq: int, first_seq: int, what: str = "left out"
@@ -377,18 +389,8 @@ class Checker:
                 self.fault(f"{who}: seq {missing} {what} (before {seq})")
 
     def _sent_here(self, link: Link, message: Message) -> bool:
-        if message.sender != link.user:
-            return False
-        for send in self.history.sends:
-            if self.sent.get(send.number, message) is not message and message.revoked is None:
-                continue
-            if send.user == link.user and any(attempt.link is link for attempt in send.attempts):
-                found = self.sent.get(send.number)
-                if found is not None and found.message_id == message.message_id:
-                    return True
-                if found is None and message.revoked is not None and send.client_id == message.client_id:
-                    return True
-        return False
+        send = self.send_of.get(message.message_id)
+        return send is not None and any(attempt.link is link for attempt in send.attempts)
 
     def _was_there(self, who: str, user: str, seq: int, message: Message, first_seq: int) -> None:
         """What was seen under a number is what the inbox has there, or a message that was taken back since."""

@@ -132,6 +132,7 @@ class Device:
         self._codec: ClientCodec
         self._knows_start = format == PROTOBUF
         self._acked = -1
+        self._base = -1  # where this device began, at the furthest
 
     # Connecting
 
@@ -207,8 +208,8 @@ class Device:
                 command = LogIn(token=self.person.last_token, device=self.name)
             else:
                 command = LogIn(user=self.user, password=self.person.password, device=self.name)
-        link.acked_by_device = self._acked
-        link.acked_by_user = max((ack.seq for ack in self.history.acks if ack.user == self.user), default=0)
+        furthest = max((ack.seq for ack in self.history.acks if ack.user == self.user), default=0)
+        link.acked = self._base = max(self._acked, furthest if self._base < 0 else self._base)
         self.request(command, self._logged_in)
 
     def _logged_in(self, reply: Any) -> None:
@@ -232,7 +233,10 @@ class Device:
         if self.format == PROTOBUF and self.chance.random() < self.habits.sync:
             self.sync(self.held)
         for send in list(self.unanswered):
-            if self.chance.random() < self.habits.retry:
+            if not send.client_id:
+                # Sent again, it would be another message.
+                self.unanswered.remove(send)
+            elif self.chance.random() < self.habits.retry:
                 self.send(send)
         if self.on_online is not None:
             self.on_online()

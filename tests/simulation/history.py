@@ -81,8 +81,8 @@ class Link:
     """One connection of a device.
 
     Attributes:
-        acked_before: the furthest inbox number that any device of the user had
-            acknowledged before this log-in, and this device itself (-1 if it never did).
+        acked: the furthest inbox number from which the server may go on: what this
+            device acknowledged, at least what any of the user's had when it was new.
         logged_in: the log-in's answer.
         pushes: in the order of arrival.
         closed: when the client knew that it was over (for ever: it lived to the end).
@@ -93,8 +93,7 @@ class Link:
     format: str
     device: str
     opened: int
-    acked_by_device: int = -1
-    acked_by_user: int = 0
+    acked: int = 0
     logged_in: LoggedIn | None = None
     login_step: int = 0
     pushes: list[Pushed] = field(default_factory=list)
