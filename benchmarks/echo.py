@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet import reactor
@@ -13,7 +14,7 @@ class Echo(WebSocketServerProtocol):
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """See Autobahn."""
-        self.sendMessage(payload, isBinary)
+        self.sendMessage(payload, isBinary)  # type: ignore[no-untyped-call]
 
 
 def main() -> None:
@@ -21,10 +22,10 @@ def main() -> None:
     factory = WebSocketServerFactory()
     factory.protocol = Echo
     factory.setProtocolOptions(failByDrop=False, tcpNoDelay=True)
-    port = reactor.listenTCP(0, factory, backlog=1024, interface="127.0.0.1")  # type: ignore[attr-defined]
+    port: Any = reactor.listenTCP(0, factory, backlog=1024, interface="127.0.0.1")
     print(port.getHost().port)
     sys.stdout.flush()
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.run()
 
 
 if __name__ == "__main__":

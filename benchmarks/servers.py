@@ -91,7 +91,7 @@ def _ports(process: subprocess.Popen[bytes], data: Path) -> dict[str, int]:
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(FileNotFoundError):
             listeners = json.loads((data / "data" / "ports.json").read_text())["listeners"]
-            ports = {}
+            ports: dict[str, int] = {}
             for listener in listeners:
                 for name in (listener["format"], *listener["paths"]):
                     ports.setdefault(name, int(listener["port"]))

@@ -1,4 +1,4 @@
-"""People with byte clients of either format: they send, remember what they were told, and read their inbox."""
+"""People with byte clients of either format: they send, remember the answers, and read their inbox."""
 
 from __future__ import annotations
 
@@ -136,7 +136,9 @@ class JsonLinePerson(Person):
     def _sent(line: dict[str, Any]) -> Sent:
         payload = line["payload"]
         accepted = payload["status"] == 200
-        return Sent(0 if accepted else payload["status"], payload.get("message_id", ""), payload.get("seq", 0))
+        return Sent(
+            0 if accepted else payload["status"], payload.get("message_id", ""), payload.get("seq", 0)
+        )
 
     @staticmethod
     def _row(message: dict[str, Any]) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+_TELLING = ("sendto", "send", "sendmsg", "write", "writev")
 _CALL = re.compile(r"^(\d+)\s+(?:<\.\.\. )?(\w+)(.*)$")
 
 
@@ -43,7 +44,7 @@ def unproven(lines: Iterable[str], rows: Mapping[str, str]) -> list[str]:
                 covered = syncing.pop(thread)
                 if rest.rstrip().endswith("= 0"):
                     safe |= covered
-        elif call in ("sendto", "send", "sendmsg", "write", "writev") and begins and ("socket:" in rest or "TCP" in rest):
+        elif call in _TELLING and begins and ("socket:" in rest or "TCP" in rest):
             for mark, acknowledgement in rows.items():
                 if mark in rest or acknowledgement in rest:
                     told.add(mark)

@@ -35,7 +35,9 @@ async def test_two_formats_talk(serve: Serve, path: str) -> None:
     push = await alice.expect("PUSH_MSG")
     assert push["content"] == b"hi alice"
     assert (push["message_id"], push["message_type"]) == (reply["message_id"], 1)
-    assert push["conversation_id"] == reply["conversation_id"] == event["conversation_id"] == "single_alice_bob"
+    assert (
+        push["conversation_id"] == reply["conversation_id"] == event["conversation_id"] == "single_alice_bob"
+    )
 
     # Both see the same inbox afterwards.
     synced = await alice.sync_all()
@@ -92,13 +94,13 @@ async def test_what_was_missed_comes_after_the_log_in(serve: Serve) -> None:
 async def test_registration_password_and_token_work_in_both_formats(serve: Serve) -> None:
     server = await serve(demo=False).start()
     json_client = await jsonline_client.connect_tcp(reactor, server.port("jsonline"))
-    registered = (await json_client.request("auth/register", {"username": "erin", "password": "pw"}))["payload"]
+    registered = (await json_client.request("auth/register", {"username": "erin", "password": "pw"}))[
+        "payload"
+    ]
     assert registered["status"] == 200, registered
     answer = (await json_client.log_in("erin", "pw"))["payload"]
     assert answer["status"] == 200, answer
-    protobuf = await protobuf_client.connect_user(
-        reactor, server.port("/ws"), "erin", token=answer["token"]
-    )
+    protobuf = await protobuf_client.connect_user(reactor, server.port("/ws"), "erin", token=answer["token"])
     # One account: what one session sends, the other one gets.
     sent = await protobuf.send_text_message("erin", "note to myself")
     assert sent["error_code"] == 0, sent

@@ -80,9 +80,7 @@ def test_check_config(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("check", [True, False])
-def test_faults_in_the_configuration_are_one_line(
-    tmp_path: Path, text: str, path: str, check: bool
-) -> None:
+def test_faults_in_the_configuration_are_one_line(tmp_path: Path, text: str, path: str, check: bool) -> None:
     file = tmp_path / "im.toml"
     file.write_text(text)
     options = ["--check-config"] if check else ["--data-dir", str(tmp_path / "data")]

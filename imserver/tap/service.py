@@ -1,0 +1,201 @@
+"""The server as a Twisted service: opens everything or nothing, and closes in the right order."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.logger import Logger
+
+from imserver.backends.embedded import DataDirectoryError, EmbeddedCellar
+from imserver.backends.embedded.committer import ThreadCommitter
+from imserver.config import ConfigError, Configuration
+from imserver.config.loading import data_directory
+from imserver.model.errors import ImError
+from imserver.protocols.doors import Doors
+from imserver.services.keys import Key, KeyRingError
+from imserver.services.sessions import SessionHub
+from imserver.tap import failpoints
+from imserver.tap.listening import (
+    OpenPort,
+    StartError,
+    close_ports,
+    open_ports,
+    parse_endpoints,
+    remove_ports,
+    write_ports,
+)
+from imserver.tap.options import Options
+from imserver.tap.threads import BoundedThreads
+from imserver.tap.wiring import (
+    Services,
+    check_demo,
+    door_limits,
+    engine_settings,
+    listener_factory,
+    read_external_keys,
+)
+
+READ_THREADS = 4
+READ_QUEUE = 10_000
+PASSWORD_QUEUE = 500
+
+
+class Server(Service):
+    """One server over one data directory."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        configuration: Configuration,
+        data: Path,
+        endpoints: list[IStreamServerEndpoint],
+        external_keys: list[Key],
+        failpoint: failpoints.KillAt | None,
+        *,
+        demo: bool,
+    ) -> None:
+        self._reactor = reactor
+        self._configuration = configuration
+        self._data = data
+        self._endpoints = endpoints
+        self._external_keys = external_keys
+        self._failpoint = failpoint
+        self._demo = demo
+        self._readers = BoundedThreads(reactor, READ_THREADS, READ_QUEUE, "imserver-read")
+        self._hashers = BoundedThreads(
+            reactor, configuration.auth.password_threads, PASSWORD_QUEUE, "imserver-hash"
+        )
+        self._cellar: EmbeddedCellar | None = None
+        self._doors: Doors | None = None
+        self._ports: list[OpenPort] = []
+
+    def startService(self) -> None:
+        """See IService. Opens everything once the reactor runs; ends the process if it cannot."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._reactor.callWhenRunning(self._begin)
+
+    def _begin(self) -> None:
+        ensureDeferred(self._start()).addErrback(self._not_started)
+
+    async def _start(self) -> None:
+        configuration, demo = self._configuration, self._demo
+        self._readers.start()
+        self._hashers.start()
+        cellar = EmbeddedCellar(
+            self._data,
+            ThreadCommitter(self._reactor.callFromThread),
+            self._readers,
+            self._reactor,
+            time.time,
+            os.urandom,
+            settings=engine_settings(configuration),
+            failpoints=self._failpoint,
+        )
+        cellar.open()
+        self._cellar = cellar
+        services = Services(
+            configuration,
+            self._data,
+            self._external_keys,
+            cellar.store,
+            cellar.directory,
+            cellar.bus,
+            self._hashers,
+            demo=demo,
+        )
+        if demo:
+            await services.accounts.create_demo_users()
+            self.log.warn(
+                "DEMO: users alice, bob, carol, dave (password = name), group demo; tokens demo_token_<user>"
+            )
+            self.log.warn("DEMO: anybody on this machine may be anybody; never use this for real accounts")
+        # The hub is handed back only the attachments it gave, so it may name their class.
+        hub = cast(SessionHub, services.hub)
+        self._doors = doors = Doors(hub, self._reactor, door_limits(configuration))
+        factories = [listener_factory(listener, doors, demo=demo) for listener in configuration.listener]
+        self._ports = await open_ports(configuration.listener, self._endpoints, factories)
+        for opened in self._ports:
+            spoken = ", ".join(f"{path} {name}" for path, name in (opened.listener.paths or {}).items())
+            self.log.info(
+                "listening: {spoken} on {address}",
+                spoken=opened.listener.format + (spoken and f" ({spoken})"),
+                address=opened.port.getHost(),
+            )
+        write_ports(self._data, self._ports)
+
+    def _not_started(self, failure: Any) -> None:
+        error = failure.value
+        if isinstance(error, StartError | DataDirectoryError | KeyRingError | ImError):
+            line = str(error)
+        elif isinstance(error, OSError):
+            line = f"{error.filename or self._data}: {error.strerror}"
+        else:
+            self.log.failure("the server cannot start", failure)
+            line = f"cannot start: {type(error).__name__}"
+        print(f"imserver: {line}", file=sys.__stderr__, flush=True)
+        _exit_with(1)
+        self._reactor.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """See IService: no new connections, goodbye to everybody, everything on disk."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return ensureDeferred(self._stop())
+
+    async def _stop(self) -> None:
+        if self._ports:
+            remove_ports(self._data)
+            await close_ports(self._ports)
+        if self._doors is not None:
+            await self._doors.shut_down()
+        if self._cellar is not None:
+            await self._cellar.close()
+        self._hashers.stop()
+        self._readers.stop()
+
+
+def makeService(options: Options) -> Server:
+    """What twistd calls.
+
+    Raises:
+        SystemExit: with one line, for whatever can be known before anything is opened.
+    """
+    from twisted.internet import reactor
+
+    configuration = options.configuration
+    demo = bool(options["demo"])
+    try:
+        endpoints = parse_endpoints(reactor, configuration.listener)
+        keys = read_external_keys(configuration)
+    except ConfigError as error:
+        raise SystemExit(f"imserver: {options['config'] or 'configuration'}: {error}") from None
+    try:
+        if demo:
+            check_demo(configuration.listener)
+        failpoint = failpoints.armed(os.environ)
+    except (ConfigError, ValueError) as error:
+        raise SystemExit(f"imserver: {error}") from None
+    if options["check-config"]:
+        raise SystemExit(0)
+    data = data_directory(options["data-dir"] or configuration.data_dir, os.environ).absolute()
+    return Server(reactor, configuration, data, endpoints, keys, failpoint, demo=demo)
+
+
+def _exit_with(code: int) -> None:
+    """Makes the process end with this code; twistd itself ends with 0 whenever the reactor was stopped."""
+    atexit.register(_leave, code)
+
+
+def _leave(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
