@@ -1,7 +1,8 @@
 """Envelopes, times, and the one kind of frame that is put together by hand: the push.
 
 A protobuf object per frame is cheaper than its fields written one by one in
-Python, so answers are built that way. A push goes to many sessions and differs
+Python (and assigning its fields cheaper than naming them to the constructor),
+so answers are built that way. A push goes to many sessions and differs
 in `seq` only: its body is encoded once and the field appended per session
 (protobuf fields may come in any order).
 """
@@ -48,12 +49,12 @@ def varint(number: int) -> bytes:
 
 def envelope(command: int, sequence: int, body: bytes, timestamp: int) -> bytes:
     """A whole frame; `timestamp` in milliseconds."""
-    return _Envelope(
-        command=command,  # type: ignore[arg-type]  # a plain integer; the stub wants the enum's wrapper
-        sequence=sequence,
-        body=body,
-        timestamp=timestamp,
-    ).SerializeToString()
+    frame = _Envelope()
+    frame.command = command  # type: ignore[assignment]  # a plain integer; the stub wants the enum's wrapper
+    frame.sequence = sequence
+    frame.body = body
+    frame.timestamp = timestamp
+    return frame.SerializeToString()
 
 
 def error_body(code: ErrorCode, text: str) -> bytes:
@@ -88,19 +89,18 @@ def push_message(message: Message, seq: int = 0) -> pb.PushMessage:
     else:
         data = b""
         extra = {"revoked": "1", "revoked_by": revoked.by, "revoked_time": str(to_ms(revoked.at))}
-    push = _PushMessage(
-        message_id=message.message_id,
-        client_msg_id=message.client_id,
-        conversation_id=message.conversation,
-        sender_id=message.sender,
-        receiver_id=message.recipient,
-        group_id=message.group,
-        message_type=number,
-        content=data,
-        send_time=to_ms(message.sent_at),
-        server_time=to_ms(message.server_at),
-        seq=seq,
-    )
+    push = _PushMessage()
+    push.message_id = message.message_id
+    push.client_msg_id = message.client_id
+    push.conversation_id = message.conversation
+    push.sender_id = message.sender
+    push.receiver_id = message.recipient
+    push.group_id = message.group
+    push.message_type = number
+    push.content = data
+    push.send_time = to_ms(message.sent_at)
+    push.server_time = to_ms(message.server_at)
+    push.seq = seq
     if extra:
         push.extra.update(extra)
     return push

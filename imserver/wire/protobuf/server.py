@@ -128,12 +128,11 @@ class ProtobufServerCodec:
         tag: Tag = request.tag
         now = to_ms(self._clock())
         if type(reply) is MessageAccepted:
-            body = _SendResponse(
-                message_id=tag.client_id if self._echo and tag.client_id else reply.message_id,
-                seq=reply.seq,
-                server_time=to_ms(reply.server_at),
-            ).SerializeToString()
-            return [envelope(tables.SEND_MSG_RSP, tag.sequence, body, now)]
+            answer = _SendResponse()
+            answer.message_id = tag.client_id if self._echo and tag.client_id else reply.message_id
+            answer.seq = reply.seq
+            answer.server_time = to_ms(reply.server_at)
+            return [envelope(tables.SEND_MSG_RSP, tag.sequence, answer.SerializeToString(), now)]
         if type(reply) is LoggedIn:
             self._user = reply.user
         number = tables.RESPONSES.get(tag.command)
