@@ -34,6 +34,16 @@ from imserver.wire.jsonline.validator import is_password_hash
 
 _encode: Final = msgspec.json.Encoder().encode
 _EVENTS: Final = (AckMessages, SetTyping)
+# What reading a server's fields can come to when they are not what they should be.
+_FAULTS: Final = (
+    ProtocolError,
+    ImError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+)
 
 
 class SendFailed(Struct, frozen=True):
@@ -98,7 +108,7 @@ class JsonLineClientCodec:
         """
         try:
             return self._decode(decode_msg(frame))
-        except (ProtocolError, ImError, LookupError, TypeError, ValueError, AttributeError) as fault:
+        except _FAULTS as fault:
             raise WireError(ErrorCode.BAD_REQUEST, "this is no line of a server") from fault
 
     def _decode(self, message: MsgBase) -> tuple[Any, Any]:
