@@ -203,10 +203,12 @@ class LiveSession:
         # whose session sent them.
         known = self._head
         rows = [row for row in page.rows if row.seq <= known]
-        if not rows or rows[-1].seq >= known or not page.has_more:
-            last = known  # retention may have taken the rest
-        else:
+        if page.has_more and rows and rows[-1].seq < known:
             last = rows[-1].seq
+        else:
+            # Retention may have taken the rest; but nothing is known of what was
+            # committed after the page was read, even if the feed has told of it since.
+            last = min(known, page.head)
         backlog: list[InboxRow] = []
         for row in rows:
             if row.seq in self._own:
