@@ -71,22 +71,27 @@ class Paths(Resource):
         for rule in self._rules:
             reason = rule(request)
             if reason is not None:
-                return json_answer(request, 403, reason)
+                return self._refuse(request, 403, reason)
         factory = self._sockets.get(request.path)
         if factory is None:
-            return json_answer(request, 404, "there is nothing here")
+            return self._refuse(request, 404, "there is nothing here")
         if request.method != b"GET":
             request.setHeader(b"allow", b"GET")
-            return json_answer(request, 405, "only GET, to open a WebSocket")
+            return self._refuse(request, 405, "only GET, to open a WebSocket")
         upgrades = b",".join(request.requestHeaders.getRawHeaders(b"upgrade") or ())
         if b"websocket" not in [name.strip().lower() for name in upgrades.split(b",")]:
             request.setHeader(b"upgrade", b"websocket")
-            request.setHeader(b"connection", b"upgrade")
-            return json_answer(request, 426, "a WebSocket is spoken here")
+            return self._refuse(request, 426, "a WebSocket is spoken here")
         channel = request.channel
         assert isinstance(channel, Channel)
         answer: bytes | int = WebSocketResource(_Admitted(factory, channel)).render(request)
         return answer
+
+    def _refuse(self, request: Request, status: int, message: str) -> bytes:
+        # Whoever wanted an upgrade has nothing more to say on this connection.
+        request.channel.persistent = False
+        request.setHeader(b"connection", b"close")
+        return json_answer(request, status, message)
 
 
 class BoundedRequest(Request):

@@ -332,6 +332,8 @@ class Session:
             frames = self._codec.reply(request, reply)
         except ImError as error:
             self._refuse(request, error)
+            if kind is LogIn and self._codec.traits.close_on_refused_login:
+                self._link.close(POLICY, "log-in refused")
         except Exception:
             self._internal_error(request)
         else:

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from imserver.model.accounts import (
     Disconnect,
@@ -40,6 +44,7 @@ from imserver.model.messages import (
 )
 from imserver.protocols.connections import DoorLimits
 from imserver.protocols.doors import Doors
+from imserver.protocols.jsonline import JsonLineFactory
 from imserver.services.sessions import Client, Outgoing, Receiver
 from imserver.wire.base import Request, Traits, WireError
 
@@ -233,3 +238,61 @@ def message(text: bytes = b"text") -> Outgoing:
 def doors(hub: Any, clock: Any = None, **limits: Any) -> Doors:
     """Doors over a stub hub and a Clock."""
     return Doors(hub, Clock() if clock is None else clock, DoorLimits(**limits))
+
+
+class LinePeer:
+    """A peer on a line connection over a StringTransport and a Clock."""
+
+    def __init__(self, doors: Doors, traits: Traits = STUB, host: str = "192.0.2.1") -> None:
+        assert isinstance(doors.clock, Clock)
+        self.doors = doors
+        self.clock = doors.clock
+        self.codec = StubCodec(traits)
+        self.transport = StringTransport(peerAddress=IPv4Address("TCP", host, 1))
+        protocol = JsonLineFactory(doors, lambda: self.codec).buildProtocol(self.transport.getPeer())
+        self.admitted = protocol is not None
+        if protocol is not None:
+            self.protocol = protocol
+            protocol.makeConnection(self.transport)
+
+    def say(self, *lines: str | bytes) -> None:
+        """Sends lines in one piece."""
+        self.feed(b"".join(b"%s\n" % (line if isinstance(line, bytes) else line.encode()) for line in lines))
+
+    def feed(self, data: bytes) -> None:
+        """Sends bytes."""
+        self.protocol.dataReceived(data)
+
+    def heard(self) -> list[str]:
+        """What was written since the last call."""
+        self.clock.advance(0)
+        text = self.transport.value().decode()
+        self.transport.clear()
+        return text.splitlines()
+
+    def lose(self) -> None:
+        """The connection is lost."""
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+    @property
+    def reading(self) -> bool:
+        """Whether the server reads from this peer."""
+        return self.transport.producerState == "producing"
+
+    @property
+    def closing(self) -> bool:
+        """Whether the server closes the connection."""
+        return self.transport.disconnecting
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the server tore the connection down."""
+        return self.transport.disconnected
+
+
+def logged_in(hub: StubHub, **limits: Any) -> LinePeer:
+    """A peer that logged in as alice."""
+    peer = LinePeer(doors(hub, **limits))
+    peer.say("login#1 alice")
+    assert peer.heard() == ["login#1 alice"]
+    return peer
