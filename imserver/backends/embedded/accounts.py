@@ -47,7 +47,9 @@ class Accounts:
         disabled: bool | None = None,
     ) -> Account:
         """See `Directory.change_account`."""
-        changed: Account = await self._core.write(partial(_change_account, user, password_hash, role, disabled))
+        changed: Account = await self._core.write(
+            partial(_change_account, user, password_hash, role, disabled)
+        )
         return changed
 
     async def bump_generation(self, user: str) -> Account:
@@ -65,7 +67,9 @@ class Accounts:
         for user in users:
             seen = self._seen.get(user)
             if seen is None:
-                row = self._core.reader.execute("SELECT last_seen FROM users WHERE name = ?", (user,)).fetchone()
+                row = self._core.reader.execute(
+                    "SELECT last_seen FROM users WHERE name = ?", (user,)
+                ).fetchone()
                 seen = row[0] if row is not None else 0.0
             if seen:
                 found[user] = seen
@@ -98,7 +102,13 @@ class Accounts:
         return _grant(self._core.reader, sid)
 
     async def rotate_grant(
-        self, sid: str, refresh_id: str, new_refresh_id: str, request_digest: str, at: float, expires_at: float
+        self,
+        sid: str,
+        refresh_id: str,
+        new_refresh_id: str,
+        request_digest: str,
+        at: float,
+        expires_at: float,
     ) -> Grant | None:
         """See `Directory.rotate_grant`."""
         rotated: Grant | None = await self._core.write(
@@ -139,7 +149,11 @@ def _insert_account(no: int, account: Account, connection: sqlite3.Connection) -
 
 
 def _change_account(
-    user: str, password_hash: str | None, role: Role | None, disabled: bool | None, connection: sqlite3.Connection
+    user: str,
+    password_hash: str | None,
+    role: Role | None,
+    disabled: bool | None,
+    connection: sqlite3.Connection,
 ) -> Account:
     connection.execute(
         "UPDATE users SET password_hash = coalesce(?, password_hash), role = coalesce(?, role),"
@@ -154,7 +168,8 @@ def _change_account(
 
 def _write_seen(seen: dict[str, float], connection: sqlite3.Connection) -> None:
     connection.executemany(
-        "UPDATE users SET last_seen = max(last_seen, ?) WHERE name = ?", [(at, user) for user, at in seen.items()]
+        "UPDATE users SET last_seen = max(last_seen, ?) WHERE name = ?",
+        [(at, user) for user, at in seen.items()],
     )
 
 

@@ -173,7 +173,20 @@ class Appender:
             recipients = ((sender.name, seq), (peer.name, peer_seq))
         offset = state.next_offset
         message, body = self._write(
-            state, principal, command, offset, no, position, name, canonical, sender.name, peer.name, "", to, digest, renamed
+            state,
+            principal,
+            command,
+            offset,
+            no,
+            position,
+            name,
+            canonical,
+            sender.name,
+            peer.name,
+            "",
+            to,
+            digest,
+            renamed,
         )
         # Nothing can fail from here on.
         journal = self._core.journal
@@ -293,7 +306,9 @@ class Appender:
         state.inboxes.add(sender.no, seq, offset)
         state.broadcast_head += 1
         state.conversations.add(0, state.broadcast_head, offset)
-        return self._accept(state, principal, message, body, offset, [(sender.name, seq)], _NOBODY, seq, key, digest)
+        return self._accept(
+            state, principal, message, body, offset, [(sender.name, seq)], _NOBODY, seq, key, digest
+        )
 
     # What all have in common
 

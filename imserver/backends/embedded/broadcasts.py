@@ -15,7 +15,13 @@ from twisted.python.failure import Failure
 
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.pages import read_message
-from imserver.backends.embedded.records import FanoutRecord, MessageRecord, encode, message_of, pack_recipients
+from imserver.backends.embedded.records import (
+    FanoutRecord,
+    MessageRecord,
+    encode,
+    message_of,
+    pack_recipients,
+)
 from imserver.model.errors import ImError
 from imserver.services.ports import Entry
 
@@ -45,7 +51,7 @@ class Broadcasts:
         """Begins nothing more; the next start of the engine goes on."""
         self._stopped = True
 
-    def _ended(self, result: None | Failure) -> None:
+    def _ended(self, result: Failure | None) -> None:
         self._running = False
         if isinstance(result, Failure):
             if result.check(ImError, sqlite3.Error) is None:
@@ -99,7 +105,11 @@ class Broadcasts:
             batch.entries.append(Entry(message_of(record), recipients))
             journal.statement("INSERT INTO fanouts VALUES (?, ?, ?)", message, reached, offset)
         journal.statement(
-            "UPDATE broadcasts SET upto = ?, last_offset = ?, done = ? WHERE message = ?", reached, offset, done, message
+            "UPDATE broadcasts SET upto = ?, last_offset = ?, done = ? WHERE message = ?",
+            reached,
+            offset,
+            done,
+            message,
         )
         return journal.barrier()
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from imserver.backends.embedded.backup import backup
 from imserver.backends.embedded.broadcasts import Broadcasts
 from imserver.backends.embedded.bus import LocalBus
 from imserver.backends.embedded.committer import Committer
@@ -18,6 +19,7 @@ from imserver.backends.embedded.database import Database, DataDirectoryError, Fi
 from imserver.backends.embedded.devices import Devices
 from imserver.backends.embedded.directory import EmbeddedDirectory
 from imserver.backends.embedded.indexing import Indexer
+from imserver.backends.embedded.retention import Retention
 from imserver.backends.embedded.settings import EngineSettings, Failpoints, NoFailpoints
 from imserver.backends.embedded.store import EmbeddedStore
 from imserver.model.errors import ImError
@@ -64,6 +66,7 @@ class EmbeddedCellar:
         self._failpoints = failpoints if failpoints is not None else NoFailpoints()
         self.core = Core(database, committer, threads, clock, wall, node, self.settings, self._failpoints)
         self.indexer = Indexer(self.core)
+        self._retention = Retention(self.core, self.indexer)
         self._devices = Devices(self.core)
         self._broadcasts = Broadcasts(self.core)
         self.store = EmbeddedStore(self.core, self._devices, self._broadcasts)
@@ -86,7 +89,9 @@ class EmbeddedCellar:
             self.core.start(writer)
         except (sqlite3.Error, ValueError, TypeError) as error:
             database.close()
-            raise DataDirectoryError(f"the message store cannot be read, it may be damaged: {error}") from error
+            raise DataDirectoryError(
+                f"the message store cannot be read, it may be damaged: {error}"
+            ) from error
         self._open = True
         self._broadcasts.start()
         ensureDeferred(self.indexer.read_filters()).addErrback(self._without_filters)
@@ -121,6 +126,22 @@ class EmbeddedCellar:
         self.core.check_writable()
         self._devices.persist()
         self.directory.persist()
+
+    async def trim(self, now: float) -> None:
+        """Forgets what is too old at `now` (float seconds) and shrinks the file; called from time to time.
+
+        Raises:
+            ImError: UNAVAILABLE if the disk failed; the next call goes on.
+        """
+        await self._retention.trim(now)
+
+    async def backup(self, target: Path) -> None:
+        """Copies the store to a new file while it goes on.
+
+        Raises:
+            OSError, sqlite3.Error: the file exists or could not be written.
+        """
+        await backup(self.core, target)
 
     async def close(self) -> None:
         """Makes everything durable, writes the indexes and lets go of the database. Idempotent."""

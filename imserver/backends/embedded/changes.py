@@ -89,7 +89,9 @@ class Changes:
         found: list[tuple[int, Any]] = await self._core.read(_read_changes, owner.no, after, limit)
         return found
 
-    async def revoke(self, principal: Principal, command: RevokeMessage, window: float) -> MessageRevokedReply:
+    async def revoke(
+        self, principal: Principal, command: RevokeMessage, window: float
+    ) -> MessageRevokedReply:
         """See `Store.revoke`."""
         core = self._core
         state = core.state
@@ -132,7 +134,9 @@ class Changes:
             if isinstance(written, _Written):
                 self._tell([written], principal.session)
 
-        written = await core.write(partial(_write_revoke, offset, encode(revoked), draft), on_commit=committed)
+        written = await core.write(
+            partial(_write_revoke, offset, encode(revoked), draft), on_commit=committed
+        )
         return MessageRevokedReply(command.message_id, at if isinstance(written, _Written) else written)
 
     async def mark_read(self, principal: Principal, command: MarkRead) -> MessagesMarked:
@@ -140,7 +144,9 @@ class Changes:
         core = self._core
         ids = tuple(dict.fromkeys(command.message_ids))
         if not ids or len(ids) > MAX_RECEIPTS:
-            raise ImError(ErrorCode.BAD_REQUEST, f"between 1 and {MAX_RECEIPTS} messages can be marked at once")
+            raise ImError(
+                ErrorCode.BAD_REQUEST, f"between 1 and {MAX_RECEIPTS} messages can be marked at once"
+            )
         reader = core.state.user(principal.user)
         if reader is None:
             raise ImError(ErrorCode.NOT_FOUND, "there is no such message")
@@ -163,7 +169,13 @@ class Changes:
             last = of_sender[-1]
             renamed = sorted({no for record in of_sender for no in record.renamed})
             receipt = ChangeRecord(
-                True, tuple(record.message_id for record in of_sender), last.name, canonical, principal.user, at, renamed
+                True,
+                tuple(record.message_id for record in of_sender),
+                last.name,
+                canonical,
+                principal.user,
+                at,
+                renamed,
             )
             drafts.append(_Draft(receipt, [user for user in (sender, reader) if user is not None]))
         if drafts:
@@ -180,7 +192,9 @@ class Changes:
             record, users = change.draft.record, change.draft.users
             names = change.everybody if users is None else [user.name for user in users]
             renamed = frozenset(user.name for user in users or () if user.no in record.renamed)
-            self._core.journal.changes.append(Change(change.change_id, record.event(0), names, renamed, origin))
+            self._core.journal.changes.append(
+                Change(change.change_id, record.event(0), names, renamed, origin)
+            )
 
 
 def _no_such_message() -> ImError:
@@ -226,7 +240,9 @@ def _read_marked(connection: sqlite3.Connection, ids: Sequence[str], user_no: in
     return records
 
 
-def _read_changes(connection: sqlite3.Connection, user_no: int, after: int, limit: int) -> list[tuple[int, Any]]:
+def _read_changes(
+    connection: sqlite3.Connection, user_no: int, after: int, limit: int
+) -> list[tuple[int, Any]]:
     rows = connection.execute(
         "SELECT c.id, c.body FROM change_index i JOIN changes c ON c.id = i.id WHERE i.user_no = ?1 AND i.id > ?2"
         " UNION ALL SELECT id, body FROM changes WHERE everyone AND id > ?2 ORDER BY 1 LIMIT ?3",
@@ -235,7 +251,9 @@ def _read_changes(connection: sqlite3.Connection, user_no: int, after: int, limi
     return [(change_id, _decode_change(body).event(user_no)) for change_id, body in rows]
 
 
-def _write_revoke(offset: int, body: bytes, draft: _Draft, connection: sqlite3.Connection) -> _Written | float:
+def _write_revoke(
+    offset: int, body: bytes, draft: _Draft, connection: sqlite3.Connection
+) -> _Written | float:
     """Replaces the row; if another revoke came first, returns its time instead."""
     row = connection.execute("SELECT body FROM log WHERE offset = ?", (offset,)).fetchone()
     if row is None:

@@ -18,6 +18,8 @@ from imserver.model.messages import MessageAccepted
 Key = tuple[int, str, str]
 """(sender's number, format, client id)."""
 
+BUCKET_SECONDS = 12 * 3600.0
+"""Spans are dropped whole. Part of the file format: the window may be configured anew, this may not."""
 _PROBES = 4
 _SMALLEST_FILTER = 1 << 19
 _LARGEST_FILTER = 1 << 28
@@ -28,6 +30,11 @@ def key_hash(key: Key) -> int:
     sender, format, client_id = key
     data = f"{sender}\0{format}\0{client_id}".encode()
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little", signed=True)
+
+
+def bucket_of(at: float) -> int:
+    """The span of time a send belongs to."""
+    return int(at // BUCKET_SECONDS)
 
 
 class Bloom:
@@ -89,29 +96,27 @@ class Dedupe:
         self.recent: dict[Key, Remembered] = {}
         self.blooms: dict[int, Bloom | None] = {}
         self._late: dict[int, list[int]] = {}
-        # Two or three spans overlap the window, and whole spans are dropped behind it.
-        self.span = max(seconds / 2, 1.0)
         self.seconds = seconds
-
-    def bucket(self, at: float) -> int:
-        """The span of time a send belongs to."""
-        return int(at // self.span)
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Notes which spans are on the disk. Their filters come later, see `filter_of`."""
         bucket: int | None = -(1 << 62)
         while bucket is not None:
-            (bucket,) = connection.execute("SELECT min(bucket) FROM dedupe WHERE bucket > ?", (bucket,)).fetchone()
+            (bucket,) = connection.execute(
+                "SELECT min(bucket) FROM dedupe WHERE bucket > ?", (bucket,)
+            ).fetchone()
             if bucket is not None:
                 self.blooms[bucket] = None
 
     def candidates(self, connection: sqlite3.Connection, hashed: int, now: float) -> list[int]:
         """Log offsets of older sends that may have this key, newest first."""
         found: list[int] = []
-        oldest = self.bucket(now - self.seconds)
+        oldest = bucket_of(now - self.seconds)
         for bucket, bloom in self.blooms.items():
             if bucket >= oldest and (bloom is None or hashed in bloom):
-                rows = connection.execute("SELECT offset FROM dedupe WHERE bucket = ? AND hash = ?", (bucket, hashed))
+                rows = connection.execute(
+                    "SELECT offset FROM dedupe WHERE bucket = ? AND hash = ?", (bucket, hashed)
+                )
                 found.extend(offset for (offset,) in rows)
         found.sort(reverse=True)
         return found
@@ -119,7 +124,7 @@ class Dedupe:
     def rows_up_to(self, watermark: int) -> list[tuple[int, int, int]]:
         """Rows (bucket, hash, offset) for the disk, sorted."""
         due = takewhile(lambda item: item[1].offset <= watermark, self.recent.items())
-        return sorted((self.bucket(kept.answer.server_at), key_hash(key), kept.offset) for key, kept in due)
+        return sorted((bucket_of(kept.answer.server_at), key_hash(key), kept.offset) for key, kept in due)
 
     def written(self, rows: list[tuple[int, int, int]]) -> None:
         """These rows are on the disk now."""
@@ -148,7 +153,9 @@ class Dedupe:
 
     def drop_up_to(self, watermark: int) -> None:
         """Forgets in memory what the disk has."""
-        for key in [key for key, _ in takewhile(lambda item: item[1].offset <= watermark, self.recent.items())]:
+        for key in [
+            key for key, _ in takewhile(lambda item: item[1].offset <= watermark, self.recent.items())
+        ]:
             del self.recent[key]
 
 

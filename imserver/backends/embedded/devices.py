@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from functools import partial
 
-from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.inboxes import number_of_message, visible_head
@@ -35,12 +35,11 @@ class Device:
 class Devices:
     """All cursors; they stay valid when memory is read back, since they only cover committed rows."""
 
-    _log = Logger()
-
     def __init__(self, core: Core) -> None:
         self._core = core
         self._users: dict[int, dict[Name, Device]] = {}
         self._dirty: set[tuple[int, Name]] = set()
+        self._writing: set[tuple[int, Name]] = set()
 
     async def cursor(self, user: str, format: str, device: str) -> DeviceCursor:
         """See `Store.cursor`."""
@@ -89,9 +88,11 @@ class Devices:
 
     def persist(self) -> None:
         """Queues what has changed for the writer; called from time to time and at the end."""
-        dirty, self._dirty = self._dirty, set()
-        if not dirty:
+        self._forget_idle()
+        if self._writing or not self._dirty:
             return
+        dirty, self._dirty = self._dirty, set()
+        self._writing = dirty
         written: list[tuple[int, str, str, int, int, float]] = []
         dropped: list[tuple[int, str, str]] = []
         for no, name in sorted(dirty):
@@ -101,15 +102,22 @@ class Devices:
             else:
                 written.append((no, *name, device.acked, device.changed, device.touched))
         done = self._core.journal.task(partial(_write, written, dropped))
-        done.addErrback(lambda _: self._dirty.update(dirty))
-        self._forget_idle()
+
+        def again(_: Failure) -> None:
+            self._dirty |= dirty
+
+        def over(_: None) -> None:
+            self._writing = set()
+
+        done.addErrback(again)
+        done.addCallback(over)
 
     def _forget_idle(self) -> None:
-        limit = self._core.settings.cached_users
-        if len(self._users) > limit:
-            busy = {no for no, _ in self._dirty}
-            # What is on its way to the disk may be read from there too early, so the newest half stays.
-            for no in [no for no in list(self._users)[: limit // 2] if no not in busy]:
+        excess = len(self._users) - self._core.settings.cached_users
+        if excess > 0:
+            # What is not on the disk yet must not be read from there.
+            busy = {no for no, _ in self._dirty | self._writing}
+            for no in [no for no in self._users if no not in busy][:excess]:
                 del self._users[no]
 
     def _devices(self, user_no: int) -> dict[Name, Device]:
@@ -118,7 +126,8 @@ class Devices:
             devices = self._users[user_no] = {
                 (format, device): Device(acked, changed, touched)
                 for format, device, acked, changed, touched in self._core.reader.execute(
-                    "SELECT format, device, acked, changed, touched FROM devices WHERE user_no = ?", (user_no,)
+                    "SELECT format, device, acked, changed, touched FROM devices WHERE user_no = ?",
+                    (user_no,),
                 )
             }
         return devices

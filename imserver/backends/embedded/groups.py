@@ -40,10 +40,19 @@ class Groups:
             (owner.no,),
         ).fetchall()
         groups = [state.group(gid) for (gid,) in rows]
-        return [_without_members(group) for group in groups if group is not None and owner.no in group.members]
+        return [
+            _without_members(group) for group in groups if group is not None and owner.no in group.members
+        ]
 
     async def create_group(
-        self, group: str, name: str, owner: str, open: bool, password_hash: str, members: Sequence[str], at: float
+        self,
+        group: str,
+        name: str,
+        owner: str,
+        open: bool,
+        password_hash: str,
+        members: Sequence[str],
+        at: float,
     ) -> GroupRecord:
         """See `Directory.create_group`."""
         state = self._core.check_writable()
@@ -111,7 +120,9 @@ class Groups:
         found, invited = self._group(group), self._user(user)
         found.invited[invited.no] = user
         journal = self._core.journal
-        journal.statement("INSERT OR REPLACE INTO invitations VALUES (?, ?, ?, ?)", found.no, invited.no, by, at)
+        journal.statement(
+            "INSERT OR REPLACE INTO invitations VALUES (?, ?, ?, ?)", found.no, invited.no, by, at
+        )
         found.mark = journal.serial
         await journal.barrier()
 
@@ -186,7 +197,8 @@ def _insert_group(
     connection: sqlite3.Connection,
 ) -> None:
     connection.execute(
-        "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", (gid, no, name, members[0], open, password_hash, at)
+        "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+        (gid, no, name, members[0], open, password_hash, at),
     )
     connection.executemany(
         "INSERT INTO memberships (no, user_no, joined_at, joined_pos) VALUES (?, ?, ?, 0)",

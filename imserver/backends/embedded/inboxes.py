@@ -104,14 +104,18 @@ class Inboxes:
             return InboxPage([], 0, 1, False, core.epoch)
         first = max(after + 1, at_least, first_seq(core, owner))
         head = visible_head(core.state, owner)
-        page = await self._page(INBOX, core.state.inboxes, owner.no, [(first, head)], limit, max_bytes, owner.no, True)
+        page = await self._page(
+            INBOX, core.state.inboxes, owner.no, [(first, head)], limit, max_bytes, owner.no, True
+        )
         rows = page.rows
         if page.missing and not rows:
             # Retention took all of it meanwhile; there may be more behind.
             return await self.inbox(user, after, at_least, limit, max_bytes)
         owner = core.state.user(user) or owner
         more = page.more or bool(rows and rows[-1].seq < head)
-        return InboxPage(rows, max(head, rows[-1].seq if rows else 0), first_seq(core, owner), more, core.epoch)
+        return InboxPage(
+            rows, max(head, rows[-1].seq if rows else 0), first_seq(core, owner), more, core.epoch
+        )
 
     async def history(self, user: str, query: ReadHistory, limit: int, max_bytes: int) -> MessagePage:
         """See `Store.history`."""
@@ -178,7 +182,9 @@ class Inboxes:
         if state.floor <= 1:
             return 1
         tail = state.conversations.tails.get(no)
-        return first_kept(self._core.reader, "conversation_index", no, state.floor) or (tail.base if tail else 1)
+        return first_kept(self._core.reader, "conversation_index", no, state.floor) or (
+            tail.base if tail else 1
+        )
 
     async def _page(
         self,

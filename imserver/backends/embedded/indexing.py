@@ -61,7 +61,7 @@ class Indexer:
         self._running = Deferred()
         ensureDeferred(self._flush()).addBoth(self._ended)
 
-    def _ended(self, result: None | Failure) -> None:
+    def _ended(self, result: Failure | None) -> None:
         running, self._running = self._running, None
         if isinstance(result, Failure) and result.check(ImError) is None:
             self._log.failure("the indexes could not be written", failure=result)
@@ -130,7 +130,9 @@ class Indexer:
                 dedupe.install(bucket, bloom)
 
 
-def _index_slices(sql: str, index: TailIndex, numbers: list[int], watermark: int, size: int) -> Iterator[Slice]:
+def _index_slices(
+    sql: str, index: TailIndex, numbers: list[int], watermark: int, size: int
+) -> Iterator[Slice]:
     rows: list[IndexRow] = []
     weight = 0
     for no in numbers:

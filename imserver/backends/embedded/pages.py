@@ -52,7 +52,9 @@ class Page(Struct, frozen=True):
     more: bool
 
 
-def offsets_on_disk(connection: sqlite3.Connection, sql: str, no: int, first: int, last: int) -> list[tuple[int, int]]:
+def offsets_on_disk(
+    connection: sqlite3.Connection, sql: str, no: int, first: int, last: int
+) -> list[tuple[int, int]]:
     """(number, log offset) for the numbers first..last, as far as the disk has them."""
     found: list[tuple[int, int]] = []
     if first > last:

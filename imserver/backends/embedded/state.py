@@ -39,7 +39,18 @@ class User:
         first, first_floor: the first kept number, and the floor it was computed for.
     """
 
-    __slots__ = ("broadcast_at", "first", "first_floor", "head", "mark", "name", "names", "no", "stamp", "tokens")
+    __slots__ = (
+        "broadcast_at",
+        "first",
+        "first_floor",
+        "head",
+        "mark",
+        "name",
+        "names",
+        "no",
+        "stamp",
+        "tokens",
+    )
 
     def __init__(self, no: int, name: str, head: int) -> None:
         self.no = no
@@ -98,7 +109,15 @@ class GroupState:
     )  # fmt: skip
 
     def __init__(
-        self, no: int, gid: str, name: str, owner: int, open: bool, password_hash: str, created_at: float, head: int
+        self,
+        no: int,
+        gid: str,
+        name: str,
+        owner: int,
+        open: bool,
+        password_hash: str,
+        created_at: float,
+        head: int,
     ) -> None:
         self.no = no
         self.gid = gid
@@ -158,7 +177,9 @@ class State:
         self.next_conversation_no = 1 + max(
             highest("SELECT max(no) FROM pairs"), highest("SELECT max(no) FROM groups")
         )
-        self.change_head = highest("SELECT seq FROM sqlite_sequence WHERE name = 'changes' UNION ALL SELECT 0 LIMIT 1")
+        self.change_head = highest(
+            "SELECT seq FROM sqlite_sequence WHERE name = 'changes' UNION ALL SELECT 0 LIMIT 1"
+        )
         self.next_offset = self.committed + 1
 
     def _replay(self, connection: sqlite3.Connection) -> None:
@@ -235,7 +256,9 @@ class State:
         """The conversations a user knows by a name of its own."""
         known = user.names.get(name)
         if known is None:
-            rows = self._connection.execute("SELECT no FROM aliases WHERE user_no = ? AND name = ?", (user.no, name))
+            rows = self._connection.execute(
+                "SELECT no FROM aliases WHERE user_no = ? AND name = ?", (user.no, name)
+            )
             known = tuple(no for (no,) in rows)
             if known:
                 user.names[name] = known
@@ -307,7 +330,8 @@ class State:
             group.members[user_no] = Member(user, joined_at, joined_pos)
         group.invited = dict(
             self._connection.execute(
-                "SELECT i.user_no, u.name FROM invitations i JOIN users u ON u.no = i.user_no WHERE i.no = ?", (no,)
+                "SELECT i.user_no, u.name FROM invitations i JOIN users u ON u.no = i.user_no WHERE i.no = ?",
+                (no,),
             )
         )
         self.groups[gid] = self.groups_by_no[no] = group

@@ -76,7 +76,9 @@ class EmbeddedStore:
         """See `Store.changes_told`."""
         self._devices.changes_told(user, format, device, change_id)
 
-    async def revoke(self, principal: Principal, command: RevokeMessage, window: float) -> MessageRevokedReply:
+    async def revoke(
+        self, principal: Principal, command: RevokeMessage, window: float
+    ) -> MessageRevokedReply:
         """See `Store.revoke`."""
         return await self._changes.revoke(principal, command, window)
 
@@ -95,10 +97,14 @@ class EmbeddedStore:
         peer, found, name = resolve(state, asker, conversation, recipient, group)
         if peer is not None:
             canonical = single_name(user, peer.name)
-            return Conversation(canonical, name or canonical, peer.name, "", tuple(dict.fromkeys((user, peer.name))))
+            return Conversation(
+                canonical, name or canonical, peer.name, "", tuple(dict.fromkeys((user, peer.name)))
+            )
         assert found is not None
         canonical = group_name(found.gid)
-        return Conversation(canonical, canonical, "", found.gid, [member.name for member in found.members.values()])
+        return Conversation(
+            canonical, canonical, "", found.gid, [member.name for member in found.members.values()]
+        )
 
     async def partners(self, user: str) -> Sequence[str]:
         """See `Store.partners`."""

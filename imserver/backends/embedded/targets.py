@@ -60,7 +60,9 @@ def own_name(name: str, asker: str, recipient: str) -> str:
             return ""
         if is_canonical(name):
             raise ImError(ErrorCode.FORBIDDEN, "the conversation id is that of other users")
-        raise ImError(ErrorCode.BAD_REQUEST, 'a client\'s own conversation id may not start "single_" or "group_"')
+        raise ImError(
+            ErrorCode.BAD_REQUEST, 'a client\'s own conversation id may not start "single_" or "group_"'
+        )
     if len(name.encode()) > MAX_ALIAS_BYTES:
         raise ImError(ErrorCode.BAD_REQUEST, f"the conversation id is longer than {MAX_ALIAS_BYTES} bytes")
     # Clients answer broadcasts under the name they got them; it is everybody's, so nobody's own.
@@ -96,7 +98,9 @@ def _split(state: State, asker: User, name: str) -> User:
     if len(peers) > 1:
         existing = [peer for peer in peers if state.pair(asker.no, peer.no) is not None]
         if len(existing) != 1:
-            raise ImError(ErrorCode.CONFLICT, "the conversation id can be read in two ways: name the recipient")
+            raise ImError(
+                ErrorCode.CONFLICT, "the conversation id can be read in two ways: name the recipient"
+            )
         return existing[0]
     if not peers:
         raise ImError(ErrorCode.CONVERSATION_NOT_FOUND, "there is no such conversation")
@@ -109,7 +113,9 @@ def _by_own_name(state: State, asker: User, name: str) -> Target:
     if group is not None and asker.no not in group.members:
         group = None
     if len(pairs) + (group is not None) > 1:
-        raise ImError(ErrorCode.CONFLICT, "the conversation id denotes several conversations: name the recipient")
+        raise ImError(
+            ErrorCode.CONFLICT, "the conversation id denotes several conversations: name the recipient"
+        )
     if group is not None:
         return None, group, ""
     if not pairs:

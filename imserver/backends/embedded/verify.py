@@ -1,0 +1,123 @@
+"""Checks a store from end to end: `imserver verify DATA`.
+
+Reads only, in one snapshot, so it may run beside the server. Everything is
+computed again from the log and compared with what else is on the disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from imserver.backends.embedded.database import DATABASE_NAME, connect
+from imserver.backends.embedded.schema import APPLICATION_ID, MIGRATIONS
+from imserver.backends.embedded.verify_index import IndexCheck
+from imserver.backends.embedded.verify_log import LogCheck
+
+Progress = Callable[[str, int], None]
+
+MAX_FAULTS = 100
+"""More are not collected: a store so damaged is restored, not read about."""
+
+_TABLES = (
+    (
+        "a change is in a user's list but not in the log of changes",
+        "SELECT user_no, id FROM change_index WHERE id NOT IN (SELECT id FROM changes) LIMIT 5",
+    ),
+    (
+        "a user is twice a member of a group",
+        "SELECT no, user_no FROM memberships WHERE left_pos IS NULL GROUP BY no, user_no HAVING count(*) > 1 LIMIT 5",
+    ),
+    (
+        "a membership ends before it begins",
+        "SELECT no, user_no FROM memberships WHERE left_pos < joined_pos LIMIT 5",
+    ),
+    (
+        "a group's owner is not its member",
+        "SELECT gid, owner FROM groups g WHERE deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM memberships m"
+        " WHERE m.no = g.no AND m.user_no = g.owner AND m.left_pos IS NULL) LIMIT 5",
+    ),
+    (
+        "a deleted group has members",
+        "SELECT g.gid, m.user_no FROM groups g JOIN memberships m ON m.no = g.no"
+        " WHERE g.deleted_at IS NOT NULL AND m.left_pos IS NULL LIMIT 5",
+    ),
+    (
+        "a name is known to a user for a conversation of others",
+        "SELECT a.user_no, a.no FROM aliases a LEFT JOIN pairs p ON p.no = a.no"
+        " WHERE p.no IS NULL OR a.user_no NOT IN (p.a, p.b) LIMIT 5",
+    ),
+    (
+        "a single conversation has a user without an account",
+        "SELECT no, a FROM pairs WHERE a NOT IN (SELECT no FROM users) OR b NOT IN (SELECT no FROM users) LIMIT 5",
+    ),
+    (
+        "a pair and a group have the same number",
+        "SELECT p.no, g.gid FROM pairs p JOIN groups g ON g.no = p.no LIMIT 5",
+    ),
+)
+
+
+def verify(where: Path, progress: Progress | None = None, *, dedupe_seconds: float = 86400.0) -> list[str]:
+    """Checks a data directory or a database file (a backup).
+
+    Args:
+        progress: told now and then what is being read and how far it is.
+        dedupe_seconds: how long client ids must have been remembered; the contract's day, or less.
+
+    Returns:
+        the faults, one line each; [] for a sound store.
+    """
+    path = where / DATABASE_NAME if where.is_dir() else where
+    if not path.is_file():
+        return [f"{path}: there is no such database"]
+    tell = progress if progress is not None else _silent
+    try:
+        with closing(connect(path, read_only=True)) as connection:
+            connection.execute("BEGIN")
+            return _verify(connection, tell, dedupe_seconds)[:MAX_FAULTS]
+    except (sqlite3.Error, msgspec.MsgspecError, ValueError) as error:
+        return [f"{path}: cannot be read: {error}"]
+
+
+def _silent(what: str, count: int) -> None:
+    """Nobody wants to know."""
+
+
+def _verify(connection: sqlite3.Connection, progress: Progress, dedupe_seconds: float) -> list[str]:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        return ["not a database of this server"]
+    if version != len(MIGRATIONS):
+        return [f"schema version {version}, this program reads {len(MIGRATIONS)}"]
+    progress("pages", 0)
+    faults = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
+    if faults:
+        return faults
+    meta = dict(connection.execute("SELECT key, value FROM meta"))
+    floor, watermark = meta.get("floor", 1), meta.get("indexed_upto", 0)
+    if not meta.get("epoch"):
+        faults.append("there is no inbox epoch")
+    log = LogCheck(connection, floor, watermark, dedupe_seconds)
+    faults += log.run(progress)
+    for table, heads in (("inbox_index", log.inboxes), ("conversation_index", log.conversations)):
+        faults += IndexCheck(connection, table, floor, watermark).run(heads, progress)
+    faults += _devices(connection, log)
+    for what, sql in _TABLES:
+        faults += [f"{what}: {' '.join(map(str, row))}" for row in connection.execute(sql)]
+    return faults
+
+
+def _devices(connection: sqlite3.Connection, log: LogCheck) -> list[str]:
+    """No device may have acknowledged what does not exist."""
+    faults = []
+    for user_no, device, acked in connection.execute("SELECT user_no, device, acked FROM devices WHERE acked > 0"):
+        head = log.inboxes.last.get(user_no, 0)
+        if acked > head and head:
+            faults.append(f"user {user_no}: device {device!r} acknowledged {acked}, the inbox ends at {head}")
+    return faults
