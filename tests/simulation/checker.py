@@ -328,8 +328,8 @@ class Checker:
             message = self.sent.get(send.number)
             if message is None or message.message_id not in numbers:
                 continue
-            # Only where it is certain which attempt made the message.
-            if len(send.attempts) == 1:
+            # Only where it is certain which attempt made the message; broadcasts are fanned out later.
+            if len(send.attempts) == 1 and not send.command.broadcast:
                 per_link[send.attempts[0].link.number].append((send.attempts[0].invoked, send))
         for sends in per_link.values():
             highest = 0
@@ -455,22 +455,18 @@ class Checker:
             for link in self.history.links
         }
         origins: dict[str, set[int]] = defaultdict(set)
-        answered: dict[str, int] = {}
+        first: dict[str, int] = {}
         for revoke in self.history.revokes:
             origins[revoke.message_id].add(revoke.link.number)
-            if revoke.answered and isinstance(revoke.outcome, MessageRevokedReply) or (
-                revoke.answered and not isinstance(revoke.outcome, ImError)
-            ):
-                answered.setdefault(revoke.message_id, revoke.answered)
+            first.setdefault(revoke.message_id, revoke.invoked)
         for link in self.history.links:
             if link.closed != FOREVER or link.logged_in is None or link.kicked:
                 continue
-            for message_id, step in answered.items():
+            for message_id in done:
                 if (
-                    message_id in done
-                    and message_id in self.seq[link.user]
+                    message_id in self.seq[link.user]
                     and not self.by_id[message_id].group  # who has left a group is not told
-                    and link.login_step < step
+                    and link.login_step < first[message_id]
                     and link.number not in origins[message_id]
                     and message_id not in heard[link.number]
                 ):

@@ -127,7 +127,7 @@ class Device:
         self._ahead: dict[int, str] = {}  # numbers held beyond `held`, with their message ids
         self._last_id = ""  # the message id at `held`, if it was seen
         self._tag = 0
-        self._waiting: dict[Any, Reply] = {}
+        self._waiting: dict[Any, list[Reply]] = {}  # a tag may be used twice; answers come in order
         self._framing: Framing = LineFraming()
         self._codec: ClientCodec
         self._knows_start = format == PROTOBUF
@@ -208,8 +208,6 @@ class Device:
                 command = LogIn(token=self.person.last_token, device=self.name)
             else:
                 command = LogIn(user=self.user, password=self.person.password, device=self.name)
-        furthest = max((ack.seq for ack in self.history.acks if ack.user == self.user), default=0)
-        link.acked = self._base = max(self._acked, furthest if self._base < 0 else self._base)
         self.request(command, self._logged_in)
 
     def _logged_in(self, reply: Any) -> None:
@@ -221,6 +219,10 @@ class Device:
             return
         link = self.link
         assert link is not None
+        if self._base < 0:
+            # A new device begins after the furthest of the user's devices.
+            self._base = max((ack.seq for ack in self.history.acks if ack.user == self.user), default=0)
+        link.acked = max(self._acked, self._base)
         link.logged_in = reply
         link.login_step = self.world.step
         self.state = "online"
@@ -251,7 +253,7 @@ class Device:
             self._tag += 1
             tag = self._tag if self.format == PROTOBUF else f"{self.name}-{self.link_number}-{self._tag}"
         if reply is not None:
-            self._waiting[tag] = reply
+            self._waiting.setdefault(tag, []).append(reply)
         self.connection.write(self._framing.wrap(self._codec.request(command, tag)))
 
     @property
@@ -444,8 +446,9 @@ class Device:
             except WireError as error:
                 self.history.faults.append(f"{self._label}: undecodable frame: {error.text}")
                 continue
-            if tag is not None and tag in self._waiting:
-                self._waiting.pop(tag)(what)
+            waiting = self._waiting.get(tag) if tag is not None else None
+            if waiting:
+                waiting.pop(0)(what)
             elif what is not None:
                 self._event(what)
         if self.link is link and self._framing.closing:

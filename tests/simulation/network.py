@@ -123,6 +123,7 @@ class Stream:
                 size = self._chance.randint(1, min(size, max(piece, size // 4)))
             data = bytes(buffer[:size])
             del buffer[:size]
+            self.world.deliveries += 1
             self._deliver(data)
             if self.on_drain is not None:
                 self.on_drain()

@@ -22,6 +22,8 @@ from tests.simulation.world import World
 
 LONGEST = 300.0
 """Seconds of the world's time after which a run comes to rest, whatever was still to be done."""
+QUIET = 3.0
+"""Seconds without a byte that arrives anywhere after which nothing is under way any more: longer than any one delay."""
 USERS = ("alice", "bob", "carol", "dave", "eve")
 
 NodeMaker = Callable[[World, History, Plan, int, MemoryDatabase], Node]
@@ -89,22 +91,30 @@ class Simulation:
         self._come_to_rest()
         self._look_at_everything()
 
-    def _wait(self, seconds: float) -> None:
-        self.world.run(self.world.now + seconds)
+    def _settle(self, least: float = 0.0) -> None:
+        """Lets the world run until nobody has said anything for a while."""
+        world = self.world
+        world.run(world.now + least)
+        for _ in range(200):
+            before = world.deliveries
+            world.run(world.now + QUIET)
+            if world.deliveries == before:
+                return
+        self.history.faults.append("the world never comes to rest")
 
     def _come_to_rest(self) -> None:
         """Nothing breaks any more: everybody connects, retries, and hears what was missed."""
         world = self.world
         world.note("world", "faults end")
         # Long enough for the server to have noticed every lost connection.
-        self._wait(8.0)
+        self._settle(20.0)
         self._everybody_online()
         for _ in range(6):
             if not any(device.can_retry for device in self.devices):
                 break
             for device in self.devices:
                 device.retry_all()
-            self._wait(3.0)
+            self._settle()
         # Some come back once more: now the backlog is all that they are told.
         for device in self.devices:
             if device.chance.random() < 0.5:
@@ -114,16 +124,14 @@ class Simulation:
         world.note("world", "at rest")
 
     def _everybody_online(self) -> None:
-        for _ in range(8):
+        for _ in range(4):
             for device in self.devices:
                 device.connect()
-            self._wait(2.0)
+            self._settle()
             if all(device.state == "online" for device in self.devices):
-                break
-        else:
-            offline = [f"{device.user}/{device.name}" for device in self.devices if device.state != "online"]
-            self.history.faults.append(f"could not come online: {offline}")
-        self._wait(6.0)
+                return
+        offline = [f"{device.user}/{device.name}" for device in self.devices if device.state != "online"]
+        self.history.faults.append(f"could not come online: {offline}")
 
     def _look_at_everything(self) -> None:
         node = self.nodes[0]
@@ -136,12 +144,9 @@ class Simulation:
                 auditor.on_online = _Audit(auditor, views[user], self.history).begin
                 auditors.append(auditor)
                 auditor.connect()
-        for _ in range(30):
-            self._wait(1.0)
-            if all(auditor.finished for auditor in auditors):
-                break
-        else:
-            missing = [f"{auditor.user}/{auditor.format}" for auditor in auditors if not auditor.finished]
+        self._settle()
+        missing = [f"{auditor.user}/{auditor.format}" for auditor in auditors if not auditor.finished]
+        if missing:
             self.history.faults.append(f"the inboxes could not be read in the end: {missing}")
         for user, view in views.items():
             view.stored = node.run(node.inbox(user))

@@ -171,6 +171,7 @@ class World:
     Attributes:
         seed: decides the run.
         now: monotonic seconds since the world began.
+        deliveries: pieces of bytes that arrived anywhere.
         step: the number of the event that is running; the total order of a run.
         ties / chance: seeded randomness for the order of events and for delays.
     """
@@ -179,6 +180,7 @@ class World:
         self.seed = seed
         self.now = 0.0
         self.step = 0
+        self.deliveries = 0
         self.wall_offset = 0.0
         self.trace = Trace()
         self.ties = self.randomness("ties")
