@@ -139,7 +139,7 @@ class Store(Protocol):
     async def inbox(self, user: str, after: int, at_least: int, limit: int, max_bytes: int) -> InboxPage:
         """Rows with seq > after and >= at_least; at least one row if there is any.
 
-        `max_bytes` bounds the sum of content, extra, attachments and meta with 256 bytes overhead a row.
+        `max_bytes` bounds what any format needs to write the rows.
         Messages bear the conversation name that is right for this user; revoked ones are empty tombstones.
         """
 

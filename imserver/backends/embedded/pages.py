@@ -16,7 +16,7 @@ from imserver.backends.embedded.records import (
     MessageRecord,
     decode,
     message_of,
-    payload_bytes,
+    page_bytes,
     unpack_offsets,
 )
 from imserver.model.messages import InboxRow
@@ -80,7 +80,7 @@ def read_page(
     """Reads up to `limit` rows of ascending spans.
 
     Args:
-        max_bytes: bound of the sum of `payload_bytes`; the first row always fits.
+        max_bytes: bound of the sum of `page_bytes`; the first row always fits.
         reader_no: whose names the conversations bear.
         with_seq: rows carry their number; else 0.
     """
@@ -103,7 +103,7 @@ def read_page(
             if record is None:
                 missing = offset
                 continue
-            size += payload_bytes(record)
+            size += page_bytes(record)
             if rows and size > max_bytes:
                 return Page(rows, missing, True)
             rows.append(InboxRow(number if with_seq else 0, message_of(record, reader_no)))

@@ -195,10 +195,29 @@ def message_of(record: MessageRecord, reader_no: int = 0) -> Message:
     )
 
 
-def payload_bytes(record: MessageRecord) -> int:
-    """How much a record counts against a page's bound: its payload and 256 bytes overhead."""
-    size = 256 + len(record.data) + len(record.attachments) + len(record.meta)
-    if record.extra:
-        for key, value in record.extra.items():
-            size += len(key.encode()) + len(value.encode())
+_CONTROLS = bytes(range(0x20))
+_FRAME = 336
+"""More than any format writes around a message's own strings."""
+
+
+def _written(data: bytes) -> int:
+    """Bytes of a string once a JSON format has escaped it."""
+    escaped = data.count(b'"') + data.count(b"\\")
+    return len(data) + escaped + 5 * (len(data) - len(data.translate(None, _CONTROLS)))
+
+
+def page_bytes(record: MessageRecord) -> int:
+    """How much a record counts against a page's bound: at least what any format needs to write it."""
+    size = _FRAME + len(record.attachments) + len(record.meta)
+    if record.form == Form.TEXT:
+        size += _written(record.data)
+    elif record.form == Form.JSON:
+        size += len(record.data)
+    else:
+        size += len(record.data) * 4 // 3 + 4
+    ids = record.sender, record.recipient, record.group
+    size += _written(record.client_id.encode()) + 2 * sum(_written(one.encode()) for one in ids)
+    size += _written(record.name.encode())
+    for key, value in record.extra.items():
+        size += _written(key.encode()) + _written(value.encode()) + 6
     return size
