@@ -68,6 +68,7 @@ _BEFORE_LOG_IN = (Hello, Register, RefreshTokens, Ping)
 _BARRIERS = frozenset({SyncInbox, ReadHistory, LeaveGroup, LogOut, Disconnect})
 _LAST = frozenset({LogOut, Disconnect})
 # Seconds after which a connection that is just logging in is looked at again.
+_DONE = Done()
 _LOG_IN_PATIENCE = 1.0
 # Events that the services tell again (or that nobody misses) when they are dropped.
 _DROPPABLE = frozenset({TypingChanged, PresenceChanged, MessageRevoked, MessagesRead})
@@ -218,6 +219,9 @@ class Session:
                 self._check_authorization(request)
                 assert self._attachment is not None
                 self._hub.acknowledge(self._attachment, request.command)
+                frames = self._codec.reply(request, _DONE)
+                if frames:
+                    self._put(frames)
             else:
                 self._command(request)
         except WireError as error:

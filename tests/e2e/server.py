@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -77,7 +78,8 @@ class Server:
 
     def launch(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Starts the process without waiting for it."""
-        (self.data / "ports.json").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            (self.data / "ports.json").unlink()
         command = [
             *self._wrapper,
             str(Path(sys.executable).with_name("twistd")),

@@ -16,6 +16,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 
+from tests.clients.jsonline_client import connect_tcp as connect_jsonline
 from tests.clients.protobuf_client import connect as connect_protobuf
 from tests.e2e.conftest import Serve
 from tests.e2e.server import FREE_PORTS, StartFailed
@@ -239,11 +240,14 @@ async def test_without_demo_its_tokens_are_refused(serve: Serve) -> None:
 @ensureDeferred
 async def test_sigterm_says_goodbye_before_it_closes(serve: Serve) -> None:
     server = await serve().start()
-    client = await connect_protobuf(reactor, server.port("/ws"))
-    await client.log_in("alice")
-    waiting = client.expect("KICK_OUT")
+    alice = await connect_protobuf(reactor, server.port("/ws"))
+    await alice.log_in("alice")
+    bob = await connect_jsonline(reactor, server.port("jsonline"))
+    await bob.log_in("bob")
+    farewell = bob.expect("control/error")
     os.kill(server.pid, signal.SIGTERM)
-    assert (await waiting)["reason"] == 3
-    await client.closed
+    assert (await alice.closed).code == 1001
+    assert (await farewell)["payload"]["status"] == 503
+    await bob.ended
     assert await server.ended() in (0, -signal.SIGTERM)
     server.assert_clean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -26,16 +27,24 @@ async def backup(core: Core, target: Path) -> None:
 
 
 def _copy(core: Core, target: Path) -> None:
-    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     source = core.database.borrow()
+    try:
+        copy_store(source, target)
+    finally:
+        core.database.give_back(source)
+
+
+def copy_store(source: sqlite3.Connection, target: Path) -> None:
+    """The same over any connection to the store, in the calling thread."""
+    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     begun = False
     try:
         with closing(connect(target)) as copy:
             if not source.in_transaction:
                 # Holds one snapshot; otherwise each commit meanwhile would start the copy afresh.
                 source.execute("BEGIN")
-                source.execute("SELECT 1 FROM meta").fetchone()
                 begun = True
+                source.execute("SELECT 1 FROM meta").fetchone()
             source.backup(copy, pages=PAGES, sleep=_PAUSE)
             copy.execute("INSERT OR REPLACE INTO meta VALUES ('restored', 1)")
             copy.execute("PRAGMA journal_mode = DELETE").fetchone()
@@ -46,7 +55,6 @@ def _copy(core: Core, target: Path) -> None:
     finally:
         if begun:
             source.execute("ROLLBACK")
-        core.database.give_back(source)
 
 
 def _sync(path: Path) -> None:
