@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from imserver.model.accounts import Principal, SessionKicked
 from imserver.model.errors import ImError
-from imserver.model.messages import InboxPage, InboxRow
+from imserver.model.messages import AckMessages, InboxPage, InboxRow
 from imserver.services.ports import Answer, Change, DeviceCursor, Entry, Store
 from imserver.services.registry import Registry
 from imserver.services.sessions import Client, Outgoing, Receiver
@@ -40,6 +40,8 @@ class LiveSession:
         "_closed",
         "_delivery",
         "_direct",
+        "_foreign",
+        "_foreign_id",
         "_head",
         "_kicked",
         "_login_head",
@@ -49,6 +51,7 @@ class LiveSession:
         "_pushed",
         "_reading",
         "_reading_changes",
+        "_settled",
         "_started",
         "_told",
         "client",
@@ -80,6 +83,11 @@ class LiveSession:
         self._started = False
         self._closed = False
         self._kicked = False
+        # The last message that was not this session's own, and whether it and all
+        # before it are acknowledged: then the own ones behind it are, too.
+        self._foreign = 0
+        self._foreign_id = ""
+        self._settled = False
         # Numbers of messages this very session sent while it was reading pages.
         self._own: set[int] = set()
 
@@ -91,6 +99,8 @@ class LiveSession:
         self._head = max(self._head, head)
         self._pushed = head if self.client.pulls else min(cursor.acked, head)
         self._told = cursor.changed
+        self._foreign = self._pushed
+        self._settled = cursor.acked >= self._pushed
 
     def start(self) -> None:
         """See Attachment.start."""
@@ -113,10 +123,22 @@ class LiveSession:
         principal = self.principal
         self._delivery.store.acknowledge(principal.user, principal.format, principal.device, self._pushed)
 
+    def acknowledge(self, command: AckMessages) -> None:
+        """The peer has everything up to there."""
+        principal = self.principal
+        seq, message_id = command.seq, command.message_id
+        self._delivery.store.acknowledge(
+            principal.user, principal.format, principal.device, seq, message_id
+        )
+        if seq >= self._foreign if seq else message_id == self._foreign_id:
+            self._settled = True
+
     def close(self) -> None:
         """See Attachment.close."""
         if not self._closed:
             self._closed = True
+            if self._settled:
+                self.delivered()
             self._own.clear()
             self._delivery.closed(self)
 
@@ -147,6 +169,9 @@ class LiveSession:
                 return
             if self.receiver.writable:
                 self._pushed = self._head = seq
+                self._settled = False
+                self._foreign = seq
+                self._foreign_id = outgoing.message.message_id
                 self.receiver.push(outgoing, seq)
                 return
         if seq <= self._pushed:
@@ -213,6 +238,9 @@ class LiveSession:
         for row in rows:
             if row.seq in self._own:
                 continue
+            self._settled = False
+            self._foreign = row.seq
+            self._foreign_id = row.message.message_id
             if row.seq <= self._login_head:
                 backlog.append(row)
             else:

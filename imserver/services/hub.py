@@ -182,10 +182,7 @@ class Hub:
 
     def acknowledge(self, attachment: LiveSession, command: AckMessages) -> None:
         """See SessionHub."""
-        principal = attachment.principal
-        self._store.acknowledge(
-            principal.user, principal.format, principal.device, command.seq, command.message_id
-        )
+        attachment.acknowledge(command)
 
     async def handle(self, attachment: LiveSession, command: Any) -> Any:
         """See SessionHub."""

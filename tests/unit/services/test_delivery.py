@@ -106,6 +106,20 @@ class BacklogTests(HubCase):
         _, new_device = self.log_in("bob", "laptop")
         self.assertEqual(new_device.seqs, [3], "a new device starts after the furthest cursor")
 
+    def test_own_messages_do_not_come_back_to_the_device_that_sent_them(self) -> None:
+        bob, _ = self.log_in("bob", "phone")
+        self.send(self.alice, "in", recipient="bob")
+        self.send(bob, "out", recipient="alice")
+        self.hub.acknowledge(bob, AckMessages(message_id="unknown"))
+        bob.close()
+        bob, again = self.log_in("bob", "phone")
+        self.assertEqual(again.messages, [(1, "in"), (2, "out")], "what came before it is not acknowledged")
+        self.hub.acknowledge(bob, AckMessages(seq=2))
+        self.send(bob, "more", recipient="alice")
+        bob.close()
+        _, third = self.log_in("bob", "phone")
+        self.assertEqual(third.messages, [])
+
     def test_a_client_that_pulls_is_pushed_only_what_is_new(self) -> None:
         self.send(self.alice, "old", recipient="bob")
         bob, peer = self.log_in("bob", pulls=True)
