@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -106,6 +107,7 @@ class JsonLineClient(Protocol):
         self.ended: Deferred[None] = Deferred()
         self._rest = bytearray()
         self._ids = itertools.count(1)
+        self._prefix = os.urandom(6).hex()
         self._requests: dict[Any, Deferred[Line]] = {}
         self._expected: list[tuple[str, Where | None, Deferred[Line]]] = []
         self._violation: ServerViolation | None = None
@@ -113,8 +115,8 @@ class JsonLineClient(Protocol):
     # What a test does
 
     def new_id(self) -> str:
-        """An id that this connection has not used yet."""
-        return f"req-{next(self._ids)}"
+        """An id that no connection has used yet: a send's id is its key over reconnects and restarts."""
+        return f"{self._prefix}-{next(self._ids)}"
 
     def send_raw(self, data: bytes) -> None:
         """Bytes as they are."""
