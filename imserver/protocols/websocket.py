@@ -34,6 +34,8 @@ from imserver.wire.base import ServerCodec
 
 UNSUPPORTED_DATA = 1003
 
+# The call into NVX costs 5 us; one long integer of this many bytes costs less.
+_UNMASK_IN_C_FROM = 800
 _PACK_16 = struct.Struct("!BBH").pack
 _PACK_64 = struct.Struct("!BBQ").pack
 # What the handshake leaves on the instance and nobody reads again.
@@ -49,6 +51,16 @@ _HANDSHAKE_LEFTOVERS = (
 
 def _no_compression(offers: Any) -> None:
     """Offers of permessage-deflate are not taken up: it costs 100 KiB a connection."""
+
+
+def unmask(key: bytes, payload: bytes) -> bytes:
+    """The payload of a client's frame (RFC 6455, 5.3); masking and unmasking are the same."""
+    length = len(payload)
+    if length > _UNMASK_IN_C_FROM:
+        unmasked: bytes = create_xor_masker(key, length).process(payload)
+        return unmasked
+    pad = (key * (length // 4 + 1))[:length]
+    return (int.from_bytes(payload, "little") ^ int.from_bytes(pad, "little")).to_bytes(length, "little")
 
 
 class WebSocketProtocol(WebSocketServerProtocol):
@@ -185,11 +197,7 @@ class WebSocketProtocol(WebSocketServerProtocol):
             if start + length > end or length > self.maxMessagePayloadSize:
                 break
             position = start + length
-            if length:
-                masker = create_xor_masker(data[start - 4 : start], length)
-                link.received(masker.process(data[start:position]))
-            else:
-                link.received(b"")
+            link.received(unmask(data[start - 4 : start], data[start:position]))
             if link.closing:
                 return b""
         return data[position:] if position else data

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, ParamSpec
 
 import pytest
 import pytest_twisted
@@ -37,6 +37,20 @@ from tests.clients.websocket_client import (
 )
 from tests.unit.protocols.stub import StubCodec, StubHub
 
+P = ParamSpec("P")
+
+
+def waits(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, Any]:
+    """A test that is a coroutine (pytest_twisted has no types)."""
+    result: Callable[P, Any] = pytest_twisted.ensureDeferred(test)
+    return result
+
+
+def fixture(function: Callable[[], AsyncIterator[Bench]]) -> Any:
+    """A fixture that is an asynchronous generator."""
+    return pytest_twisted.async_yield_fixture()(function)
+
+
 LIMIT = 1000
 """The largest message of the stub format."""
 
@@ -50,8 +64,8 @@ class Bench:
     def __init__(self) -> None:
         self.hub = StubHub()
         limits = DoorLimits(commands_per_second=1e9, command_burst=1e9)
-        self.doors = Doors(self.hub, reactor, limits)  # type: ignore[arg-type]
-        site = ImSite(
+        self.doors = Doors(self.hub, reactor, limits)
+        self.site: Any = ImSite(
             self.doors,
             {
                 "/ws": WebSocketFactory(self.doors, StubCodec, True),
@@ -59,7 +73,8 @@ class Bench:
             },
             [origin_rule(["https://friend.example"])],
         )
-        self.listening = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
+        listen: Any = reactor.listenTCP
+        self.listening = listen(0, self.site, interface="127.0.0.1")
         self.port: int = self.listening.getHost().port
         self.clients: list[WebSocketClient] = []
 
@@ -95,7 +110,7 @@ class RawClient(Protocol):
         self.ended.callback(self.data)
 
 
-@pytest_twisted.async_yield_fixture()
+@fixture
 async def bench() -> AsyncIterator[Bench]:
     bench = Bench()
     yield bench
@@ -120,7 +135,7 @@ def ended_with(closed: Closed, code: int) -> None:
 # Messages
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_messages_of_every_length_form(bench: Bench) -> None:
     client = await bench.open()
     for size in (7, 125, 126, 127, 500, LIMIT):
@@ -128,14 +143,14 @@ async def test_messages_of_every_length_form(bench: Bench) -> None:
         assert await client.next_message() == (BINARY, b"hello#1 ok")
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_glued_frames_are_answered_in_order(bench: Bench) -> None:
     client = await bench.open()
     client.send_raw(pings(100))
     assert await take(client, 100) == [b"ping#%d ok" % n for n in range(100)]
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_every_split_point(bench: Bench) -> None:
     client = await bench.open()
     stream = (
@@ -154,7 +169,7 @@ async def test_every_split_point(bench: Bench) -> None:
     assert client.pongs == [b"?"] * (len(stream) - 1)
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_byte_by_byte(bench: Bench) -> None:
     client = await bench.open()
     protocol = next(iter(bench.doors._links))._protocol
@@ -163,7 +178,7 @@ async def test_byte_by_byte(bench: Bench) -> None:
     assert await take(client, 3) == [b"ping#0 ok", b"ping#1 ok", b"ping#2 ok"]
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_frames_sent_with_the_handshake_are_not_lost(bench: Bench) -> None:
     class Hasty(WebSocketClient):
         def connectionMade(self) -> None:
@@ -174,7 +189,7 @@ async def test_frames_sent_with_the_handshake_are_not_lost(bench: Bench) -> None
     assert await take(client, 2) == [b"ping#0 ok", b"ping#1 ok"]
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_fragments_with_control_frames_between_them(bench: Bench) -> None:
     client = await bench.open()
     client.send_frame(BINARY, b"he", fin=False)
@@ -188,7 +203,7 @@ async def test_fragments_with_control_frames_between_them(bench: Bench) -> None:
     assert client.pongs == [b"one", b"x" * 125]
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_pongs_and_messages_keep_their_order(bench: Bench) -> None:
     seen: list[Any] = []
 
@@ -215,14 +230,14 @@ async def test_pongs_and_messages_keep_their_order(bench: Bench) -> None:
     ]
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_a_text_format_writes_text(bench: Bench) -> None:
     client = await bench.open("/text")
     client.send_text("hello#1 grüße")
     assert await client.next_message() == (TEXT, b"hello#1 ok")
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_a_character_may_be_split_over_fragments(bench: Bench) -> None:
     client = await bench.open("/text")
     euro = "hello#1 €".encode()
@@ -267,7 +282,7 @@ VIOLATIONS = {
 
 
 @pytest.mark.parametrize("name", VIOLATIONS)
-@pytest_twisted.ensureDeferred
+@waits
 async def test_violations(bench: Bench, name: str) -> None:
     data, code = VIOLATIONS[name]
     client = await bench.open()
@@ -277,7 +292,7 @@ async def test_violations(bench: Bench, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VIOLATIONS)
-@pytest_twisted.ensureDeferred
+@waits
 async def test_violations_followed_by_more(bench: Bench, name: str) -> None:
     data, code = VIOLATIONS[name]
     client = await bench.open()
@@ -289,14 +304,14 @@ async def test_violations_followed_by_more(bench: Bench, name: str) -> None:
 @pytest.mark.parametrize(
     "text", [b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"ok \xe2\x82", b"\x80"]
 )
-@pytest_twisted.ensureDeferred
+@waits
 async def test_text_that_is_not_utf8(bench: Bench, text: bytes) -> None:
     client = await bench.open("/text")
     client.send_frame(TEXT, text)
     ended_with(await client.closed, 1007)
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_text_is_looked_at_before_it_is_complete(bench: Bench) -> None:
     client = await bench.open("/text")
     client.send_frame(TEXT, b"good", fin=False)
@@ -304,14 +319,14 @@ async def test_text_is_looked_at_before_it_is_complete(bench: Bench) -> None:
     ended_with(await client.closed, 1007)
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_binary_on_a_text_format(bench: Bench) -> None:
     client = await bench.open("/text")
     client.send_binary(b"ping#1")
     ended_with(await client.closed, 1003)
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_garbage_never_hurts_the_neighbours(bench: Bench) -> None:
     neighbour = await bench.open()
     for seed in range(30):
@@ -326,7 +341,7 @@ async def test_garbage_never_hurts_the_neighbours(bench: Bench) -> None:
 # Closing
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_a_close_is_answered_after_what_was_asked_before_it(bench: Bench) -> None:
     client = await bench.open()
     client.send_raw(pings(3))
@@ -336,20 +351,20 @@ async def test_a_close_is_answered_after_what_was_asked_before_it(bench: Bench) 
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1012, 3000, 3999, 4000, 4999])
-@pytest_twisted.ensureDeferred
+@waits
 async def test_every_legal_close_code_is_answered(bench: Bench, code: int) -> None:
     client = await bench.open()
     ended_with(await client.close(code), 1000)
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_a_close_without_a_code(bench: Bench) -> None:
     client = await bench.open()
     client.send_frame(CLOSE)
     ended_with(await client.closed, 1000)
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_nothing_is_done_after_a_close(bench: Bench) -> None:
     client = await bench.open()
     client.send_raw(encode_frame(CLOSE, close_payload(1000)) + pings(5))
@@ -357,7 +372,7 @@ async def test_nothing_is_done_after_a_close(bench: Bench) -> None:
     assert bench.hub.done == []
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_a_lost_connection_ends_its_session(bench: Bench) -> None:
     client = await bench.open()
     client.send_binary(b"login#1 alice")
@@ -371,7 +386,7 @@ async def test_a_lost_connection_ends_its_session(bench: Bench) -> None:
     assert bench.doors.counter.total == 1
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_shutting_down_sends_the_goodbye_before_the_close_frame(bench: Bench) -> None:
     client = await bench.open()
     client.send_binary(b"login#1 alice")
@@ -384,15 +399,16 @@ async def test_shutting_down_sends_the_goodbye_before_the_close_frame(bench: Ben
 # Compression
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_an_offer_of_compression_is_not_taken_up(bench: Bench) -> None:
-    client = await bench.open(headers=[("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")])
+    offer = "permessage-deflate; client_max_window_bits"
+    client = await bench.open(headers=[("Sec-WebSocket-Extensions", offer)])
     assert "sec-websocket-extensions" not in client.response_headers
     client.send_binary(b"ping#1")
     assert await client.next_message() == (BINARY, b"ping#1 ok")
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_a_compression_bomb_is_a_violation(bench: Bench) -> None:
     client = await bench.open(headers=[("Sec-WebSocket-Extensions", "permessage-deflate")])
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -434,7 +450,7 @@ BAD_HANDSHAKES = {
 
 
 @pytest.mark.parametrize("name", BAD_HANDSHAKES)
-@pytest_twisted.ensureDeferred
+@waits
 async def test_bad_handshakes(bench: Bench, name: str) -> None:
     request, status = BAD_HANDSHAKES[name]
     answer = await bench.raw(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
@@ -443,7 +459,7 @@ async def test_bad_handshakes(bench: Bench, name: str) -> None:
     assert bench.hub._ids == 0
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_the_sample_of_the_rfc(bench: Bench) -> None:
     answer = await bench.raw(upgrade() + encode_frame(CLOSE, close_payload(1000)))
     head, _, rest = answer.partition(b"\r\n\r\n")
@@ -453,7 +469,7 @@ async def test_the_sample_of_the_rfc(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("origin", ["", "http://127.0.0.1:{port}", "https://friend.example", "HTTPS://FRIEND.example:443"])
-@pytest_twisted.ensureDeferred
+@waits
 async def test_good_origins(bench: Bench, origin: str) -> None:
     headers = [("Origin", origin.format(port=bench.port))] if origin else []
     client = await bench.open(headers=headers)
@@ -461,13 +477,13 @@ async def test_good_origins(bench: Bench, origin: str) -> None:
     assert await client.next_message() == (BINARY, b"ping#1 ok")
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_no_subprotocol_is_selected(bench: Bench) -> None:
     client = await bench.open(subprotocols=["chat", "superchat"])
     assert "sec-websocket-protocol" not in client.response_headers
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_unknown_paths_and_plain_requests(bench: Bench) -> None:
     with pytest.raises(HandshakeRefused) as refused:
         await bench.open("/nothing")
@@ -475,25 +491,25 @@ async def test_unknown_paths_and_plain_requests(bench: Bench) -> None:
     answer = await bench.raw(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 426 ")
     assert b"upgrade: websocket" in answer.lower()
-    answer = await bench.raw(b"POST /ws HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    answer = await bench.raw(b"POST /ws HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 405 ")
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_http_that_is_too_large(bench: Bench) -> None:
     answer = await bench.raw(b"POST /ws HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 413 ")
-    chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
-    answer = await bench.raw(b"POST /ws HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 3)
+    head = b"POST /ws HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await bench.raw(head + (b"8000\r\n" + b"x" * 0x8000 + b"\r\n") * 3)
     assert answer.startswith(b"HTTP/1.1 413 ") or answer == b""  # reset while it was still sending
     answer = await bench.raw(b"GET /ws HTTP/1.1\r\n" + b"X: y\r\n" * 5000 + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ") or answer == b""
 
 
-@pytest_twisted.ensureDeferred
+@waits
 async def test_a_demonstration_serves_the_loopback_only() -> None:
     bench = Bench()
-    bench.listening.factory.resource._rules = [loopback_rule]
+    bench.site.resource._rules = [loopback_rule]
     try:
         for request in (upgrade(Host="chat.example.org"), upgrade(X_Forwarded_For="127.0.0.1")):
             answer = await bench.raw(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -35,7 +37,7 @@ class Lines(SynchronousTestCase):
     def test_any_pieces(self, cuts: list[int]) -> None:
         peer = self.peer()
         edges = [0, *sorted(cuts), len(STREAM)]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             peer.feed(STREAM[start:end])
         self.assertEqual(peer.heard(), ANSWERS)
 

@@ -75,9 +75,18 @@ class Turning(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_one_may_forget_another_of_the_same_slot(self) -> None:
-        things = [Thing() for _ in range(2)]
+        wheel = self.wheel
+
+        class Jealous(Thing):
+            rival: Thing
+
+            def check(self, now: float) -> float | None:
+                wheel.forget(self.rival)
+                return super().check(now)
+
+        things = [Jealous(), Jealous()]
         for thing, other in zip(things, reversed(things), strict=True):
-            thing.check = lambda now, me=thing, other=other: (me.seen.append(now), self.wheel.forget(other))[1]  # type: ignore[misc, method-assign]
+            thing.rival = other
             self.wheel.watch(thing, 1005.0)
         self.turn(10)
         self.assertEqual(sum(len(thing.seen) for thing in things), 1)

@@ -234,7 +234,8 @@ class Refusals(SynchronousTestCase):
         self.assertFalse(self.peer.closing)
 
     def test_what_nobody_foresaw_is_logged_answered_and_closes(self) -> None:
-        for line, outcome in (("groups#2", ZeroDivisionError()), ("groups#2", "unencodable"), ("crash#2", "")):
+        cases = (("groups#2", ZeroDivisionError()), ("groups#2", "unencodable"), ("crash#2", ""))
+        for line, outcome in cases:
             with self.subTest(line=line, outcome=outcome):
                 hub = StubHub()
                 peer = logged_in(hub)
@@ -249,7 +250,7 @@ class Refusals(SynchronousTestCase):
         def fail(*arguments: Any) -> None:
             raise ZeroDivisionError
 
-        self.hub.send = fail  # type: ignore[method-assign]
+        self.hub.send = fail  # type: ignore[method-assign, assignment]
         self.peer.say("send#2 a", "send#3 b")
         self.assertEqual(self.peer.heard(), ["refused#2 INTERNAL"])
         self.assertTrue(self.peer.closing)
@@ -259,7 +260,7 @@ class Refusals(SynchronousTestCase):
         def fail(*arguments: Any) -> Any:
             raise ZeroDivisionError
 
-        self.peer.codec.shared = fail  # type: ignore[method-assign]
+        self.peer.codec.shared = fail  # type: ignore[method-assign, assignment]
         self.hub.receivers[0].push(message(), 1)
         self.assertTrue(self.peer.protocol._link.closing)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -283,7 +284,8 @@ class Refusals(SynchronousTestCase):
     def test_commands_are_limited_sends_and_acks_are_not(self) -> None:
         peer = logged_in(StubHub(), commands_per_second=10.0, command_burst=5.0)
         peer.say(*[f"groups#{n}" for n in range(6)])
-        self.assertEqual(peer.heard(), [*[f"groups#{n} ok" for n in range(4)], "refused#4 TOO_FAST", "refused#5 TOO_FAST"])
+        refused = ["refused#4 TOO_FAST", "refused#5 TOO_FAST"]
+        self.assertEqual(peer.heard(), [*[f"groups#{n} ok" for n in range(4)], *refused])
         peer.say(*[f"ack#{n} 1" for n in range(50)], *[f"send#{n} x" for n in range(50)])
         self.assertEqual(peer.heard(), [])
         peer.clock.advance(0.1)
