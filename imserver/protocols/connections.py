@@ -96,3 +96,34 @@ class Admission:
             self._open = False
             self._counter.total -= 1
             self.authenticated()
+
+
+class TokenBucket:
+    """A rate with a burst."""
+
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        """Args:
+        rate: per second.
+        burst: how many at once after a pause.
+        now: seconds, on the clock that `take` is given.
+        """
+        self._rate = rate
+        self._burst = burst
+        self._tokens = burst
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Whether one more is allowed now; being refused costs nothing."""
+        tokens = min(self._tokens + (now - self._at) * self._rate, self._burst)
+        self._at = now
+        if tokens < 1:
+            self._tokens = tokens
+            return False
+        self._tokens = tokens - 1
+        return True
+
+    def give_back(self) -> None:
+        """One that was taken was not used."""
+        self._tokens += 1

@@ -9,10 +9,10 @@ from twisted.internet.interfaces import IAddress, IReactorTime, ISSLTransport
 
 from imserver.model.accounts import KickReason, SessionKicked
 from imserver.protocols.connections import Admission, ConnectionCounter, DoorLimits
+from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch
 from imserver.protocols.link import FrameProtocol, Link
 from imserver.protocols.liveness import Wheel
-from imserver.protocols.outbox import Budget, Flusher
 from imserver.services.sessions import SessionHub
 from imserver.wire.base import ServerCodec
 

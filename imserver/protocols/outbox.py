@@ -15,10 +15,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import IPushProducer, IReactorTime
-from twisted.logger import Logger
+from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch, kernel_backlog
 
 WRITABLE_BELOW = 64 * 1024
@@ -43,69 +43,6 @@ class OutboxOwner(Protocol):
 
     def outbox_finished(self) -> None:
         """After `finish`: everything was handed to the transport."""
-
-
-class Budget:
-    """The bytes all outboxes together may hold.
-
-    Attributes:
-        used: bytes queued now.
-        limit: at this many, messages stay in the store and requests wait.
-    """
-
-    __slots__ = ("_waiting", "limit", "used")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-        self._waiting: dict[Outbox, None] = {}
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether nothing more should be queued."""
-        return self.used >= self.limit
-
-    def wait(self, outbox: Outbox) -> None:
-        """Remembers an outbox that was refused for want of budget."""
-        self._waiting[outbox] = None
-
-    def forget(self, outbox: Outbox) -> None:
-        """Its connection is gone."""
-        self._waiting.pop(outbox, None)
-
-    def release(self, count: int) -> None:
-        """Gives bytes back; the ones that waited are told once a quarter is free."""
-        self.used -= count
-        if self._waiting and self.used <= self.limit - self.limit // 4:
-            waiting, self._waiting = self._waiting, {}
-            for outbox in waiting:
-                outbox.budget_freed()
-
-
-class Flusher:
-    """Writes what all connections have collected, once per reactor turn, by one delayed call."""
-
-    log = Logger()
-
-    __slots__ = ("_clock", "_dirty")
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._dirty: list[Outbox] = []
-
-    def add(self, outbox: Outbox) -> None:
-        """Has it flushed at the end of this turn; the outbox sees to it that it is added once."""
-        if not self._dirty:
-            self._clock.callLater(0, self._run)
-        self._dirty.append(outbox)
-
-    def _run(self) -> None:
-        dirty, self._dirty = self._dirty, []
-        for outbox in dirty:
-            try:
-                outbox.flush()
-            except Exception:
-                self.log.failure("a connection could not be written to")
 
 
 @implementer(IPushProducer)

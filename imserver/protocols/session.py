@@ -15,11 +15,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from imserver.model.accounts import (
     Disconnect,
@@ -37,20 +36,26 @@ from imserver.model.groups import LeaveGroup
 from imserver.model.messages import (
     AckMessages,
     Done,
-    InboxPage,
     MessageAccepted,
-    MessageRevoked,
-    MessagesRead,
     ReadHistory,
     SendMessage,
     SyncInbox,
-    TypingChanged,
 )
-from imserver.model.presence import PresenceChanged
-from imserver.protocols.connections import DoorLimits
-from imserver.protocols.outbox import Outbox
+from imserver.protocols.connections import DoorLimits, TokenBucket
+from imserver.protocols.output import (
+    ACTIVE,
+    BROKEN,
+    ENDED,
+    FRESH,
+    GOING_AWAY,
+    LOGGING_IN,
+    NORMAL,
+    POLICY,
+    SessionLink,
+    SessionOutput,
+)
 from imserver.protocols.retries import RetryMemory
-from imserver.services.sessions import Attachment, Client, Outgoing, SessionHub
+from imserver.services.sessions import Attachment, Client, SessionHub
 from imserver.wire.base import Request, ServerCodec, WireError
 
 MAX_UNANSWERED = 256
@@ -59,69 +64,33 @@ QUEUED_FRAMES = 64
 QUEUED_BYTES = 64 * 1024
 """Waiting frames from which on the connection is not read."""
 
-NORMAL, GOING_AWAY, POLICY, BROKEN = 1000, 1001, 1008, 1011
-"""WebSocket close codes (RFC 6455, 7.4.1)."""
-
-_FRESH, _LOGGING_IN, _ACTIVE, _ENDED = range(4)
 _BEFORE_LOG_IN = (Hello, Register, RefreshTokens, Ping)
 # What must see, or must not overtake, the effect of the sends before it.
 _BARRIERS = frozenset({SyncInbox, ReadHistory, LeaveGroup, LogOut, Disconnect})
 _LAST = frozenset({LogOut, Disconnect})
-# Seconds after which a connection that is just logging in is looked at again.
 _DONE = Done()
+# Seconds after which a connection that is just logging in is looked at again.
 _LOG_IN_PATIENCE = 1.0
-# Events that the services tell again (or that nobody misses) when they are dropped.
-_DROPPABLE = frozenset({TypingChanged, PresenceChanged, MessageRevoked, MessagesRead})
 
 
-class SessionLink(Protocol):
-    """What a session needs of its connection."""
-
-    outbox: Outbox
-
-    def frame(self, payload: bytes) -> bytes:
-        """A codec's frame as it goes over the transport."""
-
-    def authenticated(self) -> None:
-        """Somebody logged in here."""
-
-    def pause_reading(self) -> None:
-        """Stop reading. May be called again."""
-
-    def resume_reading(self) -> None:
-        """Go on reading. May be called again."""
-
-    def close(self, code: int, text: str) -> None:
-        """Say goodbye after everything that is queued, then close; calls `Session.ended`."""
-
-
-class Session:
+class Session(SessionOutput):
     """See the module; implements services.sessions.Receiver."""
-
-    log = Logger()
 
     __slots__ = (
         "_attachment",
         "_busy",
         "_client",
         "_clock",
-        "_codec",
-        "_frame",
         "_heartbeats",
         "_held",
         "_hello",
         "_hub",
-        "_limits",
-        "_link",
         "_opened_at",
-        "_outbox",
         "_pumping",
         "_queue",
         "_queued_bytes",
         "_retries",
-        "_state",
         "_tokens",
-        "_tokens_at",
         "_unanswered",
     )
 
@@ -133,18 +102,13 @@ class Session:
         clock: IReactorTime,
         limits: DoorLimits,
     ) -> None:
-        self._codec = codec
+        super().__init__(codec, link)
         self._hub = hub
-        self._link = link
-        self._outbox = link.outbox
-        self._frame = link.frame
         self._clock = clock
-        self._limits = limits
         self._client: Client
-        self._state = _FRESH
         self._attachment: Attachment | None = None
         self._hello = Hello()
-        self._opened_at = self._tokens_at = clock.seconds()
+        self._opened_at = clock.seconds()
         self._heartbeats = False
         self._busy = False  # a coroutine runs, or `_held` waits
         self._held: Request | None = None  # waits until all sends are answered
@@ -153,7 +117,7 @@ class Session:
         self._queue: deque[bytes | WireError] | None = None
         self._queued_bytes = 0
         self._retries: RetryMemory | None = None
-        self._tokens = limits.command_burst
+        self._tokens = TokenBucket(limits.commands_per_second, limits.command_burst, self._opened_at)
 
     def start(self, address: str, secure: bool) -> None:
         """The connection is ready. Args: as in services.sessions.Client."""
@@ -171,7 +135,7 @@ class Session:
 
     def received(self, frame: bytes | WireError) -> None:
         """Takes the next frame, or what the framing has to say instead of one."""
-        if self._state == _ENDED:
+        if self._state == ENDED:
             return
         if self._queue is None and not self._blocked():
             self._handle(frame)
@@ -203,7 +167,7 @@ class Session:
             self._pumping = False
         if not self._queue:
             self._queue = None
-            if self._state != _ENDED:
+            if self._state != ENDED:
                 self._link.resume_reading()
 
     def _handle(self, frame: bytes | WireError) -> None:
@@ -213,9 +177,9 @@ class Session:
                 raise frame
             request = self._codec.decode(frame)
             kind = type(request.command)
-            if kind is SendMessage and self._state == _ACTIVE:
+            if kind is SendMessage and self._state == ACTIVE:
                 self._send(request)
-            elif kind is AckMessages and self._state == _ACTIVE:
+            elif kind is AckMessages and self._state == ACTIVE:
                 self._check_authorization(request)
                 assert self._attachment is not None
                 self._hub.acknowledge(self._attachment, request.command)
@@ -249,8 +213,9 @@ class Session:
         """Raises ImError for what is refused at once."""
         command = request.command
         kind = type(command)
-        self._take_token()
-        if self._state == _ACTIVE:
+        if not self._tokens.take(self._clock.seconds()):
+            raise ImError(ErrorCode.TOO_FAST, "too many commands a second")
+        if self._state == ACTIVE:
             self._check_authorization(request)
             if self._unanswered and (kind in _BARRIERS or request.dedupe):
                 self._busy = True
@@ -262,7 +227,7 @@ class Session:
                 return
             self._start(self._perform(request))
         elif kind is LogIn:
-            self._state = _LOGGING_IN
+            self._state = LOGGING_IN
             self._start(self._log_in(request))
         elif kind in _BEFORE_LOG_IN:
             if kind is Ping:
@@ -272,16 +237,6 @@ class Session:
             raise ImError(ErrorCode.AUTH_FAILED, "log in first")
         else:
             self._link.close(POLICY, "log in first")
-
-    def _take_token(self) -> None:
-        limits = self._limits
-        now = self._clock.seconds()
-        tokens = self._tokens + (now - self._tokens_at) * limits.commands_per_second
-        self._tokens_at = now
-        self._tokens = tokens = min(tokens, limits.command_burst)
-        if tokens < 1:
-            raise ImError(ErrorCode.TOO_FAST, "too many commands a second")
-        self._tokens = tokens - 1
 
     def _check_authorization(self, request: Request) -> None:
         token = request.authorization
@@ -322,7 +277,7 @@ class Session:
         try:
             if kind is Disconnect:
                 reply: Any = Done()
-            elif self._state == _ACTIVE:
+            elif self._state == ACTIVE:
                 assert self._attachment is not None
                 if kind is LogOut:
                     # It ends all sessions of the grant that are in the
@@ -341,7 +296,7 @@ class Session:
         except Exception:
             self._internal_error(request)
         else:
-            if self._state != _ENDED:
+            if self._state != ENDED:
                 self._put(frames)
                 self._remember(request, frames)
         if kind in _LAST:
@@ -354,19 +309,19 @@ class Session:
                 self._client, self._hello, request.command, self
             )
         except ImError as error:
-            if self._state == _LOGGING_IN:
-                self._state = _FRESH
+            if self._state == LOGGING_IN:
+                self._state = FRESH
                 self._refuse(request, error)
                 if self._codec.traits.close_on_refused_login:
                     self._link.close(POLICY, "log-in refused")
         except Exception:
             self._internal_error(request)
         else:
-            if self._state == _ENDED:  # lost or kicked meanwhile
+            if self._state == ENDED:  # lost or kicked meanwhile
                 attachment.close()
                 return
             self._attachment = attachment
-            self._state = _ACTIVE
+            self._state = ACTIVE
             self._link.authenticated()
             try:
                 self._put(self._codec.reply(request, reply))
@@ -381,10 +336,6 @@ class Session:
 
     # Answers out
 
-    def _put(self, frames: list[bytes]) -> None:
-        for frame in frames:
-            self._outbox.put(self._frame(frame))
-
     def _remember(self, request: Request, frames: list[bytes]) -> None:
         if request.dedupe and request.retry_id:
             if self._retries is None:
@@ -393,84 +344,12 @@ class Session:
                 request.retry_id, request.command, frames, self._clock.seconds()
             )
 
-    def _refuse(self, request: Request | None, error: ImError) -> None:
-        if self._state == _ENDED:
-            return
-        try:
-            if request is None:
-                self._put(self._codec.refusal(None, error))
-            else:
-                self._put(self._codec.refusal(request.tag, error, request.command))
-        except Exception:
-            self._broken("a refusal could not be encoded")
-
-    def _wire_error(self, error: WireError) -> None:
-        try:
-            self._put(self._codec.refusal(error.tag, error))
-        except Exception:
-            self._broken("a refusal could not be encoded")
-            return
-        if error.fatal:
-            self._link.close(error.close_code, error.text)
-
-    def _internal_error(self, request: Request | None) -> None:
-        """Called in an except block: logs, answers INTERNAL, closes."""
-        name = "an undecoded frame" if request is None else type(request.command).__name__
-        self.log.failure("{door}: {name} failed", door=self._client.format, name=name)
-        self._refuse(request, ImError(ErrorCode.INTERNAL, "internal error"))
-        self._link.close(BROKEN, "internal error")
-
-    def _broken(self, what: str) -> None:
-        """Called in an except block, where not even an answer can be made: logs and closes."""
-        self.log.failure("{door}: {what}", door=self._client.format, what=what)
-        self._link.close(BROKEN, "internal error")
-
     # services.sessions.Receiver
-
-    @property
-    def writable(self) -> bool:
-        """See Receiver."""
-        return self._state == _ACTIVE and self._outbox.writable
-
-    def push(self, outgoing: Outgoing, seq: int) -> None:
-        """See Receiver."""
-        if self._state == _ENDED:
-            return
-        try:
-            codec = self._codec
-            profile = codec.profile
-            shared = outgoing.cache.get(profile)
-            if shared is None:
-                shared = outgoing.cache[profile] = codec.shared(outgoing.message)
-            self._outbox.push(self._frame(codec.splice(shared, seq)))
-        except Exception:
-            self._broken("a message could not be encoded")
-
-    def push_backlog(self, page: InboxPage) -> None:
-        """See Receiver."""
-        if self._state == _ENDED:
-            return
-        try:
-            for frame in self._codec.backlog(page):
-                self._outbox.push(self._frame(frame))
-        except Exception:
-            self._broken("a page of backlog could not be encoded")
-
-    def notify(self, event: Any) -> bool:
-        """See Receiver."""
-        if self._state == _ENDED or (type(event) in _DROPPABLE and not self._outbox.writable):
-            return False
-        try:
-            self._put(self._codec.event(event))
-        except Exception:
-            self._broken("an event could not be encoded")
-            return False
-        return True
 
     def answer(self, tag: Any, outcome: MessageAccepted | ImError) -> None:
         """See Receiver; `tag` is the request."""
         self._unanswered -= 1
-        if self._state == _ENDED:
+        if self._state == ENDED:
             return
         request: Request = tag
         if isinstance(outcome, ImError):
@@ -491,7 +370,7 @@ class Session:
         request, self._held = self._held, None
         self._busy = False
         assert request is not None
-        self._tokens += 1  # it has paid already
+        self._tokens.give_back()  # it has paid already
         try:
             self._command(request)
         except ImError as error:
@@ -502,7 +381,7 @@ class Session:
 
     def kicked(self, event: SessionKicked) -> None:
         """See Receiver."""
-        if self._state != _ENDED:
+        if self._state != ENDED:
             self.notify(event)
             code = GOING_AWAY if event.reason == KickReason.SHUTDOWN else POLICY
             self._link.close(code, event.text)
@@ -511,12 +390,12 @@ class Session:
 
     def deadline(self, now: float) -> float:
         """When (reactor seconds) this connection ends unless somebody has logged in by then."""
-        if self._state == _FRESH:
+        if self._state == FRESH:
             traits = self._codec.traits
             return self._opened_at + (
                 traits.login_deadline_alive if self._heartbeats else traits.login_deadline
             )
-        if self._state == _LOGGING_IN:
+        if self._state == LOGGING_IN:
             return now + _LOG_IN_PATIENCE
         return math.inf
 
@@ -535,7 +414,7 @@ class Session:
 
     def slow(self) -> None:
         """The peer does not take what is queued for it: what can still be dropped is, then goodbye."""
-        if self._state != _ENDED:
+        if self._state != ENDED:
             self._outbox.drop_unsent()
             self.kicked(SessionKicked(KickReason.SLOW, "you read too slowly"))
 
@@ -550,8 +429,8 @@ class Session:
 
     def ended(self) -> None:
         """The connection is gone, or only takes what is queued. May be called again."""
-        if self._state != _ENDED:
-            self._state = _ENDED
+        if self._state != ENDED:
+            self._state = ENDED
             self._queue = self._held = self._retries = None
             if self._attachment is not None:
                 self._attachment.close()

@@ -8,8 +8,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch, kernel_backlog
-from imserver.protocols.outbox import Budget, Flusher, Outbox
+from imserver.protocols.outbox import Outbox
 from tests.unit.protocols.test_outbox import Owner
 
 

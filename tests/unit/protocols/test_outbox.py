@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.protocols.outbox import CHUNK, CONGESTED_FROM, WRITABLE_BELOW, Budget, Flusher, Outbox
+from imserver.protocols.flushing import Budget, Flusher
+from imserver.protocols.outbox import CHUNK, CONGESTED_FROM, WRITABLE_BELOW, Outbox
 
 
 class Owner:

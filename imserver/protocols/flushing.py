@@ -1,0 +1,81 @@
+"""What all outboxes share: one budget of bytes, and one call a turn that writes them all."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+
+class Writer(Protocol):
+    """An outbox, as seen from here."""
+
+    def flush(self) -> None:
+        """Write what was collected."""
+
+    def budget_freed(self) -> None:
+        """There is budget again."""
+
+
+class Budget:
+    """The bytes all outboxes together may hold.
+
+    Attributes:
+        used: bytes queued now.
+        limit: at this many, messages stay in the store and requests wait.
+    """
+
+    __slots__ = ("_waiting", "limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._waiting: dict[Writer, None] = {}
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing more should be queued."""
+        return self.used >= self.limit
+
+    def wait(self, outbox: Writer) -> None:
+        """Remembers an outbox that was refused for want of budget."""
+        self._waiting[outbox] = None
+
+    def forget(self, outbox: Writer) -> None:
+        """Its connection is gone."""
+        self._waiting.pop(outbox, None)
+
+    def release(self, count: int) -> None:
+        """Gives bytes back; the ones that waited are told once a quarter is free."""
+        self.used -= count
+        if self._waiting and self.used <= self.limit - self.limit // 4:
+            waiting, self._waiting = self._waiting, {}
+            for outbox in waiting:
+                outbox.budget_freed()
+
+
+class Flusher:
+    """Writes what all connections have collected, once per reactor turn, by one delayed call."""
+
+    log = Logger()
+
+    __slots__ = ("_clock", "_dirty")
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._dirty: list[Writer] = []
+
+    def add(self, outbox: Writer) -> None:
+        """Has it flushed at the end of this turn; the outbox sees to it that it is added once."""
+        if not self._dirty:
+            self._clock.callLater(0, self._run)
+        self._dirty.append(outbox)
+
+    def _run(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for outbox in dirty:
+            try:
+                outbox.flush()
+            except Exception:
+                self.log.failure("a connection could not be written to")

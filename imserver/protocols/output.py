@@ -1,0 +1,137 @@
+"""What a session says: answers, refusals, messages and events."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.logger import Logger
+
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.messages import InboxPage, MessageRevoked, MessagesRead, TypingChanged
+from imserver.model.presence import PresenceChanged
+from imserver.protocols.outbox import Outbox
+from imserver.services.sessions import Outgoing
+from imserver.wire.base import Request, ServerCodec, WireError
+
+FRESH, LOGGING_IN, ACTIVE, ENDED = range(4)
+"""A session's states."""
+
+NORMAL, GOING_AWAY, POLICY, BROKEN = 1000, 1001, 1008, 1011
+"""WebSocket close codes (RFC 6455, 7.4.1)."""
+
+# Events that the services tell again (or that nobody misses) when they are dropped.
+_DROPPABLE = frozenset({TypingChanged, PresenceChanged, MessageRevoked, MessagesRead})
+
+
+class SessionLink(Protocol):
+    """What a session needs of its connection."""
+
+    outbox: Outbox
+
+    def frame(self, payload: bytes) -> bytes:
+        """A codec's frame as it goes over the transport."""
+
+    def authenticated(self) -> None:
+        """Somebody logged in here."""
+
+    def pause_reading(self) -> None:
+        """Stop reading. May be called again."""
+
+    def resume_reading(self) -> None:
+        """Go on reading. May be called again."""
+
+    def close(self, code: int, text: str) -> None:
+        """Say goodbye after everything that is queued, then close; calls `Session.ended`."""
+
+
+class SessionOutput:
+    """Turns what services and the session have to say into frames in the outbox. Nothing here raises."""
+
+    log = Logger()
+
+    __slots__ = ("_codec", "_frame", "_link", "_outbox", "_state")
+
+    def __init__(self, codec: ServerCodec, link: SessionLink) -> None:
+        self._codec = codec
+        self._link = link
+        self._outbox = link.outbox
+        self._frame = link.frame
+        self._state = FRESH
+
+    def _put(self, frames: list[bytes]) -> None:
+        for frame in frames:
+            self._outbox.put(self._frame(frame))
+
+    def _refuse(self, request: Request | None, error: ImError) -> None:
+        if self._state == ENDED:
+            return
+        try:
+            if request is None:
+                self._put(self._codec.refusal(None, error))
+            else:
+                self._put(self._codec.refusal(request.tag, error, request.command))
+        except Exception:
+            self._broken("a refusal could not be encoded")
+
+    def _wire_error(self, error: WireError) -> None:
+        try:
+            self._put(self._codec.refusal(error.tag, error))
+        except Exception:
+            self._broken("a refusal could not be encoded")
+            return
+        if error.fatal:
+            self._link.close(error.close_code, error.text)
+
+    def _internal_error(self, request: Request | None) -> None:
+        """Called in an except block: logs, answers INTERNAL, closes."""
+        name = "an undecoded frame" if request is None else type(request.command).__name__
+        self.log.failure("{door}: {name} failed", door=self._codec.traits.name, name=name)
+        self._refuse(request, ImError(ErrorCode.INTERNAL, "internal error"))
+        self._link.close(BROKEN, "internal error")
+
+    def _broken(self, what: str) -> None:
+        """Called in an except block, where not even an answer can be made: logs and closes."""
+        self.log.failure("{door}: {what}", door=self._codec.traits.name, what=what)
+        self._link.close(BROKEN, "internal error")
+
+    # services.sessions.Receiver
+
+    @property
+    def writable(self) -> bool:
+        """See Receiver."""
+        return self._state == ACTIVE and self._outbox.writable
+
+    def push(self, outgoing: Outgoing, seq: int) -> None:
+        """See Receiver."""
+        if self._state == ENDED:
+            return
+        try:
+            codec = self._codec
+            profile = codec.profile
+            shared = outgoing.cache.get(profile)
+            if shared is None:
+                shared = outgoing.cache[profile] = codec.shared(outgoing.message)
+            self._outbox.push(self._frame(codec.splice(shared, seq)))
+        except Exception:
+            self._broken("a message could not be encoded")
+
+    def push_backlog(self, page: InboxPage) -> None:
+        """See Receiver."""
+        if self._state == ENDED:
+            return
+        try:
+            for frame in self._codec.backlog(page):
+                self._outbox.push(self._frame(frame))
+        except Exception:
+            self._broken("a page of backlog could not be encoded")
+
+    def notify(self, event: Any) -> bool:
+        """See Receiver."""
+        if self._state == ENDED or (type(event) in _DROPPABLE and not self._outbox.writable):
+            return False
+        try:
+            self._put(self._codec.event(event))
+        except Exception:
+            self._broken("an event could not be encoded")
+            return False
+        return True
