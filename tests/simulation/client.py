@@ -221,6 +221,7 @@ class Device:
         assert link is not None
         if self._base < 0:
             # A new device begins after the furthest of the user's devices.
+            link.new = True
             self._base = max((ack.seq for ack in self.history.acks if ack.user == self.user), default=0)
         link.acked = max(self._acked, self._base)
         link.logged_in = reply

@@ -83,6 +83,7 @@ class Link:
     Attributes:
         acked: the furthest inbox number from which the server may go on: what this
             device acknowledged, at least what any of the user's had when it was new.
+        new: it was the device's first log-in.
         logged_in: the log-in's answer.
         pushes: in the order of arrival.
         closed: when the client knew that it was over (for ever: it lived to the end).
@@ -94,6 +95,7 @@ class Link:
     device: str
     opened: int
     acked: int = 0
+    new: bool = False
     logged_in: LoggedIn | None = None
     login_step: int = 0
     pushes: list[Pushed] = field(default_factory=list)

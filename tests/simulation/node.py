@@ -24,6 +24,7 @@ from imserver.backends.embedded import EmbeddedCellar
 from imserver.backends.embedded.committer import Batch, Finished, run_batches
 from imserver.backends.embedded.database import MemoryDatabase
 from imserver.backends.embedded.settings import Failpoints
+from imserver.backends.embedded.verify import _verify  # the part that needs no file
 from imserver.model.accounts import Account, Role
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxRow
@@ -42,6 +43,7 @@ from tests.simulation.plan import Plan
 from tests.simulation.world import Realm, World
 
 
+TRIM_EVERY = 2.0
 _IN_TRANSACTIONS = ("before-insert", "after-insert", "before-commit", "before-index", "after-index")
 
 
@@ -289,9 +291,20 @@ class Node:
         }
         self._graveyard.append((poller, cellar, self.hub, self.doors))
         self.up = True
+        poller.callLater(TRIM_EVERY, self._trim, poller, cellar)
         world.note(self.name, "up", f"life={self.started}")
         if self.started > 1:
             self._compare_memberships()
+
+    def _trim(self, poller: Poller, cellar: EmbeddedCellar) -> None:
+        """What tap does now and then."""
+        poller.callLater(TRIM_EVERY, self._trim, poller, cellar)
+        ensureDeferred(cellar.trim(self.world.wall_time())).addErrback(self._refused, "the trim failed")
+
+    def _refused(self, failure: Failure, what: str) -> None:
+        """A failing disk is no fault of the server."""
+        if failure.check(ImError) is None or failure.value.code is not ErrorCode.UNAVAILABLE:
+            self.history.faults.append(f"{self.name}: {what}: {failure.getTraceback()}")
 
     def crash(self, where: str) -> None:
         """Dies on the spot; comes back after a while."""
@@ -414,10 +427,11 @@ class Node:
 
     def verify(self) -> list[str]:
         """What the engine's own check of its database finds."""
-        return []
+        found = _verify(self.database.connection, lambda what, count: None, self.plan.settings.dedupe_seconds)
+        return [f"{self.name}: verify: {fault}" for fault in found]
 
     def _compare_memberships(self) -> None:
-        ensureDeferred(self._snapshot()).addErrback(self._snapshot_failed)
+        ensureDeferred(self._snapshot()).addErrback(self._refused, "groups could not be read")
 
     async def _snapshot(self) -> None:
         """What the directory says after a restart becomes what is known; what was known before must still hold."""
@@ -431,10 +445,6 @@ class Node:
                 if before is not None and before != (user in members):
                     history.faults.append(f"{self.name}: {user}'s membership of {group} was {before} before it died")
                 history.memberships.append(Membership(group, user, user in members, step, step, True))
-
-    def _snapshot_failed(self, failure: Failure) -> None:
-        if failure.check(ImError) is None or failure.value.code is not ErrorCode.UNAVAILABLE:
-            self.history.faults.append(f"{self.name}: groups could not be read: {failure.value!r}")
 
 
 _hashes: dict[str, str] = {}

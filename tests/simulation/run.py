@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
+from twisted.logger import globalLogBeginner
+
 from tests.simulation.simulation import Simulation
 
 CHUNK = 25
@@ -62,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes to run them in")
     parser.add_argument("--keep-going", action="store_true", help="report every failure, not only the first")
     options = parser.parse_args(arguments)
+    # The server's log is read by the simulation and belongs into its report only.
+    globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)
     if options.seed is not None:
         return _one(options.seed, options.trace)
     return _many(options.first, options.histories, options.jobs, options.keep_going)
