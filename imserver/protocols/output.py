@@ -13,8 +13,9 @@ from imserver.protocols.outbox import Outbox
 from imserver.services.sessions import Outgoing
 from imserver.wire.base import Request, ServerCodec, WireError
 
-FRESH, LOGGING_IN, ACTIVE, ENDED = range(4)
-"""A session's states."""
+FRESH, LOGGING_IN, ACTIVE, ENDED, SHAKING = range(5)
+"""A session's states. SHAKING: logging in within the handshake of the transport, so that
+no frame may be written yet."""
 
 NORMAL, GOING_AWAY, POLICY, BROKEN = 1000, 1001, 1008, 1011
 """WebSocket close codes (RFC 6455, 7.4.1)."""
@@ -128,6 +129,8 @@ class SessionOutput:
     def notify(self, event: Any) -> bool:
         """See Receiver."""
         if self._state == ENDED or (type(event) in _DROPPABLE and not self._outbox.writable):
+            return False
+        if self._state == SHAKING:
             return False
         try:
             self._put(self._codec.event(event))

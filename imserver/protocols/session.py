@@ -24,6 +24,7 @@ from imserver.model.accounts import (
     Disconnect,
     Hello,
     KickReason,
+    LoggedIn,
     LogIn,
     LogOut,
     Ping,
@@ -51,6 +52,7 @@ from imserver.protocols.output import (
     LOGGING_IN,
     NORMAL,
     POLICY,
+    SHAKING,
     SessionLink,
     SessionOutput,
 )
@@ -77,6 +79,7 @@ class Session(SessionOutput):
     """See the module; implements services.sessions.Receiver."""
 
     __slots__ = (
+        "_acks",
         "_attachment",
         "_busy",
         "_client",
@@ -106,6 +109,7 @@ class Session(SessionOutput):
         self._hub = hub
         self._clock = clock
         self._client: Client
+        self._acks = False  # the peer said what it has, and is taken at its word
         self._attachment: Attachment | None = None
         self._hello = Hello()
         self._opened_at = clock.seconds()
@@ -130,6 +134,35 @@ class Session(SessionOutput):
             acks=traits.acks,
             secure=secure,
         )
+
+    # Formats that log in with the transport's handshake
+
+    async def log_in(self, command: LogIn) -> LoggedIn:
+        """Logs in before any frame; what comes meanwhile waits. `begin` has to follow at once.
+
+        Raises:
+            ImError: refused, or the connection ended meanwhile.
+        """
+        self._state = SHAKING
+        self._busy = True
+        attachment, reply = await self._hub.log_in(self._client, self._hello, command, self)
+        if self._state == ENDED:  # lost or kicked meanwhile
+            attachment.close()
+            raise ImError(ErrorCode.UNAVAILABLE, "the connection ended")
+        self._attachment = attachment
+        self._link.authenticated()
+        return reply
+
+    def begin(self, command: LogIn, reply: LoggedIn) -> None:
+        """The handshake is done: the answer to its log-in is the first frame."""
+        assert self._attachment is not None
+        self._state = ACTIVE
+        try:
+            self._put(self._codec.reply(Request(command, None), reply))
+            self._attachment.start()
+        except Exception:
+            self._internal_error(None)
+        self._done()
 
     # Frames in
 
@@ -182,6 +215,7 @@ class Session(SessionOutput):
             elif kind is AckMessages and self._state == ACTIVE:
                 self._check_authorization(request)
                 assert self._attachment is not None
+                self._acks = True
                 self._hub.acknowledge(self._attachment, request.command)
                 frames = self._codec.reply(request, _DONE)
                 if frames:
@@ -395,7 +429,7 @@ class Session(SessionOutput):
             return self._opened_at + (
                 traits.login_deadline_alive if self._heartbeats else traits.login_deadline
             )
-        if self._state == LOGGING_IN:
+        if self._state in (LOGGING_IN, SHAKING):
             return now + _LOG_IN_PATIENCE
         return math.inf
 
@@ -409,8 +443,9 @@ class Session(SessionOutput):
 
     def delivered(self) -> None:
         """The peer's kernel has every message pushed so far."""
-        if self._attachment is not None:
-            self._attachment.delivered()
+        if self._attachment is None or (self._acks and self._codec.traits.acks_by_choice):
+            return
+        self._attachment.delivered()
 
     def slow(self) -> None:
         """The peer does not take what is queued for it: what can still be dropped is, then goodbye."""

@@ -14,25 +14,30 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.util import encode_truncate, wildcards2patterns
 from autobahn.websocket import USES_NVX
 from autobahn.websocket.protocol import WebSocketProtocol as _States
+from autobahn.websocket.types import ConnectionDeny
 from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES
 from txaio.tx import make_logger
 
+from imserver.model.accounts import LoggedIn, LogIn
+from imserver.model.errors import ErrorCode, ImError
 from imserver.protocols.connections import Admission
 from imserver.protocols.doors import Doors
+from imserver.protocols.handshake import http_refusal, http_status, upgrade_of
 from imserver.protocols.link import Link
-from imserver.wire.base import ServerCodec
+from imserver.wire.base import Negotiated, ServerCodec, Upgrade, WireError
 
 UNSUPPORTED_DATA = 1003
+
+Negotiate = Callable[[Upgrade], Negotiated]
 
 # The call into NVX costs 5 us; one long integer of this many bytes costs less.
 _UNMASK_IN_C_FROM = 800
@@ -46,11 +51,20 @@ _HANDSHAKE_LEFTOVERS = (
     "http_request_uri",
     "http_response_data",
     "http_status_line",
+    "websocket_protocols",
 )
 
 
 def _no_compression(offers: Any) -> None:
     """Offers of permessage-deflate are not taken up: it costs 100 KiB a connection."""
+
+
+def _is_utf8(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def unmask(key: bytes, payload: bytes) -> bytes:
@@ -101,12 +115,17 @@ class WebSocketProtocol(WebSocketServerProtocol):
 
     # It logs what bad peers do as warnings; that is for the counters, not for the log.
     log: Any = make_logger("critical")  # type: ignore[no-untyped-call]
+    _failures = Logger()
 
     transport: Any
     message_data: Any
     current_frame: Any
     inside_message: bool
+    factory: Any
     _link: Link | None = None
+    _skipping = False  # the message is too long and its end has not come yet
+    _refusal: ImError | None = None
+    _logged_in: tuple[LogIn, LoggedIn] | None = None
 
     def __init__(
         self, doors: Doors, codec: ServerCodec, admission: Admission, binary: bool
@@ -116,10 +135,14 @@ class WebSocketProtocol(WebSocketServerProtocol):
         """
         super().__init__()
         self._doors = doors
-        self._codec: ServerCodec | None = codec
         self._admission = admission
+        self._use(codec, binary)
+
+    def _use(self, codec: ServerCodec, binary: bool) -> None:
+        self._codec: ServerCodec | None = codec
         self._binary = binary
         self._first_byte = 0x82 if binary else 0x81
+        self._skips_oversize = codec.traits.skips_oversize
         self.maxFramePayloadSize = self.maxMessagePayloadSize = codec.traits.max_frame
 
     # The connection
@@ -132,6 +155,37 @@ class WebSocketProtocol(WebSocketServerProtocol):
             self.transport.setTcpKeepAlive(True)
         self._connectionMade()
 
+    def onConnect(self, request: Any) -> Any:
+        """The upgrade is well-formed; fires with the subprotocol to select, or with ConnectionDeny."""
+        negotiate: Negotiate | None = self.factory.negotiate
+        if negotiate is None:
+            return None
+        return Deferred.fromCoroutine(self._negotiate(negotiate, upgrade_of(request)))
+
+    async def _negotiate(self, negotiate: Negotiate, upgrade: Upgrade) -> str | None:
+        try:
+            agreed = negotiate(upgrade)
+            self._use(agreed.codec, agreed.binary)
+            if agreed.log_in is not None:
+                # What waits for the log-in is counted and watched like everything else.
+                session = self._open().session
+                self._logged_in = agreed.log_in, await session.log_in(agreed.log_in)
+        except ImError as error:
+            self._refusal = error
+            raise ConnectionDeny(http_status(error), error.text) from None
+        except Exception:
+            self._failures.failure("a WebSocket handshake failed")
+            raise ConnectionDeny(500, "internal error") from None
+        return agreed.subprotocol
+
+    def _open(self) -> Link:
+        # The HTTP channel that was here before is still registered.
+        self.transport.unregisterProducer()
+        assert self._codec is not None
+        codec, self._codec = self._codec, None
+        self._link = link = self._doors.open(self, self.transport, codec, self._admission)
+        return link
+
     def _onOpen(self) -> None:
         self.onOpen()
 
@@ -139,11 +193,13 @@ class WebSocketProtocol(WebSocketServerProtocol):
         """The handshake is done: the session begins."""
         for name in _HANDSHAKE_LEFTOVERS:
             self.__dict__.pop(name, None)
-        # The HTTP channel that was here before is still registered.
-        self.transport.unregisterProducer()
-        assert self._codec is not None
-        codec, self._codec = self._codec, None
-        self._link = self._doors.open(self, self.transport, codec, self._admission)
+        if self._logged_in is None:
+            self._open()
+            return
+        (command, reply), self._logged_in = self._logged_in, None
+        assert self._link is not None
+        self._link.resume_reading()
+        self._link.session.begin(command, reply)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See IProtocol."""
@@ -168,7 +224,12 @@ class WebSocketProtocol(WebSocketServerProtocol):
             return
         if self.data:
             data = self.data + data
-        if self._binary and self.current_frame is None and not self.inside_message:
+        if self.state == _States.STATE_CONNECTING:  # the log-in is under way
+            self.data = data
+            if len(data) > self.maxMessagePayloadSize:
+                link.pause_reading()
+            return
+        if self.current_frame is None and not self.inside_message:
             data = self._plain_frames(link, data)
         self.data = data
         if data:
@@ -177,14 +238,15 @@ class WebSocketProtocol(WebSocketServerProtocol):
             link.pause_reading()
 
     def _plain_frames(self, link: Link, data: bytes) -> bytes:
-        """Takes whole, unfragmented binary messages off the front: nearly all that ever comes.
+        """Takes whole, unfragmented messages off the front: nearly all that ever comes.
 
         Autobahn's general state machine costs several times as much per message.
         Whatever is unusual, wrong or not complete is left to it.
         """
         self.data = b""
         position, end = 0, len(data)
-        while end - position >= 6 and data[position] == 0x82:
+        first_byte, binary = self._first_byte, self._binary
+        while end - position >= 6 and data[position] == first_byte:
             length = data[position + 1] - 0x80
             if length < 0 or length == 127:
                 break
@@ -196,8 +258,11 @@ class WebSocketProtocol(WebSocketServerProtocol):
                     break
             if start + length > end or length > self.maxMessagePayloadSize:
                 break
+            payload = unmask(data[start - 4 : start], data[start : start + length])
+            if not (binary or payload.isascii() or _is_utf8(payload)):
+                break
             position = start + length
-            link.received(unmask(data[start - 4 : start], data[start:position]))
+            link.received(payload)
             if link.closing:
                 return b""
         return data[position:] if position else data
@@ -205,8 +270,25 @@ class WebSocketProtocol(WebSocketServerProtocol):
     def onMessageEnd(self) -> None:
         """See Autobahn."""
         pieces, self.message_data = self.message_data, None
-        if not self.failedByMe:
+        if self._skipping:
+            self._skipping = False
+            if self._link is not None and not self.failedByMe:
+                limit = self.maxMessagePayloadSize
+                self._link.received(WireError(ErrorCode.TOO_LARGE, f"a message is longer than {limit} bytes"))
+        elif not self.failedByMe:
             self.onMessage(b"".join(pieces), self.message_is_binary)
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        """See Autobahn."""
+        if not self._skipping:
+            super().onMessageFrameData(payload)
+
+    def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
+        if self._skips_oversize:
+            self._skipping = True
+            self.message_data.clear()
+        else:
+            super()._max_message_size_exceeded(size, limit, reason)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """See Autobahn."""
@@ -240,11 +322,7 @@ class WebSocketProtocol(WebSocketServerProtocol):
 
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
         """A refused handshake: a JSON body; nothing of the request is repeated in the head."""
-        phrase = RESPONSES.get(code, b"Refused").decode("ascii")
-        body = msgspec.json.encode({"success": False, "code": code, "message": reason, "data": {}})
-        head = [f"HTTP/1.1 {code} {phrase}", *(f"{k}: {v}" for k, v in responseHeaders or ())]
-        head += ["Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close"]
-        self.sendData("\r\n".join(head).encode("latin-1", "replace") + b"\r\n\r\n" + body)
+        self.sendData(http_refusal(code, reason, responseHeaders or (), self._refusal))
 
     # link.FrameProtocol
 
@@ -257,10 +335,9 @@ class WebSocketProtocol(WebSocketServerProtocol):
             return _PACK_16(self._first_byte, 126, length) + payload
         return _PACK_64(self._first_byte, 127, length) + payload
 
-    @staticmethod
-    def ping() -> bytes:
+    def ping(self) -> bytes:
         """See FrameProtocol."""
-        return b"\x89\x00"
+        return b"\x89\x00" if self.state == _States.STATE_OPEN else b""
 
     def goodbye(self, code: int, text: str) -> None:
         """See FrameProtocol: the close frame."""
@@ -275,16 +352,23 @@ class WebSocketFactory(WebSocketServerFactory):
     noisy = False
 
     def __init__(
-        self, doors: Doors, codec: Callable[[], ServerCodec], binary: bool
+        self,
+        doors: Doors,
+        codec: Callable[[], ServerCodec],
+        binary: bool,
+        negotiate: Negotiate | None = None,
     ) -> None:
         """Args:
         codec: makes the codec of one connection.
         binary: whether the format's messages are binary ones (else text).
+        negotiate: for formats to which the handshake says something; what it gives takes
+            the place of the other two.
         """
         super().__init__(reactor=doors.clock, server="")  # type: ignore[no-untyped-call]
         self.doors = doors
         self._codec = codec
         self._binary = binary
+        self.negotiate = negotiate
         if not USES_NVX:
             self.log.warn(
                 "Autobahn runs without its C part (NVX): WebSockets cost several times the CPU. "

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from imserver.model.accounts import LogIn
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxPage, Message
 
@@ -90,6 +91,10 @@ class Traits(Struct, frozen=True):
             (another user: AUTH_FAILED); False: it is refused with CONFLICT.
         requires_authorization: every request after the log-in, Ping excepted, must
             carry a bearer token (`Request.authorization`).
+        acks_by_choice: with `acks` False: once a session has sent its first AckMessages,
+            only those advance its device's cursor.
+        skips_oversize: a WebSocket message longer than `max_frame` is skipped to its
+            end and answered TOO_LARGE; False: the connection is closed with 1009.
     """
 
     name: str
@@ -103,6 +108,8 @@ class Traits(Struct, frozen=True):
     page_bytes: int = 192 * 1024
     reauthenticates: bool = False
     requires_authorization: bool = False
+    acks_by_choice: bool = False
+    skips_oversize: bool = False
 
 
 class ServerCodec(Protocol):
@@ -141,6 +148,38 @@ class ServerCodec(Protocol):
 
     def backlog(self, page: InboxPage) -> list[bytes]:
         """Frames that carry a page of backlog after log-in."""
+
+
+class Upgrade(Struct, frozen=True):
+    """What a WebSocket handshake says besides itself.
+
+    Attributes:
+        query: the parameters of the query string, percent-decoded; each may be given more than once.
+        authorization: the header of this name; "" = none.
+        subprotocols: as offered, in order.
+    """
+
+    query: dict[str, list[str]] = {}
+    authorization: str = ""
+    subprotocols: tuple[str, ...] = ()
+
+
+class Negotiated(Struct, frozen=True):
+    """What a format makes of an `Upgrade` (it raises ImError to refuse it).
+
+    Attributes:
+        codec: the codec of this connection.
+        binary: whether its frames are binary messages (else text).
+        subprotocol: the one to select, of those offered; None = none.
+        log_in: the session logs in with it before the handshake is answered: refused,
+            the answer is an HTTP error; accepted, the first frame is `codec.reply` to it,
+            with a tag of None. None: the session begins with nobody logged in.
+    """
+
+    codec: ServerCodec
+    binary: bool
+    subprotocol: str | None = None
+    log_in: LogIn | None = None
 
 
 class ClientCodec(Protocol):
