@@ -23,7 +23,7 @@ from imserver.model.admin import (
     UserReply,
 )
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.ids import check_id
+from imserver.model.ids import check_id, id_fault
 from imserver.services.grants import Grants
 from imserver.services.passwords import PasswordHasher
 from imserver.services.ports import Bus, Directory
@@ -131,22 +131,22 @@ class AccountAdministration:
 
     async def disable(self, user: str) -> Account:
         """Refuses further log-ins, revokes all grants, ends all sessions. USER_NOT_FOUND."""
-        account = await self._directory.change_account(user, disabled=True)
+        account = await self._directory.change_account(_possible(user), disabled=True)
         await self._grants.revoke_all(user, "the account was disabled")
         self.log.info("account {user} disabled", user=user)
         return account
 
     async def enable(self, user: str) -> Account:
         """Allows log-ins again. USER_NOT_FOUND."""
-        account = await self._directory.change_account(user, disabled=False)
+        account = await self._directory.change_account(_possible(user), disabled=False)
         self.log.info("account {user} enabled", user=user)
         return account
 
     async def change_password(self, user: str, password: str, *, hashed: bool = False) -> Account:
         """Sets another password, revokes all grants, ends all sessions. USER_NOT_FOUND, BAD_REQUEST."""
         digest = self._hasher.digest(password, hashed)
-        if await self._directory.account(user) is None:
-            raise ImError(ErrorCode.USER_NOT_FOUND, "there is no such user")
+        if await self._directory.account(_possible(user)) is None:
+            raise _unknown()
         password_hash = await self._hasher.hash(digest)
         account = await self._directory.change_account(user, password_hash=password_hash)
         await self._grants.revoke_all(user, "the password was changed")
@@ -155,20 +155,22 @@ class AccountAdministration:
 
     async def kick(self, user: str, text: str = "") -> Account:
         """Revokes all grants and ends all sessions. USER_NOT_FOUND."""
-        account = await self._directory.bump_generation(user)
+        account = await self._directory.bump_generation(_possible(user))
         await self._grants.revoke_all(user, text or "ended by an administrator")
         self.log.info("user {user} kicked", user=user)
         return account
 
     async def set_role(self, user: str, role: Role) -> Account:
         """Sets the role and ends all sessions, since theirs was fixed at the log-in. USER_NOT_FOUND."""
-        account = await self._directory.change_account(user, role=role)
+        account = await self._directory.change_account(_possible(user), role=role)
         self._bus.kick(user, SessionKicked(KickReason.ACCOUNT, "the role was changed; log in again"))
         self.log.info("account {user} has role {role} now", user=user, role=role.value)
         return account
 
     async def list_users(self, after: str = "", limit: int = 0) -> UserList:
-        """Accounts with user id > `after` in byte order: 100 by default, 1,000 at the most."""
+        """Accounts with user id > `after` in byte order: 100 by default, 1,000 at the most. BAD_REQUEST."""
+        if after:
+            check_id(after)
         limit = min(limit, MAX_PAGE) if limit > 0 else DEFAULT_PAGE
         accounts = await self._directory.accounts(after, limit + 1)
         return UserList([_info(account) for account in accounts[:limit]], len(accounts) > limit)
@@ -181,6 +183,17 @@ class AccountAdministration:
             self.log.error("the token keys were not rotated: {error}", error=str(error))
             raise ImError(ErrorCode.UNAVAILABLE, "the new key could not be saved") from error
         return TokenKeysRotated(key.kid)
+
+
+def _possible(user: str) -> str:
+    """The user, if the id is one that an account may have; no backend has to cope with others."""
+    if id_fault(user) is not None:
+        raise _unknown()
+    return user
+
+
+def _unknown() -> ImError:
+    return ImError(ErrorCode.USER_NOT_FOUND, "there is no such user")
 
 
 def _info(account: Account) -> UserInfo:

@@ -32,7 +32,7 @@ from imserver.model.groups import (
 from imserver.model.ids import check_id, id_fault
 from imserver.model.messages import Done
 from imserver.services.group_news import GroupNews
-from imserver.services.limits import FailureWindow
+from imserver.services.limits import FailureWindow, RateLimiter
 from imserver.services.passwords import PasswordHasher
 from imserver.services.ports import Bus, Directory, GroupRecord
 
@@ -48,12 +48,14 @@ class GroupLimits(Struct, frozen=True):
         groups: groups of one user.
         told: above this many members, who comes and goes is told only to the one concerned and the owner.
         password_guesses: wrong passwords a minute per (user, group).
+        named_per_second: initial members a user may name, over all groups, with a burst of twice `members`.
     """
 
     members: int = 10_000
     groups: int = 1_000
     told: int = 100
     password_guesses: int = 10
+    named_per_second: int = 200
 
 
 class Groups:
@@ -84,7 +86,10 @@ class Groups:
         self._random_bytes = random_bytes
         self._limits = limits
         self._news = GroupNews(bus, limits.told)
-        self._wrong_passwords = FailureWindow(clock or wall_time, limits.password_guesses)
+        clock = clock or wall_time
+        self._wrong_passwords = FailureWindow(clock, limits.password_guesses)
+        # Each name is looked up: one command may be worth ten thousand.
+        self._named = RateLimiter(clock, limits.named_per_second, 2 * limits.members)
 
     async def handle(self, principal: Principal, command: Any) -> Any:
         """Runs a command of `model.groups`.
@@ -126,6 +131,8 @@ class Groups:
         members = list(dict.fromkeys((principal.user, *command.members)))
         if len(members) > self._limits.members:
             raise _full()
+        if not self._named.allow(principal.user, len(members)):
+            raise ImError(ErrorCode.TOO_FAST, "too many members named; wait a while")
         for member in members:
             check_id(member)
             await self._check_has_room(member, principal.user)

@@ -15,26 +15,23 @@ from imserver.model.errors import ErrorCode, ImError
 from imserver.services.accounts import ADMIN_COMMANDS, Accounts, Authenticated
 from imserver.services.keys import KeyRing, KeyRingError, external_key, new_key
 from imserver.services.tokens import Tokens
-from tests.doubles.directory import HeldThreads, InlineThreads, MemoryBus, MemoryDirectory
-from tests.unit.services.world import START, Chance, ServiceCase, Time, weak_hasher
+from tests.unit.services.cellar_world import CellarCase
+from tests.unit.services.world import START, Chance, HeldThreads, weak_hasher
 
 HERE = "192.0.2.1"
 PASSWORD = "right"
 WRONG_TEXT = "unknown user or wrong password"
 
 
-class AccountCase(ServiceCase):
+class AccountCase(CellarCase):
     def setUp(self) -> None:
-        self.time = Time()
-        self.directory = MemoryDirectory()
-        self.bus = MemoryBus()
+        super().setUp()
         self.issuer = Ed25519PrivateKey.generate()
         public = self.issuer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         chance = Chance()
         self.ring = KeyRing([new_key(chance)], chance, external=[external_key("partner", "EdDSA", public)])
         self.tokens = Tokens(self.ring, self.time, Chance())
         self.chance = Chance()
-        self.threads = InlineThreads()
         self.accounts = self.make()
         self.run_now(self.accounts.create_user("alice", PASSWORD))
 
@@ -177,6 +174,7 @@ class FailureLimitTests(AccountCase):
             self.start(self.accounts.authenticate(LogIn("alice", password=guess), HERE)) for guess in guesses
         ]
         threads.run()
+        self.settle()
         codes = [self.failureResultOf(outcome, ImError).value.code for outcome in outcomes]
         self.assertEqual(codes, [ErrorCode.AUTH_FAILED] * 10 + [ErrorCode.TOO_FAST] * 21)
 
@@ -235,10 +233,11 @@ class TokenLogInTests(AccountCase):
 
     def test_two_first_demo_log_ins_at_once(self) -> None:
         self.accounts = self.make(demo=True)
-        self.directory.stepping = True
+        self.steps.stepping = True
         both = [self.start(self.accounts.authenticate(LogIn(token="demo_token_new"), HERE)) for _ in range(2)]
-        while self.directory.waiting:
-            self.directory.waiting.pop(0).callback(None)
+        while self.steps.waiting:
+            self.steps.waiting.pop(0).callback(None)
+            self.settle()
         self.assertEqual([self.successResultOf(one).account.user for one in both], ["new", "new"])
 
     def test_authorizes_only_tokens_of_this_log_in(self) -> None:
@@ -307,6 +306,7 @@ class UnderWayTests(AccountCase):
             arguments = ("alice", "new") if change == "change_password" else ("alice",)
             self.run_now(getattr(self.accounts, change)(*arguments))
             threads.run()
+            self.settle()
             authenticated = self.successResultOf(log_in)
             self.assertFalse(self.run_now(slow.still_valid(authenticated)), change)
             # The grant was opened after all others were revoked: it must not outlive the refusal.
@@ -349,6 +349,7 @@ class RegistrationTests(AccountCase):
         self.accounts = self.make(threads)
         one, two = self.start(self.register("bob", "one")), self.start(self.register("bob", "two"))
         threads.run()
+        self.settle()
         self.successResultOf(one)
         self.refused(ErrorCode.USER_EXISTS, two)
         self.accounts = self.make()
@@ -362,7 +363,7 @@ class AdministrationTests(AccountCase):
             first = self.log_in()
             arguments = ("alice", "new") if change == "change_password" else ("alice",)
             self.run_now(getattr(self.accounts, change)(*arguments))
-            [(user, sid, session, event)] = self.bus.kicks
+            [(user, sid, session, event)] = self.kicks
             self.assertEqual((user, sid, session, event.reason), ("alice", "", "", KickReason.ACCOUNT))
             self.log_in_refused(ErrorCode.AUTH_FAILED, LogIn(token=first.token))
             self.refused(ErrorCode.AUTH_FAILED, self.accounts.refresh(RefreshTokens(first.refresh_token)))
@@ -375,24 +376,25 @@ class AdministrationTests(AccountCase):
     def test_a_role_change_ends_sessions_but_not_tokens(self) -> None:
         first = self.log_in()
         self.run_now(self.accounts.set_role("alice", Role.ADMIN))
-        self.assertEqual([kick[0] for kick in self.bus.kicks], ["alice"])
+        self.assertEqual([kick[0] for kick in self.kicks], ["alice"])
         self.assertEqual(self.by_token(first.token).account.role, Role.ADMIN)
 
     def test_unknown_users(self) -> None:
-        for work in (
-            self.accounts.disable("nobody"),
-            self.accounts.enable("nobody"),
-            self.accounts.kick("nobody"),
-            self.accounts.change_password("nobody", "x"),
-            self.accounts.set_role("nobody", Role.ADMIN),
-        ):
-            self.refused(ErrorCode.USER_NOT_FOUND, work)
-        self.assertEqual(self.bus.kicks, [])
+        for user in ("nobody", "", "a/b", "\ud800"):
+            for work in (
+                self.accounts.disable(user),
+                self.accounts.enable(user),
+                self.accounts.kick(user),
+                self.accounts.change_password(user, "x"),
+                self.accounts.set_role(user, Role.ADMIN),
+            ):
+                self.refused(ErrorCode.USER_NOT_FOUND, work)
+        self.assertEqual(self.kicks, [])
 
     def test_log_out_revokes_this_log_in_only(self) -> None:
         one, two = self.log_in(), self.log_in()
         self.run_now(self.accounts.log_out(self.principal(one)))
-        self.assertEqual([kick[:3] for kick in self.bus.kicks], [("alice", one.sid, "")])
+        self.assertEqual([kick[:3] for kick in self.kicks], [("alice", one.sid, "")])
         self.log_in_refused(ErrorCode.AUTH_FAILED, LogIn(token=one.token))
         self.refused(ErrorCode.AUTH_FAILED, self.accounts.refresh(RefreshTokens(one.refresh_token)))
         self.assertEqual(self.by_token(two.token).sid, two.sid)
@@ -400,7 +402,7 @@ class AdministrationTests(AccountCase):
     def test_logging_out_without_a_grant_touches_no_other_session(self) -> None:
         one = self.log_in()
         self.run_now(self.accounts.log_out(self.principal(self.by_token(self.foreign("alice")))))
-        self.assertEqual(self.bus.kicks, [])
+        self.assertEqual(self.kicks, [])
         self.assertEqual(self.by_token(one.token).sid, one.sid)
 
     def test_commands(self) -> None:
@@ -413,7 +415,7 @@ class AdministrationTests(AccountCase):
         self.assertTrue(self.log_in("bob", "new").token)
         self.assertEqual(self.run_now(run(admin.SetRole("bob", Role.USER))).user.role, Role.USER)
         self.run_now(run(admin.KickUser("bob", "out")))
-        self.assertEqual(self.bus.kicks[-1][3].text, "out")
+        self.assertEqual(self.kicks[-1][3].text, "out")
         self.refused(ErrorCode.UNKNOWN_COMMAND, run(LogIn()))
 
     def test_listing_goes_page_by_page(self) -> None:
@@ -425,6 +427,7 @@ class AdministrationTests(AccountCase):
         self.assertTrue(page.has_more)
         page = self.run_now(self.accounts.list_users(after="bob", limit=3))
         self.assertEqual(([info.user for info in page.users], page.has_more), (["éva"], False))
+        self.refused(ErrorCode.BAD_REQUEST, self.accounts.list_users(after="\ud800"))
 
     def test_only_administrators_administer(self) -> None:
         me = self.principal(self.log_in())

@@ -23,8 +23,8 @@ from imserver.model.groups import (
 )
 from imserver.model.messages import Done
 from imserver.services.groups import GroupLimits, Groups
-from tests.doubles.directory import HeldThreads, InlineThreads, MemoryBus, MemoryDirectory
-from tests.unit.services.world import START, Chance, ServiceCase, Time, weak_hasher
+from tests.unit.services.cellar_world import CellarCase
+from tests.unit.services.world import START, Chance, HeldThreads, InlineThreads, weak_hasher
 
 USERS = ("owner", "member", "invited", "stranger", "eve")
 Outcomes = dict[str, tuple[ErrorCode | None, ...]]
@@ -35,11 +35,9 @@ JOINS: Outcomes = {
 }
 
 
-class GroupCase(ServiceCase):
+class GroupCase(CellarCase):
     def setUp(self) -> None:
-        self.time = Time()
-        self.directory = MemoryDirectory()
-        self.bus = MemoryBus()
+        super().setUp()
         self.groups = self.make()
         for user in USERS:
             self.run_now(self.directory.create_account(Account(user, "")))
@@ -69,7 +67,7 @@ class GroupCase(ServiceCase):
 
     def told(self) -> list[tuple[GroupChange, str, str, list[str], str]]:
         """What went over the bus since the last look."""
-        events, self.bus.events = self.bus.events, []
+        events, self.events = self.events, []
         told = []
         for users, event, origin in events:
             assert isinstance(event, GroupChanged)
@@ -333,6 +331,7 @@ class PasswordTests(GroupCase):
         guesses = [f"wrong{number}" for number in range(20)] + ["sesame"]
         outcomes = [self.start(self.call("eve", JoinGroup("g", guess))) for guess in guesses]
         threads.run()
+        self.settle()
         codes = [self.failureResultOf(outcome, ImError).value.code for outcome in outcomes]
         self.assertEqual(codes, [ErrorCode.FORBIDDEN] * 10 + [ErrorCode.TOO_FAST] * 11)
         self.assertEqual(self.members("g"), ["owner"])
@@ -343,6 +342,7 @@ class PasswordTests(GroupCase):
         join = self.start(slow.handle(Principal("eve", "s", "jsonline"), JoinGroup("g", "sesame")))
         self.do("owner", DeleteGroup("g"))
         threads.run()
+        self.settle()
         self.refused(ErrorCode.NOT_FOUND, join)
 
 
@@ -370,6 +370,16 @@ class LimitTests(GroupCase):
         self.do("owner", InviteMember("g", "eve"))
         self.no(ErrorCode.CONFLICT, "owner", InviteMember("g", "stranger"))
         self.do("owner", InviteMember("g", "eve"))
+
+    def test_naming_very_many_members_is_paced(self) -> None:
+        self.groups = self.make(members=3, named_per_second=1)
+        crowd = ("member", "eve")
+        self.do("owner", CreateGroup("g1", members=crowd))
+        self.no(ErrorCode.USER_NOT_FOUND, "owner", CreateGroup("g2", members=("member", "nobody")))
+        self.no(ErrorCode.TOO_FAST, "owner", CreateGroup("g3", members=crowd))
+        self.do("stranger", CreateGroup("g3", members=crowd))
+        self.time.now += 3
+        self.do("owner", CreateGroup("g4", members=crowd))
 
     def test_large_groups_hear_only_what_concerns_them(self) -> None:
         self.groups = self.make(told=3)

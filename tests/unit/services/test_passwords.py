@@ -6,8 +6,7 @@ import hashlib
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.services.passwords import PasswordHasher, digest
-from tests.doubles.directory import HeldThreads, InlineThreads
-from tests.unit.services.world import ServiceCase, weak_hasher
+from tests.unit.services.world import HeldThreads, InlineThreads, ServiceCase, weak_hasher
 
 
 class DigestTests(ServiceCase):

@@ -1,1 +1,0 @@
-"""Stand-ins for what the services are handed: small, honest, without a disk."""
