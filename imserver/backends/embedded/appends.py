@@ -10,6 +10,8 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec import Struct
+
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.dedupe import Key, Remembered, key_hash
 from imserver.backends.embedded.records import (
@@ -17,7 +19,7 @@ from imserver.backends.embedded.records import (
     MessageRecord,
     decode,
     encode,
-    make_message_id,
+    message_id_prefix,
     pack_recipients,
     payload_digest,
 )
@@ -30,6 +32,19 @@ from imserver.model.messages import Message, MessageAccepted, SendMessage
 from imserver.services.ports import Answer, Entry
 
 _NOBODY: frozenset[str] = frozenset()
+
+
+class Send(Struct, frozen=True, gc=False):
+    """A send whose target is known and that is new."""
+
+    state: State
+    principal: Principal
+    command: SendMessage
+    sender: User
+    canonical: str
+    key: Key | None
+    hashed: int
+    digest: bytes
 
 
 class Appender:
@@ -54,12 +69,16 @@ class Appender:
         self._core.journal.batch().answers.append(Answer(ticket, error))
 
     def _append(self, principal: Principal, command: SendMessage) -> MessageAccepted:
-        state = self._core.check_writable()
-        sender = state.user(principal.user)
+        core = self._core
+        state = core.ready
+        if state is None or core.journal.waiting_rows >= core.settings.queue_rows:
+            state = core.check_writable()
+        sender = state.users.get(principal.user) or state.user(principal.user)
         if sender is None:
             raise ImError(ErrorCode.USER_NOT_FOUND, "the sender has no account")
         peer: User | None = None
         group: GroupState | None = None
+        pair: Pair | None = None
         name = ""
         if command.broadcast:
             if command.recipient or command.group:
@@ -69,29 +88,33 @@ class Appender:
             canonical = BROADCAST_NAME
         else:
             peer, group, name = resolve(state, sender, command.conversation, command.recipient, command.group)
-            if group is not None:
-                canonical = group_name(group.gid)
+            if peer is not None:
+                pair = state.pair(sender.no, peer.no)
+                canonical = pair.canonical if pair is not None else single_name(sender.name, peer.name)
             else:
-                assert peer is not None
-                canonical = single_name(sender.name, peer.name)
+                assert group is not None
+                canonical = group_name(group.gid)
         key: Key | None = None
         digest = b""
+        hashed = 0
         if command.client_id:
             key = (sender.no, principal.format, command.client_id)
             digest = payload_digest(canonical, command)
-            known = self._known(state, key, digest)
+            hashed = key_hash(key)
+            known = self._known(state, key, hashed, digest)
             if known is not None:
                 return known
         self._take_token(sender, command.broadcast)
-        if group is not None:
-            return self._to_group(state, principal, command, sender, group, key, digest)
+        send = Send(state, principal, command, sender, canonical, key, hashed, digest)
         if peer is not None:
-            return self._to_user(state, principal, command, sender, peer, name, canonical, key, digest)
-        return self._to_all(state, principal, command, sender, key, digest)
+            return self._to_user(send, peer, pair, name)
+        if group is not None:
+            return self._to_group(send, group)
+        return self._to_all(send)
 
     # Retries and rates
 
-    def _known(self, state: State, key: Key, digest: bytes) -> MessageAccepted | None:
+    def _known(self, state: State, key: Key, hashed: int, digest: bytes) -> MessageAccepted | None:
         """The first answer, if this client id was used before in the window. CONFLICT for another payload."""
         kept = state.dedupe.recent.get(key)
         if kept is not None:
@@ -99,7 +122,7 @@ class Appender:
         else:
             if not state.dedupe.blooms:
                 return None
-            found = self._known_on_disk(state, key)
+            found = self._known_on_disk(state, key, hashed)
             if found is None:
                 return None
             answer, first = first_answer(found), found.digest
@@ -107,9 +130,9 @@ class Appender:
             raise ImError(ErrorCode.CONFLICT, "this client id was used for another message")
         return answer
 
-    def _known_on_disk(self, state: State, key: Key) -> MessageRecord | None:
+    def _known_on_disk(self, state: State, key: Key, hashed: int) -> MessageRecord | None:
         connection = self._core.reader
-        for offset in state.dedupe.candidates(connection, key_hash(key), self._core.wall()):
+        for offset in state.dedupe.candidates(connection, hashed, self._core.wall()):
             row = connection.execute("SELECT body FROM log WHERE offset = ?", (offset,)).fetchone()
             if row is None:
                 continue
@@ -142,27 +165,18 @@ class Appender:
 
     # One recipient
 
-    def _to_user(
-        self,
-        state: State,
-        principal: Principal,
-        command: SendMessage,
-        sender: User,
-        peer: User,
-        name: str,
-        canonical: str,
-        key: Key | None,
-        digest: bytes,
-    ) -> MessageAccepted:
-        pair = state.pair(sender.no, peer.no)
+    def _to_user(self, send: Send, peer: User, pair: Pair | None, name: str) -> MessageAccepted:
+        state, sender = send.state, send.sender
         learners: list[User] = []
         renamed: list[int] = []
         if name:
             known = sender.names.get(name)
             if known is None or pair is None or known != (pair.no,) or peer.names.get(name) != known:
                 name, learners, renamed = self._use_name(state, sender, peer, pair, name)
-        position = 1 if pair is None else pair.head + 1
-        no = state.next_conversation_no if pair is None else pair.no
+        if pair is None:
+            no, position = state.next_conversation_no, 1
+        else:
+            no, position = pair.no, pair.head + 1
         seq = sender.head + 1
         if peer is sender:
             to = [sender.no, seq]
@@ -172,40 +186,24 @@ class Appender:
             to = [sender.no, seq, peer.no, peer_seq]
             recipients = ((sender.name, seq), (peer.name, peer_seq))
         offset = state.next_offset
-        message, body = self._write(
-            state,
-            principal,
-            command,
-            offset,
-            no,
-            position,
-            name,
-            canonical,
-            sender.name,
-            peer.name,
-            "",
-            to,
-            digest,
-            renamed,
-        )
+        message, body = self._write(send, no, position, name, peer.name, "", to, renamed)
         # Nothing can fail from here on.
-        journal = self._core.journal
-        batch = journal.batch()
         if pair is None:
-            pair = state.new_pair(sender.no, peer.no)
-            pair.mark = journal.serial
-            batch.steps.append(("INSERT INTO pairs VALUES (?, ?, ?)", (pair.no, pair.a, pair.b)))
+            pair = state.new_pair(sender, peer)
+            self._core.journal.statement("INSERT INTO pairs VALUES (?, ?, ?)", pair.no, pair.a, pair.b)
+            pair.mark = self._core.journal.serial
         for learner in learners:
             self._learn(state, learner, name, pair)
+        inboxes = state.inboxes
         sender.head = seq
-        state.inboxes.add(sender.no, seq, offset)
+        inboxes.add(sender.no, seq, offset)
         if peer is not sender:
             peer.head = peer_seq
-            state.inboxes.add(peer.no, peer_seq, offset)
+            inboxes.add(peer.no, peer_seq, offset)
         pair.head = position
         state.conversations.add(no, position, offset)
         names = frozenset(user.name for user in (sender, peer) if user.no in renamed) if renamed else _NOBODY
-        return self._accept(state, principal, message, body, offset, recipients, names, seq, key, digest)
+        return self._accept(send, message, body, recipients, names, seq)
 
     def _use_name(
         self, state: State, sender: User, peer: User, pair: Pair | None, name: str
@@ -218,7 +216,7 @@ class Appender:
         """
         users = [sender] if sender is peer else [sender, peer]
         # A conversation that does not exist yet has a number nobody knows a name for.
-        same = pair if pair is not None else Pair(0, 0, 0, 0)
+        same = pair if pair is not None else Pair(0, 0, 0, "", 0)
         if pair is not None:
             names = state.names_of_pair(pair)
             if name not in names and len(names) >= self._core.settings.conversation_names:
@@ -241,21 +239,11 @@ class Appender:
 
     # Groups and broadcasts
 
-    def _to_group(
-        self,
-        state: State,
-        principal: Principal,
-        command: SendMessage,
-        sender: User,
-        group: GroupState,
-        key: Key | None,
-        digest: bytes,
-    ) -> MessageAccepted:
+    def _to_group(self, send: Send, group: GroupState) -> MessageAccepted:
+        state, sender = send.state, send.sender
         by_no = state.users_by_no
         users = [sender]
-        for no in group.members:
-            if no != sender.no:
-                users.append(by_no.get(no) or state.user_by_no(no))
+        users += [by_no.get(no) or state.user_by_no(no) for no in group.members if no != sender.no]
         numbers = [user.no for user in users]
         seqs = [user.head + 1 for user in users]
         to: list[int] | bytes
@@ -264,34 +252,21 @@ class Appender:
         else:
             to = pack_recipients(numbers, seqs)
         offset = state.next_offset
-        message, body = self._write(
-            state, principal, command, offset, group.no, group.head + 1, "", group_name(group.gid), sender.name, "",
-            group.gid, to, digest, [],
-        )  # fmt: skip
+        message, body = self._write(send, group.no, group.head + 1, "", "", group.gid, to, [])
         add = state.inboxes.add
         for user, seq in zip(users, seqs, strict=True):
             user.head = seq
             add(user.no, seq, offset)
         group.head += 1
         state.conversations.add(group.no, group.head, offset)
-        pairs = [(user.name, seq) for user, seq in zip(users, seqs, strict=True)]
-        return self._accept(state, principal, message, body, offset, pairs, _NOBODY, seqs[0], key, digest)
+        recipients = [(user.name, seq) for user, seq in zip(users, seqs, strict=True)]
+        return self._accept(send, message, body, recipients, _NOBODY, seqs[0])
 
-    def _to_all(
-        self,
-        state: State,
-        principal: Principal,
-        command: SendMessage,
-        sender: User,
-        key: Key | None,
-        digest: bytes,
-    ) -> MessageAccepted:
+    def _to_all(self, send: Send) -> MessageAccepted:
+        state, sender = send.state, send.sender
         seq = sender.head + 1
         offset = state.next_offset
-        message, body = self._write(
-            state, principal, command, offset, 0, state.broadcast_head + 1, "", BROADCAST_NAME, sender.name, "", "",
-            [sender.no, seq], digest, [],
-        )  # fmt: skip
+        message, body = self._write(send, 0, state.broadcast_head + 1, "", "", "", [sender.no, seq], [])
         values = (offset, state.next_user_no - 1, offset)
 
         def note(connection: sqlite3.Connection) -> None:
@@ -306,75 +281,70 @@ class Appender:
         state.inboxes.add(sender.no, seq, offset)
         state.broadcast_head += 1
         state.conversations.add(0, state.broadcast_head, offset)
-        return self._accept(
-            state, principal, message, body, offset, [(sender.name, seq)], _NOBODY, seq, key, digest
-        )
+        return self._accept(send, message, body, [(sender.name, seq)], _NOBODY, seq)
 
     # What all have in common
 
     def _write(
         self,
-        state: State,
-        principal: Principal,
-        command: SendMessage,
-        offset: int,
+        send: Send,
         no: int,
         position: int,
         name: str,
-        canonical: str,
-        sender: str,
         recipient: str,
         group: str,
         to: list[int] | bytes,
-        digest: bytes,
         renamed: list[int],
     ) -> tuple[Message, bytes]:
-        """The message and its log row. Changes nothing."""
-        milliseconds = max(state.last_ms, int(self._core.wall() * 1000))
-        server_at = milliseconds / 1000
-        message_id = make_message_id(milliseconds, self._core.node, offset)
-        content = command.content
+        """The message and its log row. Changes nothing but the memory of the time."""
+        state, command, content, sender = send.state, send.command, send.command.content, send.sender.name
+        milliseconds = int(self._core.wall() * 1000)
+        if milliseconds > state.last_ms:
+            state.last_ms = milliseconds
+            state.id_prefix = message_id_prefix(milliseconds, self._core.node)
+        elif not state.id_prefix:
+            state.id_prefix = message_id_prefix(state.last_ms, self._core.node)
+        server_at = state.last_ms / 1000
+        message_id = f"{state.id_prefix}{state.next_offset:012x}"
         sent_at = command.sent_at or server_at
+        client_id, extra = command.client_id, command.extra
+        # A MessageRecord, written without making one.
         body = encode(
-            MessageRecord(
-                message_id, no, position, name, sender, recipient, group, to, command.client_id,
-                principal.format if command.client_id else "", digest, content.form, content.number, content.data,
-                sent_at, server_at, command.extra, command.attachments, command.meta, renamed,
+            (
+                0, message_id, no, position, name, sender, recipient, group, to, client_id,
+                send.principal.format if client_id else "", send.digest, int(content.form), content.number, content.data,
+                sent_at, server_at, extra, command.attachments, command.meta, renamed,
             )
         )  # fmt: skip
         message = Message(
-            message_id, name or canonical, canonical, position, sender, recipient, group, command.client_id, content,
-            sent_at, server_at, command.extra, command.attachments, command.meta,
+            message_id, name or send.canonical, send.canonical, position, sender, recipient, group, client_id,
+            content, sent_at, server_at, extra, command.attachments, command.meta,
         )  # fmt: skip
         return message, body
 
     def _accept(
         self,
-        state: State,
-        principal: Principal,
+        send: Send,
         message: Message,
         body: bytes,
-        offset: int,
         recipients: Sequence[tuple[str, int]],
         renamed: frozenset[str],
         seq: int,
-        key: Key | None,
-        digest: bytes,
     ) -> MessageAccepted:
         """Enters the row into memory and into the open batch. Cannot fail."""
+        state = send.state
+        offset = state.next_offset
         state.next_offset = offset + 1
         state.tail_rows += 1
-        state.ids[offset] = message.message_id
-        server_at = message.server_at
-        state.last_ms = round(server_at * 1000)
-        name = message.canonical if message.sender in renamed else message.conversation
-        pending = message.canonical == BROADCAST_NAME
-        answer = MessageAccepted(message.message_id, name, seq, server_at, pending)
-        if key is not None:
-            state.dedupe.recent[key] = Remembered(offset, digest, answer)
+        message_id = message.message_id
+        state.ids[offset] = message_id
+        name = message.canonical if renamed and message.sender in renamed else message.conversation
+        answer = MessageAccepted(message_id, name, seq, message.server_at, send.command.broadcast)
+        if send.key is not None:
+            state.dedupe.recent[send.key] = Remembered(offset, send.hashed, send.digest, answer)
         journal = self._core.journal
         journal.waiting_rows += 1
         batch = journal.batch()
         batch.rows.append((offset, body))
-        batch.entries.append(Entry(message, recipients, renamed, principal.session))
+        batch.entries.append(Entry(message, recipients, renamed, send.principal.session))
         return answer

@@ -25,6 +25,7 @@ class Core:
         state: replaced as a whole when a commit failed; never keep a reference to
             it, or to anything in it, over an `await`.
         wall: the time of day, float seconds.
+        ready: the memory while all is well, None while `check_writable` must be asked.
         on_committed: called after each commit, before its answers are released.
         on_reloaded: called when memory was read back after a failed commit.
     """
@@ -53,6 +54,7 @@ class Core:
         self.on_committed: list[Callable[[], None]] = []
         self.on_reloaded: list[Callable[[], None]] = []
         self.epoch = ""
+        self.ready: State | None = None
         self._state: State | None = None
         self._paused_until = float("-inf")
         self._reader: sqlite3.Connection | None = None
@@ -73,7 +75,7 @@ class Core:
     def start(self, writer: sqlite3.Connection) -> None:
         """Reads the memory and starts the journal."""
         self._reader = self.database.reader()
-        self._state = State(self._reader, self.settings)
+        self._state = self.ready = State(self._reader, self.settings)
         self.journal.start(writer)
 
     def check_writable(self) -> State:
@@ -84,7 +86,8 @@ class Core:
         """
         if self.clock.seconds() < self._paused_until or self.journal.waiting_rows >= self.settings.queue_rows:
             raise unavailable()
-        return self.state
+        self.ready = self.state
+        return self.ready
 
     def _committed(self, offset: int) -> None:
         if self._state is not None:
@@ -94,7 +97,7 @@ class Core:
 
     def _lost(self) -> None:
         self._paused_until = self.clock.seconds() + self.settings.failure_pause
-        self._state = None
+        self._state = self.ready = None
         self._read_back()
 
     def _read_back(self) -> None:

@@ -8,8 +8,10 @@ every look-up there.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from hashlib import blake2b
-from itertools import takewhile
+from itertools import groupby, takewhile
+from operator import itemgetter
 
 from msgspec import Struct
 
@@ -20,8 +22,7 @@ Key = tuple[int, str, str]
 
 BUCKET_SECONDS = 12 * 3600.0
 """Spans are dropped whole. Part of the file format: the window may be configured anew, this may not."""
-_PROBES = 4
-_SMALLEST_FILTER = 1 << 19
+_SMALLEST_FILTER = 1 << 20
 _LARGEST_FILTER = 1 << 28
 
 
@@ -38,7 +39,12 @@ def bucket_of(at: float) -> int:
 
 
 class Bloom:
-    """A growing Bloom filter: a layer four times as large whenever the last one is full."""
+    """A growing Bloom filter: a layer four times as large whenever the last one is full.
+
+    The hashes are good ones, so two parts of a hash are two probes. Sixteen bits
+    a value let one absent value in seventy through; the largest layer just fills
+    up and lets more through.
+    """
 
     __slots__ = ("_layers", "_room")
 
@@ -46,33 +52,33 @@ class Bloom:
         self._layers: list[tuple[bytearray, int]] = []
         self._room = 0
 
-    def add(self, value: int) -> None:
-        """Adds a signed 64-bit hash."""
-        if self._room <= 0:
-            bits = _SMALLEST_FILTER
-            if self._layers:
-                bits = min(len(self._layers[-1][0]) * 32, _LARGEST_FILTER)
-            if not self._layers or bits > len(self._layers[-1][0]) * 8:
-                self._layers.append((bytearray(bits // 8), bits - 1))
-            # About ten bits a value; the largest layer just fills up and lets more look-ups through.
-            self._room = bits // 10
-        self._room -= 1
-        layer, mask = self._layers[-1]
-        for _ in range(_PROBES):
+    def add(self, values: Iterable[int]) -> None:
+        """Adds signed 64-bit hashes."""
+        for value in values:
+            if self._room <= 0:
+                self._grow()
+            layer, mask = self._layers[-1]
+            self._room -= 1
             bit = value & mask
             layer[bit >> 3] |= 1 << (bit & 7)
-            value = (value >> 15) ^ (value * 0x9E3779B1)
+            bit = (value >> 32) & mask
+            layer[bit >> 3] |= 1 << (bit & 7)
+
+    def _grow(self) -> None:
+        bits = _SMALLEST_FILTER
+        if self._layers:
+            bits = min(len(self._layers[-1][0]) * 32, _LARGEST_FILTER)
+        if not self._layers or bits > len(self._layers[-1][0]) * 8:
+            self._layers.append((bytearray(bits // 8), bits - 1))
+        self._room = bits // 16
 
     def __contains__(self, value: int) -> bool:
         for layer, mask in self._layers:
-            probe = value
-            for _ in range(_PROBES):
-                bit = probe & mask
-                if not layer[bit >> 3] & (1 << (bit & 7)):
-                    break
-                probe = (probe >> 15) ^ (probe * 0x9E3779B1)
-            else:
-                return True
+            bit = value & mask
+            if layer[bit >> 3] & (1 << (bit & 7)):
+                bit = (value >> 32) & mask
+                if layer[bit >> 3] & (1 << (bit & 7)):
+                    return True
         return False
 
 
@@ -80,6 +86,7 @@ class Remembered(Struct, frozen=True, gc=False):
     """A send that was accepted."""
 
     offset: int
+    hashed: int
     digest: bytes
     answer: MessageAccepted
 
@@ -123,25 +130,25 @@ class Dedupe:
 
     def rows_up_to(self, watermark: int) -> list[tuple[int, int, int]]:
         """Rows (bucket, hash, offset) for the disk, sorted."""
-        due = takewhile(lambda item: item[1].offset <= watermark, self.recent.items())
-        return sorted((bucket_of(kept.answer.server_at), key_hash(key), kept.offset) for key, kept in due)
+        due = takewhile(lambda kept: kept.offset <= watermark, self.recent.values())
+        return sorted((bucket_of(kept.answer.server_at), kept.hashed, kept.offset) for kept in due)
 
     def written(self, rows: list[tuple[int, int, int]]) -> None:
-        """These rows are on the disk now."""
-        for bucket, hashed, _ in rows:
+        """These rows, sorted, are on the disk now."""
+        for bucket, group in groupby(rows, itemgetter(0)):
+            hashes = [row[1] for row in group]
             if bucket not in self.blooms:
                 self.blooms[bucket] = Bloom()
             bloom = self.blooms[bucket]
             if bloom is not None:
-                bloom.add(hashed)
+                bloom.add(hashes)
             else:
-                # A filter being read from the disk meanwhile may have missed it.
-                self._late.setdefault(bucket, []).append(hashed)
+                # A filter being read from the disk meanwhile may have missed them.
+                self._late.setdefault(bucket, []).extend(hashes)
 
     def install(self, bucket: int, bloom: Bloom) -> None:
         """Uses a filter that `filter_of` read."""
-        for hashed in self._late.pop(bucket, ()):
-            bloom.add(hashed)
+        bloom.add(self._late.pop(bucket, ()))
         if bucket in self.blooms:
             self.blooms[bucket] = bloom
 
@@ -162,6 +169,6 @@ class Dedupe:
 def filter_of(connection: sqlite3.Connection, bucket: int) -> Bloom:
     """Reads a span of the disk into a filter; takes a second for a million sends, so it runs on a thread."""
     bloom = Bloom()
-    for (hashed,) in connection.execute("SELECT hash FROM dedupe WHERE bucket = ?", (bucket,)):
-        bloom.add(hashed)
+    rows = connection.execute("SELECT hash FROM dedupe WHERE bucket = ?", (bucket,))
+    bloom.add(hashed for (hashed,) in rows)
     return bloom

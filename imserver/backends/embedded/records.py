@@ -134,9 +134,12 @@ def seq_of(record: MessageRecord | FanoutRecord, user_no: int) -> int:
     return 0
 
 
-def make_message_id(milliseconds: int, node: int, offset: int) -> str:
-    """An id that sorts by time, is unique over nodes, and tells where the row is."""
-    return f"{milliseconds:012x}{node:04x}{offset:012x}"
+def message_id_prefix(milliseconds: int, node: int) -> str:
+    """The first part of a message id; the log offset, in twelve hexadecimal digits, follows.
+
+    Ids so made sort by time, are unique over nodes, and tell where the row is.
+    """
+    return f"{milliseconds:012x}{node:04x}"
 
 
 def offset_in_id(message_id: str) -> int:

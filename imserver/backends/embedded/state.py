@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from itertools import takewhile
 
-from imserver.backends.embedded.dedupe import Dedupe, Remembered
+from imserver.backends.embedded.dedupe import Dedupe, Remembered, key_hash
 from imserver.backends.embedded.records import (
     FanoutRecord,
     MessageRecord,
@@ -21,6 +21,7 @@ from imserver.backends.embedded.records import (
 )
 from imserver.backends.embedded.settings import EngineSettings
 from imserver.backends.embedded.tails import TailIndex
+from imserver.model.ids import single_name
 from imserver.model.messages import MessageAccepted
 
 _HEAD = "SELECT first, length(offsets) / 8 FROM {} WHERE no = ? ORDER BY first DESC LIMIT 1"
@@ -73,10 +74,11 @@ class Pair:
         names: own names in use for it; None = not loaded.
     """
 
-    __slots__ = ("a", "b", "head", "mark", "names", "no")
+    __slots__ = ("a", "b", "canonical", "head", "mark", "names", "no")
 
-    def __init__(self, no: int, a: int, b: int, head: int) -> None:
+    def __init__(self, no: int, a: int, b: int, canonical: str, head: int) -> None:
         self.no = no
+        self.canonical = canonical
         self.a = a
         self.b = b
         self.head = head
@@ -142,6 +144,7 @@ class State:
         indexed_upto: the watermark: rows up to it are in the indexes on the disk.
         floor: the first log offset that is kept.
         last_ms: the last message's time; ids never go back behind it.
+        id_prefix: what its id begins with; "" = not made yet.
         change_head: the last change's number.
         broadcast_head: the last broadcast's position.
     """
@@ -164,6 +167,7 @@ class State:
         self.floor: int = meta.get("floor", 1)
         self.tail_rows = 0
         self.last_ms = 0
+        self.id_prefix = ""
         self._load_counters(connection)
         self._replay(connection)
         self.broadcast_head = self._conversation_head(0)
@@ -208,7 +212,9 @@ class State:
         if record.client_id:
             sender_no, _ = recipients(record)[0]
             key = (sender_no, record.format, record.client_id)
-            self.dedupe.recent[key] = Remembered(offset, record.digest, first_answer(record))
+            self.dedupe.recent[key] = Remembered(
+                offset, key_hash(key), record.digest, first_answer(record)
+            )
 
     def indexed(self, watermark: int) -> None:
         """Moves the watermark after a flush, and forgets what is on the disk now but for the two big indexes."""
@@ -285,12 +291,13 @@ class State:
         return pair
 
     def _add_pair(self, no: int, a: int, b: int) -> Pair:
-        pair = self.pairs[a, b] = self.pairs_by_no[no] = Pair(no, a, b, self._conversation_head(no))
+        canonical = single_name(self.user_by_no(a).name, self.user_by_no(b).name)
+        pair = self.pairs[a, b] = self.pairs_by_no[no] = Pair(no, a, b, canonical, self._conversation_head(no))
         return pair
 
-    def new_pair(self, first: int, second: int) -> Pair:
+    def new_pair(self, first: User, second: User) -> Pair:
         """A single conversation that the caller also writes to the disk."""
-        a, b = (first, second) if first <= second else (second, first)
+        a, b = sorted((first.no, second.no))
         pair = self._add_pair(self.next_conversation_no, a, b)
         self.next_conversation_no += 1
         pair.names = set()
