@@ -47,7 +47,7 @@ from imserver.model.messages import (
     SyncInbox,
 )
 from imserver.model.presence import ListPresence, SetPresence
-from imserver.services.accounts import Accounts, Authenticated
+from imserver.services.accounts import ADMIN_COMMANDS, Accounts, Authenticated
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
 from imserver.services.groups import Groups
@@ -121,6 +121,7 @@ class Hub:
             }
         )
         self.dispatch.register(dict.fromkeys(GROUP_COMMANDS, groups.handle))
+        self.dispatch.register(dict.fromkeys(ADMIN_COMMANDS, accounts.administer))
         self._running: set[Deferred[Any]] = set()
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)
@@ -221,11 +222,11 @@ class Hub:
         principal = live.principal
         if known.account.user != principal.user:
             raise ImError(ErrorCode.AUTH_FAILED, "the session belongs to another user")
-        # Under its new grant the session outlives the end of the old one.
-        live.principal = msgspec.structs.replace(principal, sid=known.sid, role=known.account.role)
         head, first_seq = await self._store.head(principal.user)
         if not await self._accounts.still_valid(known) or live.closed:
             raise ImError(ErrorCode.AUTH_FAILED, "the log-in was overtaken")
+        # Under its new grant the session outlives the end of the old one.
+        live.principal = msgspec.structs.replace(principal, sid=known.sid, role=known.account.role)
         return self._logged_in(known, head, first_seq)
 
     def _logged_in(self, known: Authenticated, head: int, first_seq: int) -> LoggedIn:
