@@ -88,7 +88,7 @@ class Attachment(Protocol):
 
 
 class SessionHub(Protocol):
-    """The services' one entrance for sessions."""
+    """The services' one entrance for sessions; an `attachment` is what this hub's `log_in` gave."""
 
     def new_session_id(self) -> str:
         """An id for a new connection, unguessable, unique over all nodes."""
@@ -104,17 +104,17 @@ class SessionHub(Protocol):
     async def before_log_in(self, client: Client, command: Any) -> Any:
         """Hello, Register, RefreshTokens, Ping: what may be asked without a principal. Raises ImError."""
 
-    def send(self, attachment: Attachment, command: Any, tag: Any) -> None:
+    def send(self, attachment: Any, command: Any, tag: Any) -> None:
         """SendMessage: a plain call; the outcome comes through `Receiver.answer`, in order."""
 
-    def acknowledge(self, attachment: Attachment, command: Any) -> None:
+    def acknowledge(self, attachment: Any, command: Any) -> None:
         """AckMessages: a plain call without outcome."""
 
-    async def handle(self, attachment: Attachment, command: Any) -> Any:
+    async def handle(self, attachment: Any, command: Any) -> Any:
         """Every other command. Raises ImError.
 
         LogOut revokes the grant; the session closes itself afterwards.
         """
 
-    def authorizes(self, attachment: Attachment, token: str) -> bool:
+    def authorizes(self, attachment: Any, token: str) -> bool:
         """Whether a bearer token sent along with a request is a valid one of this very user."""
