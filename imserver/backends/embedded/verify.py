@@ -84,6 +84,11 @@ def verify(where: Path, progress: Progress | None = None, *, dedupe_seconds: flo
         return [f"{path}: cannot be read: {error}"]
 
 
+def verify_connection(connection: sqlite3.Connection, *, dedupe_seconds: float = 86400.0) -> list[str]:
+    """Checks what one connection sees, for tests of a store in memory."""
+    return _verify(connection, _silent, dedupe_seconds)
+
+
 def _silent(what: str, count: int) -> None:
     """Nobody wants to know."""
 

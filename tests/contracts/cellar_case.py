@@ -1,0 +1,162 @@
+"""What the contract suites need of a backend, and how they speak to it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
+
+from imserver.model.accounts import Account, Principal, Role
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.groups import GroupMember
+from imserver.model.messages import Content, Form, InboxPage, MessageAccepted, ReadHistory, SendMessage
+from imserver.services.ports import Answer, Bus, Change, Directory, Entry, Store
+
+T = TypeVar("T")
+
+BIG = 10**9
+
+
+class Cellar(Protocol):
+    """Store, directory and bus of one backend."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def directory(self) -> Directory: ...
+    @property
+    def bus(self) -> Bus: ...
+
+
+class Recorder:
+    """A feed sink that keeps everything."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = []
+        self.entries: list[Entry] = []
+        self.changes: list[Change] = []
+
+    def answered(self, answers: Sequence[Answer]) -> None:
+        self.answers.extend(answers)
+
+    def committed(self, entries: Sequence[Entry]) -> None:
+        self.entries.extend(entries)
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        self.changes.extend(changes)
+
+    def outcome(self, ticket: Any) -> MessageAccepted | ImError | None:
+        """The one answer to a ticket; None if there is none yet."""
+        found = [answer.outcome for answer in self.answers if answer.ticket == ticket]
+        assert len(found) <= 1, f"{ticket} was answered {len(found)} times"
+        return found[0] if found else None
+
+
+class CellarCase:
+    """Mixed into a SynchronousTestCase together with a way to make a backend.
+
+    A backend's test implements `make_cellar`, `wait_for` and `settle`.
+    """
+
+    cellar: Cellar
+    sink: Recorder
+
+    def make_cellar(self, **settings: Any) -> Cellar:
+        """A fresh, open backend; settings as `EngineSettings`. Its clean-up is the case's affair."""
+        raise AssertionError("implemented by each backend's test")
+
+    def wait_for(self, awaitable: Awaitable[T] | Coroutine[Any, Any, T]) -> T:
+        """Runs it to its end."""
+        raise AssertionError("implemented by each backend's test")
+
+    def settle(self) -> None:
+        """Lets everything submitted be committed and told."""
+        raise AssertionError("implemented by each backend's test")
+
+    def later(self, seconds: float) -> None:
+        """Lets time pass."""
+        raise AssertionError("implemented by each backend's test")
+
+    def open_cellar(self, *users: str, **settings: Any) -> None:
+        """A fresh backend with these accounts."""
+        self.cellar = self.make_cellar(**settings)
+        self.sink = Recorder()
+        self.cellar.store.attach(self.sink)
+        self._tickets = 0
+        self.add_users(*users)
+
+    def add_users(self, *users: str) -> None:
+        """Accounts without passwords."""
+        for user in users:
+            self.wait_for(self.cellar.directory.create_account(Account(user, "")))
+
+    def add_group(self, group: str, owner: str, *members: str) -> None:
+        """An open group."""
+        self.wait_for(self.cellar.directory.create_group(group, group, owner, True, "", members, 1.0))
+
+    # Sending
+
+    def principal(self, user: str, *, role: Role = Role.USER, format: str = "jsonline") -> Principal:
+        """A user's session."""
+        return Principal(user, f"session-{user}", format, "device", "test", role)
+
+    def submit(
+        self, user: str, text: str = "hello", *, role: Role = Role.USER, format: str = "jsonline", **command: Any
+    ) -> int:
+        """Sends without waiting; returns the ticket."""
+        self._tickets += 1
+        content = command.pop("content", Content(Form.TEXT, text.encode()))
+        send = SendMessage(content, **command)
+        self.cellar.store.append(self.principal(user, role=role, format=format), send, self._tickets)
+        return self._tickets
+
+    def send(self, user: str, text: str = "hello", **command: Any) -> MessageAccepted:
+        """Sends; returns the answer, which must not be a refusal."""
+        outcome = self.outcome(self.submit(user, text, **command))
+        assert isinstance(outcome, MessageAccepted), outcome
+        return outcome
+
+    def refused(self, user: str, text: str = "hello", **command: Any) -> ErrorCode:
+        """Sends; returns why it was refused."""
+        outcome = self.outcome(self.submit(user, text, **command))
+        assert isinstance(outcome, ImError), outcome
+        return outcome.code
+
+    def outcome(self, ticket: int) -> MessageAccepted | ImError:
+        """The answer, after everything has settled."""
+        self.settle()
+        outcome = self.sink.outcome(ticket)
+        assert outcome is not None, "not answered"
+        return outcome
+
+    def error_of(self, awaitable: Awaitable[Any]) -> ErrorCode:
+        """The refusal a coroutine ends with."""
+        try:
+            result = self.wait_for(awaitable)
+        except ImError as error:
+            return error.code
+        raise AssertionError(f"not refused: {result!r}")
+
+    # Reading
+
+    def inbox(self, user: str, after: int = 0, at_least: int = 0, limit: int = 1000, size: int = BIG) -> InboxPage:
+        """A page of an inbox."""
+        return self.wait_for(self.cellar.store.inbox(user, after, at_least, limit, size))
+
+    def texts(self, user: str) -> list[tuple[int, str]]:
+        """(seq, text) of everything in an inbox."""
+        return [(row.seq, row.message.content.data.decode()) for row in self.inbox(user).rows]
+
+    def names(self, user: str) -> list[str]:
+        """The conversation names of everything in an inbox."""
+        return [row.message.conversation for row in self.inbox(user).rows]
+
+    def history(self, user: str, limit: int = 1000, size: int = BIG, **query: Any) -> list[str]:
+        """The texts of a page of history."""
+        page = self.wait_for(self.cellar.store.history(user, ReadHistory(**query), limit, size))
+        return [row.message.content.data.decode() for row in page.rows]
+
+    def members(self, group: str) -> list[GroupMember]:
+        """A group's members."""
+        record = self.wait_for(self.cellar.directory.group(group))
+        assert record is not None
+        return record.group.members
