@@ -8,6 +8,26 @@ from typing import Any, Final
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import MAX_JSON_INTEGER
+from imserver.wire.depth import MAX_DEPTH, check_depth
+
+__all__ = [
+    "LAST_SECOND",
+    "MAX_DEPTH",
+    "MAX_ID_BYTES",
+    "MAX_TRACE_BYTES",
+    "SUPPORTED_VERSIONS",
+    "VERSION",
+    "bad",
+    "bearer_token",
+    "check_depth",
+    "check_number",
+    "check_timestamp",
+    "check_version",
+    "id_text",
+    "is_password_hash",
+    "supports",
+    "validate_version",
+]
 
 VERSION: Final = "1.0"
 """The version of the protocol that is spoken here."""
@@ -16,15 +36,10 @@ SUPPORTED_VERSIONS: Final = ("1.0", "1.0")
 
 MAX_ID_BYTES: Final = 255
 MAX_TRACE_BYTES: Final = 1024
-MAX_DEPTH: Final = 64
-"""Levels of objects and arrays in a carried value, so that no receiver's parser gives up on it."""
 LAST_SECOND: Final = 253402300799
 """9999-12-31T23:59:59Z: a later timestamp is not in seconds."""
 
 _VERSION = re.compile(r"1(\.[0-9]{1,9})?", re.ASCII)
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -87,24 +102,6 @@ def check_number(value: int, what: str) -> int:
     if not 0 <= value <= MAX_JSON_INTEGER:
         raise bad(f"{what} is out of range")
     return value
-
-
-def check_depth(data: bytes, what: str) -> None:
-    """Refuses JSON that is nested deeper than `MAX_DEPTH`.
-
-    Raises:
-        ImError: BAD_REQUEST.
-    """
-    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
-        return
-    brackets = _STRINGS.sub(b"", data).translate(_ONE_KIND, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        if not brackets:
-            return
-        # Every round takes away the innermost level.
-        brackets = brackets.replace(b"[]", b"")
-    if brackets:
-        raise bad(f"{what} is nested deeper than {MAX_DEPTH} levels")
 
 
 def bearer_token(header: str) -> str:
