@@ -34,7 +34,7 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
     endpoint: Text
     dialect: Literal["draft"] | None = None
     require_authorization: bool | None = None
-    paths: dict[Path, Literal["protobuf"]] | None = None
+    paths: dict[Path, Literal["protobuf", "signalling"]] | None = None
     allowed_origins: tuple[Text, ...] | None = None
     echo_client_id: bool | None = None
 
@@ -131,7 +131,7 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
 
 DEVELOPMENT_LISTENERS = (
     Listener("http", "tcp:8081:interface=127.0.0.1", paths={"/ws": "protobuf"}),
-    Listener("http", "tcp:8080:interface=127.0.0.1", paths={"/im": "protobuf"}),
+    Listener("http", "tcp:8080:interface=127.0.0.1", paths={"/ws": "signalling", "/im": "protobuf"}),
     Listener("jsonline", "tcp:8088:interface=127.0.0.1"),
 )
 """What is served where nothing is configured: plaintext, loopback only."""

@@ -13,9 +13,10 @@ from twisted.internet.protocol import ServerFactory
 from imserver.protocols.doors import Doors
 from imserver.protocols.jsonline import JsonLineFactory
 from imserver.protocols.websocket import WebSocketFactory
-from imserver.wire.base import ServerCodec
+from imserver.wire.base import Negotiated, ServerCodec, Upgrade
 from imserver.wire.jsonline import JsonLineServerCodec
 from imserver.wire.protobuf import ProtobufServerCodec
+from imserver.wire.signalling import SignallingServerCodec, negotiate
 
 
 class CodecOptions(Struct, frozen=True):
@@ -41,10 +42,17 @@ class Door(enum.Enum):
 
 
 class Format(Struct, frozen=True):
-    """A wire format: how it is carried, and what makes the codec of one connection."""
+    """A wire format.
+
+    Attributes:
+        door: how it is carried.
+        codec: makes the codec of one connection.
+        negotiate: for formats to which the WebSocket handshake says something.
+    """
 
     door: Door
     codec: Callable[[CodecOptions], ServerCodec]
+    negotiate: Callable[[CodecOptions, Upgrade], Negotiated] | None = None
 
 
 def _protobuf(options: CodecOptions) -> ServerCodec:
@@ -58,9 +66,18 @@ def _jsonline(options: CodecOptions) -> ServerCodec:
     return codec
 
 
+def _signalling(options: CodecOptions) -> ServerCodec:
+    return SignallingServerCodec(options.wall_time)
+
+
+def _negotiate_signalling(options: CodecOptions, upgrade: Upgrade) -> Negotiated:
+    return negotiate(upgrade, options.wall_time)
+
+
 FORMATS = {
     "protobuf": Format(Door.BINARY_MESSAGES, _protobuf),
     "jsonline": Format(Door.LINES, _jsonline),
+    "signalling": Format(Door.TEXT_MESSAGES, _signalling, _negotiate_signalling),
 }
 """By format key."""
 
@@ -87,5 +104,8 @@ def websocket_factory(name: str, doors: Doors, options: CodecOptions) -> WebSock
     if known is None or known.door is Door.LINES:
         raise ValueError(f"{name} is not a format of WebSocket paths")
     return WebSocketFactory(
-        doors, partial(known.codec, options), known.door is Door.BINARY_MESSAGES
+        doors,
+        partial(known.codec, options),
+        known.door is Door.BINARY_MESSAGES,
+        None if known.negotiate is None else partial(known.negotiate, options),
     )
