@@ -102,13 +102,14 @@ class Inboxes:
         owner = core.state.user(user)
         if owner is None:
             return InboxPage([], 0, 1, False, core.epoch)
+        floor = core.state.floor
         first = max(after + 1, at_least, first_seq(core, owner))
         head = visible_head(core.state, owner)
         page = await self._page(
             INBOX, core.state.inboxes, owner.no, [(first, head)], limit, max_bytes, owner.no, True
         )
         rows = page.rows
-        if page.missing and not rows:
+        if page.missing and not rows and core.state.floor != floor:
             # Retention took all of it meanwhile; there may be more behind.
             return await self.inbox(user, after, at_least, limit, max_bytes)
         owner = core.state.user(user) or owner
@@ -125,13 +126,14 @@ class Inboxes:
         owner = core.state.user(user)
         if owner is None:
             raise ImError(ErrorCode.CONVERSATION_NOT_FOUND, "there is no such conversation")
+        floor = core.state.floor
         no, head, intervals = self._intervals(owner, query)
-        after = max(_position(query.since, head), self._first_position(no) - 1)
+        after = max(_position(query.since, head), self._first_position(no, head) - 1)
         spans = [(max(low + 1, after + 1), min(high, head)) for low, high in intervals]
         page = await self._page(
             CONVERSATION, core.state.conversations, no, spans, limit, max_bytes, owner.no, False
         )
-        if page.missing and not page.rows:
+        if page.missing and not page.rows and core.state.floor != floor:
             return await self.history(user, query, limit, max_bytes)
         if page.rows:
             after = page.rows[-1].message.position
@@ -176,15 +178,14 @@ class Inboxes:
             return 0, 0, []
         return pair.no, state.visible_position(pair.no), [(0, 1 << 62)]
 
-    def _first_position(self, no: int) -> int:
-        """The first position of a conversation that is still kept."""
+    def _first_position(self, no: int, head: int) -> int:
+        """The first position of a conversation that is still kept; one more than the head if none is."""
         state = self._core.state
         if state.floor <= 1:
             return 1
+        kept = first_kept(self._core.reader, "conversation_index", no, state.floor)
         tail = state.conversations.tails.get(no)
-        return first_kept(self._core.reader, "conversation_index", no, state.floor) or (
-            tail.base if tail else 1
-        )
+        return kept or (tail.base if tail is not None else head + 1)
 
     async def _page(
         self,

@@ -7,6 +7,7 @@ computed again from the log and compared with what else is on the disk.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -62,12 +63,19 @@ _TABLES = (
 )
 
 
-def verify(where: Path, progress: Progress | None = None, *, dedupe_seconds: float = 86400.0) -> list[str]:
+def verify(
+    where: Path,
+    progress: Progress | None = None,
+    *,
+    dedupe_seconds: float = 86400.0,
+    now: float | None = None,
+) -> list[str]:
     """Checks a data directory or a database file (a backup).
 
     Args:
         progress: told now and then what is being read and how far it is.
         dedupe_seconds: how long client ids must have been remembered; the contract's day, or less.
+        now: the time of day, float seconds; default that of this machine.
 
     Returns:
         the faults, one line each; [] for a sound store.
@@ -79,21 +87,25 @@ def verify(where: Path, progress: Progress | None = None, *, dedupe_seconds: flo
     try:
         with closing(connect(path, read_only=True)) as connection:
             connection.execute("BEGIN")
-            return _verify(connection, tell, dedupe_seconds)[:MAX_FAULTS]
+            return _verify(connection, tell, dedupe_seconds, time.time() if now is None else now)[:MAX_FAULTS]
     except (sqlite3.Error, msgspec.MsgspecError, ValueError) as error:
         return [f"{path}: cannot be read: {error}"]
 
 
-def verify_connection(connection: sqlite3.Connection, *, dedupe_seconds: float = 86400.0) -> list[str]:
+def verify_connection(
+    connection: sqlite3.Connection, *, dedupe_seconds: float = 86400.0, now: float
+) -> list[str]:
     """Checks what one connection sees, for tests of a store in memory."""
-    return _verify(connection, _silent, dedupe_seconds)
+    return _verify(connection, _silent, dedupe_seconds, now)
 
 
 def _silent(what: str, count: int) -> None:
     """Nobody wants to know."""
 
 
-def _verify(connection: sqlite3.Connection, progress: Progress, dedupe_seconds: float) -> list[str]:
+def _verify(
+    connection: sqlite3.Connection, progress: Progress, dedupe_seconds: float, now: float
+) -> list[str]:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
@@ -108,7 +120,7 @@ def _verify(connection: sqlite3.Connection, progress: Progress, dedupe_seconds: 
     floor, watermark = meta.get("floor", 1), meta.get("indexed_upto", 0)
     if not meta.get("epoch"):
         faults.append("there is no inbox epoch")
-    log = LogCheck(connection, floor, watermark, dedupe_seconds)
+    log = LogCheck(connection, floor, watermark, dedupe_seconds, now)
     faults += log.run(progress)
     for table, heads in (("inbox_index", log.inboxes), ("conversation_index", log.conversations)):
         faults += IndexCheck(connection, table, floor, watermark).run(heads, progress)

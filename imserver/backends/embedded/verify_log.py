@@ -47,11 +47,14 @@ class LogCheck:
         inboxes, conversations: what the indexes must say.
     """
 
-    def __init__(self, connection: sqlite3.Connection, floor: int, watermark: int, dedupe_seconds: float) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, floor: int, watermark: int, dedupe_seconds: float, now: float
+    ) -> None:
         self._connection = connection
         self._floor = floor
         self._watermark = watermark
         self._dedupe_seconds = dedupe_seconds
+        self._now = now
         self._faults: list[str] = []
         self.inboxes = Numbers("user", floor, watermark)
         self.conversations = Numbers("conversation", floor, watermark)
@@ -155,8 +158,11 @@ class LogCheck:
 
     def _dedupe(self) -> None:
         """Whether the table of client ids has those of the last day, as far as they are indexed."""
+        since = self._now - self._dedupe_seconds
         expected = {
-            (hashed, offset) for hashed, (_, offset) in self._recent.items() if offset <= self._watermark
+            (hashed, offset)
+            for hashed, (at, offset) in self._recent.items()
+            if at >= since and offset <= self._watermark
         }
         if not expected:
             return

@@ -19,7 +19,8 @@ class _Sound(EngineCase):
 
     def tearDown(self) -> None:
         self.wait_for(self.embedded.close())
-        assert verify_connection(self.embedded.core.database.reader()) == []
+        now = self.embedded.core.wall()
+        assert verify_connection(self.database.reader(), now=now) == []
 
 
 class AppendTest(_Sound, AppendSuite, SynchronousTestCase):
