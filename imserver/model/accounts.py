@@ -96,6 +96,10 @@ class LogIn(Struct, frozen=True, gc=False):
         user: required with a password; with a token, "" or the token's user.
         password: the plain password or, where `hashed`, its lower-case SHA-256 hex.
         device: "" = what Hello said, else the platform.
+        register: create the account with this password first.
+        unproven: the user's word is enough (document 000's registration): a codec sets it
+            only where its listener allows that. Unknown accounts are created; refused for
+            accounts with a password or the role admin, except on a demo server.
     """
 
     user: str = ""
@@ -104,6 +108,8 @@ class LogIn(Struct, frozen=True, gc=False):
     hashed: bool = False
     platform: str = ""
     device: str = ""
+    register: bool = False
+    unproven: bool = False
 
 
 class Register(Struct, frozen=True, gc=False):

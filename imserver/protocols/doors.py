@@ -16,6 +16,9 @@ from imserver.protocols.liveness import Wheel
 from imserver.services.sessions import SessionHub
 from imserver.wire.base import ServerCodec
 
+PACE = 0.002
+"""Seconds between two looks at a peer that must have one write before it gets the next."""
+
 
 class Doors:
     """The shared parts of all doors, and the list of who is connected.
@@ -38,6 +41,7 @@ class Doors:
         "flusher",
         "hub",
         "limits",
+        "pacer",
         "watch",
         "wheel",
     )
@@ -55,6 +59,7 @@ class Doors:
         self.flusher = Flusher(clock)
         self.budget = Budget(limits.outboxes_bytes)
         self.watch = DrainWatch(clock)
+        self.pacer = DrainWatch(clock, PACE)
         self.counter = ConnectionCounter(limits.connections, limits.unauthenticated_per_address)
         self.closing = False
         self._links: set[Link] = set()

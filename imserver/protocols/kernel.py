@@ -5,9 +5,14 @@ from __future__ import annotations
 import fcntl
 import struct
 import termios
+from collections.abc import Callable
 from typing import Any, Protocol
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+FAST_LOOKS = 25
+"""After so many the kernel of a paced peer is asked less often."""
 
 
 def kernel_backlog(transport: Any) -> int | None:
@@ -63,3 +68,70 @@ class DrainWatch:
                 del self._waiting[awaiting]
         if self._waiting and self._call is None:
             self._call = self._clock.callLater(self._interval, self._ask)
+
+
+def unconfirmed(transport: Any) -> int:
+    """Bytes written to a transport that the peer's kernel has not confirmed; 0 where there is no socket."""
+    for _ in range(4):
+        if getattr(transport, "socket", None) is not None:
+            # What Twisted still holds of what was written.
+            held = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+            return int(held) + (kernel_backlog(transport) or 0)
+        transport = getattr(transport, "transport", None)
+    return 0
+
+
+class Pace:
+    """Lets each write wait until the peer's kernel has the one before it.
+
+    For peers that take what one read gives them for one message. Implements Awaiting.
+    """
+
+    __slots__ = ("_asked", "_fast", "_go_on", "_held", "_slow", "_transport", "_turns", "_waiting")
+
+    def __init__(
+        self, transport: Any, go_on: Callable[[], None], fast: DrainWatch, slow: DrainWatch
+    ) -> None:
+        """Args:
+        go_on: called when the next write may be made.
+        fast / slow: who asks the kernel, at first and when it takes longer.
+        """
+        self._transport = transport
+        self._go_on = go_on
+        self._fast = fast
+        self._slow = slow
+        # Transports that are no plain sockets may join what is written within one turn.
+        self._turns = not isinstance(transport, FileDescriptor)
+        self._held = False  # something was written in this turn
+        self._waiting = False
+        self._asked = 0
+
+    def ready(self) -> bool:
+        """Whether a write may be made now; after False `go_on` follows."""
+        if self._waiting:
+            return False
+        if not self._held and not unconfirmed(self._transport):
+            return True
+        self._waiting = True
+        self._asked = 0
+        self._fast.add(self)
+        return False
+
+    def wrote(self) -> None:
+        """A write was made."""
+        self._held = self._turns
+
+    def kernel_drained(self) -> bool | None:
+        """See Awaiting."""
+        self._held = False
+        if unconfirmed(self._transport):
+            self._asked += 1
+            if self._asked != FAST_LOOKS:
+                return False
+            self._slow.add(self)
+            return None
+        slow = self._asked >= FAST_LOOKS
+        self._waiting = False
+        self._go_on()
+        # By then the next write may wait already, with the fast ones.
+        return None if slow or not self._waiting else False

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from imserver.protocols.flushing import Budget, Flusher
-from imserver.protocols.kernel import DrainWatch, kernel_backlog
+from imserver.protocols.kernel import DrainWatch, Pace, kernel_backlog
 
 WRITABLE_BELOW = 64 * 1024
 """Bytes queued from which on messages stay in the store."""
@@ -51,6 +51,7 @@ class Outbox:
 
     Attributes:
         total: bytes queued here and in the transport.
+        pace: given where every frame needs a write of its own; decides when the next one may be made.
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class Outbox:
         "_stuck_since",
         "_transport",
         "_watch",
+        "pace",
         "total",
     )
 
@@ -97,6 +99,7 @@ class Outbox:
         self._watch = watch
         self._frames: list[bytes] = []
         self.total = 0
+        self.pace: Pace | None = None
         self._queued = 0  # bytes in _frames
         self._sending = 0  # bytes the transport has and may still hold
         self._blocked = False  # the transport takes nothing now
@@ -136,6 +139,13 @@ class Outbox:
         if not (self._finishing or self._lost):
             self._pushed = True
             self._add(frame)
+
+    def pass_over(self) -> None:
+        """A message was not put on the wire: the peer has it as soon as it has those before it."""
+        if self._watch is not None and not (self._finishing or self._lost):
+            self._pushed = True
+            if not self.total:
+                self._watch.add(self)
 
     def _add(self, frame: bytes) -> None:
         count = len(frame)
@@ -178,8 +188,15 @@ class Outbox:
     def flush(self) -> None:
         """Writes what was collected, as far as the transport takes it."""
         self._dirty = False
+        pace = self.pace
         while self._frames and not self._blocked and not self._lost:
-            self._write(self._take())
+            if pace is None:
+                self._write(self._take())
+            elif pace.ready():
+                self._write(self._frames.pop(0))
+                pace.wrote()
+            else:
+                return
         if self._finishing and not self._frames:
             self._end()
 

@@ -112,7 +112,14 @@ class SessionOutput:
             shared = outgoing.cache.get(profile)
             if shared is None:
                 shared = outgoing.cache[profile] = codec.shared(outgoing.message)
-            self._outbox.push(self._frame(codec.splice(shared, seq)))
+            frames = codec.splice(shared, seq)
+            if isinstance(frames, bytes):
+                self._outbox.push(self._frame(frames))
+                return
+            for frame in frames:
+                self._outbox.push(self._frame(frame))
+            if not frames:
+                self._outbox.pass_over()
         except Exception:
             self._broken("a message could not be encoded")
 
@@ -123,6 +130,7 @@ class SessionOutput:
         try:
             for frame in self._codec.backlog(page):
                 self._outbox.push(self._frame(frame))
+            self._outbox.pass_over()
         except Exception:
             self._broken("a page of backlog could not be encoded")
 

@@ -346,7 +346,7 @@ class Session(SessionOutput):
             if self._state == LOGGING_IN:
                 self._state = FRESH
                 self._refuse(request, error)
-                if self._codec.traits.close_on_refused_login:
+                if self._codec.traits.close_on_refused_login or request.close_if_refused:
                     self._link.close(POLICY, "log-in refused")
         except Exception:
             self._internal_error(request)
@@ -395,6 +395,8 @@ class Session(SessionOutput):
                 self._remember(request, frames)
             except Exception:
                 self._broken("an answer could not be encoded")
+            # Its own message has a row, too, which is not pushed: the cursor passes it.
+            self._outbox.pass_over()
         if self._held is not None and not self._unanswered:
             self._release_held()
         elif self._queue is not None:

@@ -18,6 +18,7 @@ from imserver.model.accounts import (
     RefreshTokens,
     Register,
     Registered,
+    Role,
     TokensRefreshed,
 )
 from imserver.model.errors import ErrorCode, ImError
@@ -113,6 +114,12 @@ class Accounts(AccountAdministration):
         try:
             if command.token:
                 return await self._by_token(command)
+            if command.unproven:
+                return await self._by_name(command)
+            if command.register:
+                await self.register(
+                    Register(command.user, command.password, command.hashed, command.platform), address
+                )
             return await self._by_password(command, keys)
         except ImError as error:
             if error.code is ErrorCode.AUTH_FAILED:
@@ -222,17 +229,33 @@ class Accounts(AccountAdministration):
     async def _demo_account(self, user: str, named: str) -> Account:
         if id_fault(user) is not None or (named and named != user):
             raise ImError(ErrorCode.AUTH_FAILED, "the token belongs to another user")
+        return await self._directory.account(user) or await self._create_bare(user)
+
+    async def _create_bare(self, user: str) -> Account:
+        account = Account(user, "", created_at=self._wall_time())
+        try:
+            await self._directory.create_account(account)
+        except ImError as error:
+            if error.code is not ErrorCode.USER_EXISTS:
+                raise
+            # Two first log-ins at once: the other one created it.
+            return await self._directory.account(user) or account
+        return account
+
+    async def _by_name(self, command: LogIn) -> Authenticated:
+        user = command.user
+        if id_fault(user) is not None:
+            raise ImError(ErrorCode.AUTH_FAILED, "this is no user id")
         account = await self._directory.account(user)
         if account is None:
-            account = Account(user, "", created_at=self._wall_time())
-            try:
-                await self._directory.create_account(account)
-            except ImError as error:
-                if error.code is not ErrorCode.USER_EXISTS:
-                    raise
-                # Two first log-ins at once: the other one created it.
-                return await self._directory.account(user) or account
-        return account
+            if not self._self_registration and not self._demo:
+                raise ImError(ErrorCode.FORBIDDEN, "registration is closed on this server")
+            account = await self._create_bare(user)
+        if (account.password_hash or account.role is not Role.USER) and not self._demo:
+            raise ImError(ErrorCode.AUTH_FAILED, "this user needs a password")
+        if account.disabled:
+            raise _disabled()
+        return Authenticated(account, command.platform, "", "", "", 0)
 
     async def _by_password(self, command: LogIn, keys: Sequence[tuple[FailureWindow, str]]) -> Authenticated:
         try:

@@ -62,6 +62,8 @@ class Request(Struct, frozen=True, gc=False):
         dedupe: True if a retry of this frame (same `retry_id`) must be answered
             from memory instead of done again.
         retry_id: the id by which retries are recognised; "" = none.
+        close_if_refused: a LogIn whose refusal ends the connection after its answer,
+            whatever the format's traits say.
     """
 
     command: Any
@@ -69,6 +71,7 @@ class Request(Struct, frozen=True, gc=False):
     authorization: str = ""
     dedupe: bool = False
     retry_id: str = ""
+    close_if_refused: bool = False
 
 
 class Traits(Struct, frozen=True):
@@ -143,8 +146,11 @@ class ServerCodec(Protocol):
     def shared(self, message: Message) -> Any:
         """The part of a pushed message that is the same for every session of this profile."""
 
-    def splice(self, shared: Any, seq: int) -> bytes:
-        """The frame that pushes it under its number in one user's inbox."""
+    def splice(self, shared: Any, seq: int) -> bytes | list[bytes]:
+        """The frame that pushes it under its number in one user's inbox.
+
+        A list where this format may need several frames, or none.
+        """
 
     def backlog(self, page: InboxPage) -> list[bytes]:
         """Frames that carry a page of backlog after log-in."""

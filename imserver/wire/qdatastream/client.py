@@ -1,0 +1,167 @@
+"""The client's role in document 000."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final
+
+from imserver.model.accounts import LoggedIn, LogIn, Ping, Pong
+from imserver.model.calls import AcceptCall, CallMedia, CallRequest, EndCall, RejectCall
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.ids import group_name
+from imserver.model.messages import Content, Form, InboxRow, Message, SendMessage
+from imserver.model.presence import PresenceChanged, PresenceState
+from imserver.wire.base import WireError
+from imserver.wire.content import to_plain
+from imserver.wire.qdatastream import tables
+from imserver.wire.qdatastream.commands import (
+    FILE_COMMANDS,
+    address,
+    call_id,
+    read_file,
+    read_reject,
+    text_of,
+    u16_text,
+    write_accept,
+    write_end,
+    write_file,
+    write_opening,
+    write_reject,
+)
+from imserver.wire.qdatastream.grammar import Malformed, Mode, Parsed, Role, parse
+from imserver.wire.qdatastream.strings import StringForm, encode
+
+_WRITERS: Final[dict[type, Any]] = {AcceptCall: write_accept, RejectCall: write_reject, EndCall: write_end}
+
+
+class QDataStreamClientCodec:
+    """One connection to a server that speaks document 000.
+
+    Requests have no ids there: LogIn by password and Ping are answered in order,
+    with their tags; nothing else has an answer, and an ERROR to it comes as
+    (None, ImError). A TEXT does not say which message it is: its InboxRow has
+    number 0, no message id and no times.
+
+    Args:
+        form: how strings are written.
+    """
+
+    __slots__ = ("_form", "_logins", "_pings")
+
+    def __init__(self, form: StringForm = StringForm.UTF8) -> None:
+        self._form = form
+        self._logins: deque[Any] = deque()
+        self._pings: deque[Any] = deque()
+
+    def request(self, command: Any, tag: Any) -> bytes:
+        """The message that sends a command; a LogIn must be the first one.
+
+        Raises:
+            ValueError: document 000 cannot carry the command.
+        """
+        form = self._form
+        match command:
+            case SendMessage():
+                return b"\0" + encode(_recipient(command), form) + encode(to_plain(command.content), form)
+            case LogIn():
+                if command.password or command.token:
+                    self._logins.append(tag)
+                return write_opening(command)
+            case Ping():
+                self._pings.append(tag)
+                return b"\x07"
+            case CallRequest():
+                return b"\x02" + encode(command.peer, form) + bytes((command.video,))
+            case CallMedia():
+                return b"\x06" + command.data
+        if isinstance(command, FILE_COMMANDS):
+            return write_file(command, form)
+        writer = _WRITERS.get(type(command))
+        if writer is None:
+            raise ValueError(f"document 000 has no {type(command).__name__}")
+        message: bytes = writer(command, form)
+        return message
+
+    def decode(self, frame: bytes) -> tuple[Any, Any]:
+        """Reads one message of the server; see the class for what comes back.
+
+        Raises:
+            WireError: it is none.
+        """
+        try:
+            parsed = parse(frame, 0, Mode.WHOLE, self._form, Role.SERVER)
+        except Malformed as fault:
+            raise WireError(fault.code, fault.text) from None
+        match parsed.type:
+            case tables.HEARTBEAT:
+                return (self._pings.popleft() if self._pings else None), Pong(0.0)
+            case tables.AUTH_RESPONSE:
+                return (self._logins.popleft() if self._logins else None), _auth_response(parsed)
+            case tables.ERROR:
+                return None, _error(parsed)
+        return None, _push(parsed)
+
+
+def _recipient(command: SendMessage) -> str:
+    if command.group:
+        return group_name(command.group)
+    if not command.recipient:
+        raise ValueError("document 000 only knows users and groups")
+    return command.recipient
+
+
+def _auth_response(parsed: Parsed) -> LoggedIn | ImError:
+    success, *fields = parsed.fields
+    texts = [u16_text(parsed, raw) for raw in fields]
+    if success:
+        return LoggedIn(texts[1], texts[0], "", 0, 0, 1, "")
+    return ImError(ErrorCode.AUTH_FAILED, texts[0])
+
+
+def _error(parsed: Parsed) -> ImError:
+    _, status, reason = parsed.fields
+    return ImError(tables.ERROR_CODES.get(status, ErrorCode.INTERNAL), text_of(parsed, reason))
+
+
+def _push(parsed: Parsed) -> Any:
+    fields = parsed.fields
+    match parsed.type:
+        case tables.TEXT:
+            return _row(parsed)
+        case tables.FILE:
+            return read_file(parsed)
+        case tables.CALL_REQUEST:
+            caller = address(parsed, fields[1])
+            return CallRequest(caller.user, fields[2], call_id(parsed, fields[0]))
+        case tables.CALL_ACCEPT:
+            return AcceptCall(call_id(parsed, fields[0]))
+        case tables.CALL_REJECT:
+            return read_reject(parsed)
+        case tables.CALL_END:
+            return EndCall(call_id(parsed, fields[0]))
+        case tables.MEDIA_DATA:
+            return CallMedia(fields[1], call_id(parsed, fields[0]))
+    state = tables.PRESENCE_NAMES.get(fields[1], PresenceState.ONLINE)
+    return PresenceChanged(address(parsed, fields[0]).user, state, 0.0)
+
+
+def _row(parsed: Parsed) -> InboxRow:
+    raw, body = parsed.fields
+    sender = address(parsed, raw)
+    canonical = group_name(sender.group) if sender.group else ""
+    return InboxRow(
+        0,
+        Message(
+            message_id="",
+            conversation=canonical,
+            canonical=canonical,
+            position=0,
+            sender=sender.user,
+            recipient="",
+            group=sender.group,
+            client_id="",
+            content=Content(Form.TEXT, text_of(parsed, body).encode()),
+            sent_at=0.0,
+            server_at=0.0,
+        ),
+    )

@@ -1,0 +1,88 @@
+"""The first message of a connection: any type from 0 to 9, and who it comes from.
+
+`[type][u16 + UTF-8 user id][that type's own payload]`; with HEARTBEAT a token
+may follow, LOGIN and REGISTER carry a password.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imserver.model.errors import ErrorCode
+from imserver.model.ids import MAX_ID_BYTES, id_fault
+from imserver.wire.base import WireError
+from imserver.wire.qdatastream import tables
+from imserver.wire.qdatastream.scanner import Malformed, Mode, Scanner
+from imserver.wire.qdatastream.strings import StringForm, decode
+
+MAX_SECRET_BYTES: Final = 16_384
+"""Of a token or password as it is read; what is too long for either is refused later."""
+
+
+class NotAnOpening(WireError):
+    """The connection does not begin as document 000 says: it is logged and closed without an answer."""
+
+    def __init__(self, text: str, code: ErrorCode = ErrorCode.BAD_REQUEST) -> None:
+        super().__init__(code, text, fatal=True)
+
+
+def read_id(s: Scanner) -> str:
+    """The type and the user id at a connection's start; returns the id.
+
+    Raises:
+        NotAnOpening: as soon as the bytes show it.
+        Incomplete / Malformed: as the scanner.
+    """
+    if s.number(1) > tables.LAST_OPENING:
+        raise NotAnOpening("the first message has a type above 9")
+    if s.left and s.peek() != 0:
+        raise NotAnOpening("the first message's user id is too long")
+    length = s.number(2)
+    if not 1 <= length <= MAX_ID_BYTES:
+        raise NotAnOpening("the first message's user id is empty")
+    try:
+        user = decode(s.take(length), StringForm.UTF8)
+    except ValueError:
+        raise NotAnOpening("the first message's user id is not UTF-8") from None
+    fault = id_fault(user)
+    if fault is not None:
+        raise NotAnOpening(f"the first message's user id {fault}")
+    return user
+
+
+def read_token(s: Scanner) -> str:
+    """The token after a HEARTBEAT's user id, in either string form.
+
+    Raises:
+        Incomplete / Malformed: as the scanner.
+    """
+    if s.left >= 2 and s.data[s.at : s.at + 2] == b"\0\0":
+        s.form = StringForm.QSTRING
+        raw = s.string(MAX_SECRET_BYTES)
+    else:
+        raw = s.u16_string(MAX_SECRET_BYTES)
+    try:
+        return decode(raw, s.form or StringForm.UTF8)
+    except ValueError:
+        raise Malformed("the token is not valid text") from None
+
+
+def split_opening(frame: bytes) -> list[bytes | WireError]:
+    """The first framed message as two: who (type, id, token or password), and the message itself if any.
+
+    Raises:
+        NotAnOpening: it is none.
+    """
+    if len(frame) < 3 or len(frame) < 3 + int.from_bytes(frame[1:3], "big"):
+        raise NotAnOpening("the first message is too short")
+    end = 3 + int.from_bytes(frame[1:3], "big")
+    scanner = whole(frame)
+    read_id(scanner)
+    if frame[0] >= tables.HEARTBEAT or len(frame) == end:
+        return [frame]
+    return [frame[:end], frame[:1] + frame[end:]]
+
+
+def whole(frame: bytes) -> Scanner:
+    """A scanner over a complete message."""
+    return Scanner(frame, 0, Mode.WHOLE, StringForm.UTF8)

@@ -1,0 +1,201 @@
+"""The server's role in document 000."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Final, Literal
+
+from imserver.model.accounts import KickReason, LoggedIn, LogIn, Pong, SessionKicked
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.messages import InboxPage, Message, MessageAccepted
+from imserver.model.presence import PresenceChanged
+from imserver.wire.base import Request, Traits, WireError
+from imserver.wire.qdatastream import tables
+from imserver.wire.qdatastream.commands import READERS
+from imserver.wire.qdatastream.events import EVENTS, Push, presence, push
+from imserver.wire.qdatastream.framing import Framing
+from imserver.wire.qdatastream.grammar import Malformed, Mode, parse
+from imserver.wire.qdatastream.opening import read_id, read_token, whole
+from imserver.wire.qdatastream.strings import StringForm, decode, encode, encode_u16
+
+TRAITS: Final = Traits(
+    name="qdatastream",
+    pulls=False,
+    acks=False,
+    close_on_refused_login=False,
+    answers_before_login=True,
+)
+REGISTRATION: Final = -1
+"""The tag of a first message that is neither LOGIN nor REGISTER: good ones have no answer."""
+
+Auth = Literal["none", "token", "password"]
+
+_WHOLE: Final = Mode.WHOLE
+_KICK_CODES: Final = {
+    KickReason.OTHER_DEVICE: ErrorCode.CONFLICT,
+    KickReason.ACCOUNT: ErrorCode.AUTH_FAILED,
+    KickReason.SHUTDOWN: ErrorCode.UNAVAILABLE,
+    KickReason.SLOW: ErrorCode.TOO_FAST,
+}
+
+
+class QDataStreamServerCodec:
+    """One connection of a document 000 client. Frames are messages as `framing.InputStream` gives them.
+
+    Attributes:
+        framing: to be set once it is known; says what the peer understands.
+        form: the form of the peer's strings.
+        unanswered: refusals that the peer could not be told.
+
+    Args:
+        auth: what a registration needs: nothing but an id, a token, or a password (LOGIN).
+            More than is asked for is always accepted.
+        presence: whether a framed peer is sent PRESENCE.
+        errors: whether an unframed peer is sent ERROR, too.
+        traits: as the listener is configured.
+    """
+
+    __slots__ = (
+        "_auth",
+        "_errors",
+        "_framing",
+        "_opened",
+        "_presence",
+        "_user",
+        "form",
+        "traits",
+        "unanswered",
+    )
+
+    def __init__(
+        self,
+        auth: Auth = "none",
+        *,
+        presence: bool = False,
+        errors: bool = False,
+        traits: Traits = TRAITS,
+    ) -> None:
+        self.traits = traits
+        self.form = StringForm.QSTRING
+        self.unanswered = 0
+        self._auth = auth
+        self._presence = presence
+        self._errors = errors
+        self._framing: Framing | None = None
+        self._opened = False
+        self._user = ""
+
+    @property
+    def framing(self) -> Framing | None:
+        """See the class."""
+        return self._framing
+
+    @framing.setter
+    def framing(self, framing: Framing) -> None:
+        self._framing = framing
+        self.form = StringForm.UTF8 if framing is Framing.INT16 else StringForm.QSTRING
+
+    @property
+    def profile(self) -> Hashable:
+        """See ServerCodec."""
+        return self._framing, self.form
+
+    # In
+
+    def decode(self, frame: bytes) -> Request:
+        """Reads one message, or one half of the opening message.
+
+        Raises:
+            WireError: with the tag of the refusal; fatal for a registration that
+                lacks what the listener asks for.
+        """
+        if not self._opened:
+            self._opened = True
+            return self._open(frame)
+        try:
+            parsed = parse(frame, 0, _WHOLE, self.form)
+        except Malformed as fault:
+            tag = frame[0] if frame else tables.NO_REQUEST
+            raise WireError(fault.code, fault.text, tag=tag) from None
+        if parsed.form is not None:
+            self.form = parsed.form
+        return Request(READERS[parsed.type](parsed), parsed.type)
+
+    def _open(self, frame: bytes) -> Request:
+        kind = frame[0] if frame else tables.NO_REQUEST
+        tag = kind if kind in (tables.LOGIN, tables.REGISTER) else REGISTRATION
+        scanner = whole(frame)
+        try:
+            user = read_id(scanner)
+            if tag != REGISTRATION:
+                password = decode(scanner.u16_string(scanner.left), StringForm.UTF8)
+                command = LogIn(user=user, password=password, register=tag == tables.REGISTER)
+            elif kind == tables.HEARTBEAT and scanner.left:
+                command = LogIn(user=user, token=read_token(scanner))
+            else:
+                command = LogIn(user=user, unproven=True)
+            if scanner.left:
+                raise Malformed("the message is longer than its fields")
+        except Malformed as fault:
+            raise WireError(fault.code, fault.text, tag=tag, fatal=tag == REGISTRATION) from None
+        except ValueError:
+            raise WireError(ErrorCode.BAD_REQUEST, "the password is not valid text", tag=tag) from None
+        if command.unproven and self._auth != "none":
+            raise WireError(
+                ErrorCode.AUTH_FAILED, f"a {self._auth} is needed to log in here", tag=tag, fatal=True
+            )
+        return Request(command, tag, close_if_refused=tag == REGISTRATION)
+
+    # Out
+
+    def reply(self, request: Request, reply: Any) -> list[bytes]:
+        """HEARTBEAT's echo, AUTH_RESPONSE to LOGIN and REGISTER; nothing else is answered."""
+        kind = type(reply)
+        if kind is MessageAccepted:
+            return []
+        if kind is Pong:
+            return [b"\x07"]
+        if kind is LoggedIn:
+            self._user = reply.user
+            if request.tag != REGISTRATION:
+                return [b"\x0a\x01" + encode_u16(reply.token) + encode_u16(reply.user)]
+        return []
+
+    def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
+        """AUTH_RESPONSE to whatever should have logged in; ERROR to peers that understand it."""
+        if tag in (REGISTRATION, tables.LOGIN, tables.REGISTER):
+            return [b"\x0a\x00" + encode_u16(error.text)]
+        return self._error(tables.NO_REQUEST if tag is None else tag, error.code, error.text)
+
+    def _error(self, request: int, code: ErrorCode, text: str) -> list[bytes]:
+        if self._framing is Framing.INT16 or (self._framing is not None and self._errors):
+            head = bytes((tables.ERROR, request)) + tables.STATUS[code].to_bytes(2, "big")
+            return [head + encode(text, self.form)]
+        self.unanswered += 1
+        return []
+
+    def event(self, event: Any) -> list[bytes]:
+        """A call's, a file's; PRESENCE and goodbyes to peers that understand them; [] for all else."""
+        writer = EVENTS.get(type(event))
+        if writer is not None:
+            return [writer(event, self.form)]
+        if type(event) is SessionKicked:
+            return self._error(tables.NO_REQUEST, _KICK_CODES[event.reason], event.text)
+        if type(event) is PresenceChanged and self._presence and self._framing is Framing.INT16:
+            return [presence(event, self.form)]
+        return []
+
+    def shared(self, message: Message) -> Push:
+        """The TEXTs that carry a message; none for one that was taken back."""
+        return push(message, self.form, self._framing)
+
+    def splice(self, shared: Push, seq: int) -> list[bytes]:
+        """The same for every inbox, but none to the sender, whose recipient 000 cannot name."""
+        return [] if shared.hidden_from == self._user else shared.frames
+
+    def backlog(self, page: InboxPage) -> list[bytes]:
+        """A message after the other."""
+        frames: list[bytes] = []
+        for row in page.rows:
+            frames += self.splice(self.shared(row.message), row.seq)
+        return frames

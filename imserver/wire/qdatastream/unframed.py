@@ -1,0 +1,196 @@
+"""Messages without any outer length, as deployed clients write them.
+
+A message ends where its fields end, so it may come in any pieces and many may
+come in one. Two things the bytes alone do not tell: whether CALL_REJECT has a
+reason, and where MEDIA_DATA ends. Time helps with the first (`deadline`). MEDIA
+takes the rest of the bytes received with it, and from then on, while the call
+lasts, whatever cannot be read as messages of this call is more of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imserver.model.errors import ErrorCode
+from imserver.wire.base import WireError
+from imserver.wire.qdatastream import tables
+from imserver.wire.qdatastream.grammar import Incomplete, Malformed, Mode, Parsed, Role, parse
+from imserver.wire.qdatastream.ids import address_of
+from imserver.wire.qdatastream.opening import MAX_SECRET_BYTES, NotAnOpening, read_id, read_token
+from imserver.wire.qdatastream.scanner import Scanner
+from imserver.wire.qdatastream.strings import StringForm, decode
+
+PATIENCE: Final = 0.5
+"""Seconds a message that may be complete, or may be none, waits for more bytes."""
+MAX_WAITING: Final = 512 * 1024
+"""Bytes kept of an unfinished message; the fields' own limits are below it."""
+
+Frames = list[bytes | WireError]
+
+_CALL_FIRST: Final = frozenset({tables.CALL_ACCEPT, tables.CALL_REJECT, tables.CALL_END})
+_ADDRESS_FIRST: Final = frozenset({tables.TEXT, tables.CALL_REQUEST})
+_MEDIA_HEAD: Final = bytes((tables.MEDIA_DATA,))
+
+
+class UnframedParser:
+    """The incremental parse of one connection. Implements framing.Cutter.
+
+    Attributes:
+        deadline: see Cutter.
+        call: the id of the running call, "" without one; whoever knows sets it.
+
+    Args:
+        role: who writes what comes in here; a server's connection has no opening message.
+        token_required: a registration by HEARTBEAT is followed by a token.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_dead",
+        "_form",
+        "_media",
+        "_opening",
+        "_read_at",
+        "_role",
+        "_token_required",
+        "call",
+        "deadline",
+    )
+
+    def __init__(self, role: Role = Role.CLIENT, *, token_required: bool = False) -> None:
+        self.deadline: float | None = None
+        self.call = ""
+        self._role = role
+        self._token_required = token_required
+        self._opening = role is Role.CLIENT
+        self._form = StringForm.QSTRING
+        self._media = ""  # the call in which MEDIA was received
+        self._buffer = bytearray()
+        self._read_at = 0.0
+        self._dead = False
+
+    def feed(self, data: bytes, now: float) -> Frames:
+        """See Cutter. After a fatal WireError nothing more comes."""
+        if self._dead:
+            return []
+        self._buffer += data
+        self._read_at = now
+        return self._parse(Mode.OPEN)
+
+    def settle(self, now: float) -> Frames:
+        """See Cutter."""
+        if self._dead or self.deadline is None or now < self.deadline:
+            return []
+        return self._parse(Mode.SETTLED)
+
+    def _parse(self, mode: Mode) -> Frames:
+        self.deadline = None
+        if self.call and self._media == self.call:
+            return self._in_call(mode)
+        frames: Frames = []
+        buffer = self._buffer
+        at = 0
+        try:
+            if self._opening:
+                at = self._open(frames)
+            while at < len(buffer):
+                parsed = parse(buffer, at, mode, self._form, self._role)
+                frames.append(bytes(buffer[at : parsed.end]))
+                at = parsed.end
+                self._note(parsed)
+        except Incomplete as more:
+            if more.settles:
+                self.deadline = self._read_at + PATIENCE
+            elif len(buffer) - at > MAX_WAITING:
+                frames.append(self._cannot_go_on("the message is too long", ErrorCode.TOO_LARGE))
+        except Malformed as fault:
+            frames.append(self._cannot_go_on(fault.text, fault.code))
+        except NotAnOpening as fault:
+            self._die()
+            frames.append(fault)
+        del buffer[:at]
+        return frames
+
+    def _note(self, parsed: Parsed) -> None:
+        if parsed.form is not None:
+            self._form = parsed.form
+        if parsed.type == tables.MEDIA_DATA:
+            self._media = self.call
+
+    def _die(self) -> None:
+        self._dead = True
+        self._buffer.clear()
+
+    def _cannot_go_on(self, text: str, code: ErrorCode) -> WireError:
+        self._die()
+        return WireError(code, text, fatal=True)
+
+    # The first message
+
+    def _open(self, frames: Frames) -> int:
+        """Gives the opening message; returns where the next one begins."""
+        buffer = self._buffer
+        # A bare heartbeat before the registration: its successor is no length.
+        bare = 0
+        while bare + 1 < len(buffer) and buffer[bare] == tables.HEARTBEAT and buffer[bare + 1] != 0:
+            bare += 1
+        del buffer[:bare]
+        scanner = Scanner(buffer, 0, Mode.OPEN, self._form)
+        read_id(scanner)
+        kind = buffer[0]
+        if kind == tables.HEARTBEAT and self._token_required:
+            read_token(scanner)
+        elif kind in (tables.LOGIN, tables.REGISTER):
+            scanner.u16_string(MAX_SECRET_BYTES)
+        end = scanner.at
+        frames.append(bytes(buffer[:end]))
+        self._opening = False
+        if kind >= tables.HEARTBEAT:
+            return end
+        # What follows is this type's own payload.
+        buffer[:end] = bytes((kind,))
+        return 0
+
+    # While a call runs and media comes in
+
+    def _in_call(self, mode: Mode) -> Frames:
+        """All that waits is messages of this call, and perhaps the beginning of one, or it is media."""
+        frames: Frames = []
+        buffer, form = self._buffer, self._form
+        at = 0
+        try:
+            while at < len(buffer):
+                parsed = parse(buffer, at, mode, form, self._role)
+                _check_ids(parsed, self.call)
+                frames.append(bytes(buffer[at : parsed.end]))
+                at = parsed.end
+                form = parsed.form or form
+        except Malformed:
+            return self._continuation()
+        except Incomplete:
+            if mode is Mode.OPEN and len(buffer) - at <= MAX_WAITING:
+                self.deadline = self._read_at + PATIENCE
+        self._form = form
+        del buffer[:at]
+        if buffer and self.deadline is None:
+            frames += self._continuation()
+        return frames
+
+    def _continuation(self) -> Frames:
+        media = _MEDIA_HEAD + bytes(self._buffer)
+        self._buffer.clear()
+        return [media]
+
+
+def _check_ids(parsed: Parsed, call: str) -> None:
+    """Raises Malformed unless the message may be one of this call's time."""
+    if parsed.form is None:
+        return
+    try:
+        if parsed.type in _CALL_FIRST:
+            if parsed.fields[0] and decode(parsed.fields[0], parsed.form) != call:
+                raise Malformed("another call")
+        elif parsed.type in _ADDRESS_FIRST and address_of(decode(parsed.fields[0], parsed.form)) is None:
+            raise Malformed("an id is not valid")
+    except ValueError:
+        raise Malformed("an id is not valid text") from None
