@@ -18,7 +18,7 @@ from benchmarks.machine import SERVER_CORE, pin
 
 # Production settings but for the rates, which are there to keep one user from doing this.
 OVERRIDES = (
-    *(f"listener.{number}.endpoint=tcp:0:interface=127.0.0.1:backlog=1024" for number in range(3)),
+    *(f"listener.{number}.endpoint=tcp:0:interface=127.0.0.1:backlog=1024" for number in range(4)),
     "limits.sends_per_second=1e9",
     "limits.send_burst=1000000000",
     "limits.commands_per_second=1e9",

@@ -20,6 +20,10 @@ _ONLY_FOR = {
     "paths": "http",
     "allowed_origins": "http",
     "echo_client_id": "http",
+    "auth": "qdatastream",
+    "framing": "qdatastream",
+    "presence": "qdatastream",
+    "unframed_errors": "qdatastream",
 }
 
 

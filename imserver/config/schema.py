@@ -21,22 +21,31 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
     """One listening address and what is spoken there.
 
     Attributes:
-        format: "jsonline" (document 004) or "http".
+        format: "qdatastream" (document 000), "jsonline" (document 004) or "http".
         endpoint: any Twisted server endpoint string.
         dialect: jsonline: which of its dialects is spoken.
         require_authorization: jsonline: every request needs `headers.Authorization`.
         paths: http: the format spoken at each WebSocket path.
         allowed_origins: http: origins besides the server's own that browsers may come from.
         echo_client_id: http, protobuf: SendMessageResponse carries the client's id as `message_id`.
+        auth: qdatastream: what a registration needs: nothing but an id, a token, or a password;
+            absent = nothing on the loopback interface, a password elsewhere.
+        framing: qdatastream: how messages are told apart; absent = "auto", as each peer does it.
+        presence: qdatastream: framed peers are sent PRESENCE.
+        unframed_errors: qdatastream: unframed peers are sent ERROR, too.
     """
 
-    format: Literal["jsonline", "http"]
+    format: Literal["qdatastream", "jsonline", "http"]
     endpoint: Text
     dialect: Literal["draft"] | None = None
     require_authorization: bool | None = None
     paths: dict[Path, Literal["protobuf", "signalling"]] | None = None
     allowed_origins: tuple[Text, ...] | None = None
     echo_client_id: bool | None = None
+    auth: Literal["none", "token", "password"] | None = None
+    framing: Literal["auto", "int16", "none"] | None = None
+    presence: bool | None = None
+    unframed_errors: bool | None = None
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,6 +142,7 @@ DEVELOPMENT_LISTENERS = (
     Listener("http", "tcp:8081:interface=127.0.0.1", paths={"/ws": "protobuf"}),
     Listener("http", "tcp:8080:interface=127.0.0.1", paths={"/ws": "signalling", "/im": "protobuf"}),
     Listener("jsonline", "tcp:8088:interface=127.0.0.1"),
+    Listener("qdatastream", "tcp:8888:interface=127.0.0.1"),
 )
 """What is served where nothing is configured: plaintext, loopback only."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,10 +13,12 @@ from twisted.internet.protocol import ServerFactory
 
 from imserver.protocols.doors import Doors
 from imserver.protocols.jsonline import JsonLineFactory
+from imserver.protocols.qdatastream import QDataStreamFactory
 from imserver.protocols.websocket import WebSocketFactory
 from imserver.wire.base import Negotiated, ServerCodec, Upgrade
 from imserver.wire.jsonline import JsonLineServerCodec
 from imserver.wire.protobuf import ProtobufServerCodec
+from imserver.wire.qdatastream import Framing, QDataStreamServerCodec
 from imserver.wire.signalling import SignallingServerCodec, negotiate
 
 
@@ -26,17 +29,26 @@ class CodecOptions(Struct, frozen=True):
         wall_time: the server's clock, float seconds since the epoch.
         echo_client_id: protobuf: answers carry the client's own message id.
         require_authorization: jsonline: every request after the log-in needs a bearer token.
+        auth: qdatastream: what a registration needs besides an id.
+        framing: qdatastream: how messages are told apart; "auto" = as each peer does it.
+        presence: qdatastream: framed peers are sent PRESENCE.
+        unframed_errors: qdatastream: unframed peers are sent ERROR, too.
     """
 
     wall_time: Callable[[], float]
     echo_client_id: bool = False
     require_authorization: bool = False
+    auth: Literal["none", "token", "password"] = "password"
+    framing: Literal["auto", "int16", "none"] = "auto"
+    presence: bool = False
+    unframed_errors: bool = False
 
 
 class Door(enum.Enum):
     """How a format's frames are carried."""
 
     LINES = "lines over TCP"
+    MESSAGES = "messages over TCP, with or without a length before each"
     BINARY_MESSAGES = "binary WebSocket messages"
     TEXT_MESSAGES = "text WebSocket messages"
 
@@ -74,12 +86,18 @@ def _negotiate_signalling(options: CodecOptions, upgrade: Upgrade) -> Negotiated
     return negotiate(upgrade, options.wall_time)
 
 
+def _qdatastream(options: CodecOptions) -> QDataStreamServerCodec:
+    return QDataStreamServerCodec(options.auth, presence=options.presence, errors=options.unframed_errors)
+
+
 FORMATS = {
+    "qdatastream": Format(Door.MESSAGES, _qdatastream),
     "protobuf": Format(Door.BINARY_MESSAGES, _protobuf),
     "jsonline": Format(Door.LINES, _jsonline),
     "signalling": Format(Door.TEXT_MESSAGES, _signalling, _negotiate_signalling),
 }
 """By format key."""
+_STREAMS = frozenset({Door.LINES, Door.MESSAGES})
 
 
 def stream_factory(name: str, doors: Doors, options: CodecOptions) -> ServerFactory:
@@ -89,8 +107,15 @@ def stream_factory(name: str, doors: Doors, options: CodecOptions) -> ServerFact
         ValueError: no such format, or one that is carried over WebSockets.
     """
     known = FORMATS.get(name)
-    if known is None or known.door is not Door.LINES:
+    if known is None or known.door not in _STREAMS:
         raise ValueError(f"{name} is not a format of stream listeners")
+    if known.door is Door.MESSAGES:
+        return QDataStreamFactory(
+            doors,
+            partial(_qdatastream, options),
+            None if options.framing == "auto" else Framing(options.framing),
+            token_required=options.auth == "token",
+        )
     return JsonLineFactory(doors, partial(known.codec, options))
 
 
@@ -101,7 +126,7 @@ def websocket_factory(name: str, doors: Doors, options: CodecOptions) -> WebSock
         ValueError: no such format, or one that is not carried over WebSockets.
     """
     known = FORMATS.get(name)
-    if known is None or known.door is Door.LINES:
+    if known is None or known.door in _STREAMS:
         raise ValueError(f"{name} is not a format of WebSocket paths")
     return WebSocketFactory(
         doors,

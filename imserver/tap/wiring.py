@@ -162,6 +162,10 @@ def listener_factory(listener: Listener, doors: Doors, *, demo: bool) -> Factory
         time.time,
         echo_client_id=bool(listener.echo_client_id),
         require_authorization=bool(listener.require_authorization),
+        auth=listener.auth or ("none" if is_loopback(listener.endpoint) else "password"),
+        framing=listener.framing or "auto",
+        presence=bool(listener.presence),
+        unframed_errors=bool(listener.unframed_errors),
     )
     if listener.format != "http":
         return stream_factory(listener.format, doors, options)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import enum
 from typing import Final, Protocol
 
-from imserver.model.errors import ErrorCode
 from imserver.wire.base import WireError
 from imserver.wire.qdatastream.opening import NotAnOpening, split_opening
 from imserver.wire.qdatastream.unframed import UnframedParser
@@ -174,8 +173,3 @@ class InputStream:
     def settle(self, now: float) -> Frames:
         """See Cutter."""
         return [] if self._cutter is None else self._cutter.settle(now)
-
-
-def too_short() -> WireError:
-    """What is wrong with a connection that never sent four bytes."""
-    return NotAnOpening("fewer than four bytes came", ErrorCode.BAD_REQUEST)

@@ -18,8 +18,9 @@ class Defaults(SynchronousTestCase):
             [(listener.format, listener.endpoint, listener.paths) for listener in listeners],
             [
                 ("http", "tcp:8081:interface=127.0.0.1", {"/ws": "protobuf"}),
-                ("http", "tcp:8080:interface=127.0.0.1", {"/im": "protobuf"}),
+                ("http", "tcp:8080:interface=127.0.0.1", {"/ws": "signalling", "/im": "protobuf"}),
                 ("jsonline", "tcp:8088:interface=127.0.0.1", None),
+                ("qdatastream", "tcp:8888:interface=127.0.0.1", None),
             ],
         )
         self.assertTrue(all(is_loopback(listener.endpoint) for listener in listeners))
@@ -91,12 +92,12 @@ class Faults(SynchronousTestCase):
             "store.url=redis://127.0.0.1",
             "listener.0.tls={}",
             "listener.0.proxy_protocol={}",
-            "listener.0.framing=auto",
         ):
             self.assertIn("unknown key", self.refused(override))
 
     def test_options_of_another_format(self) -> None:
         self.assertIn("listener[2].paths: is for", self.refused("listener.2.paths={'/a'='protobuf'}"))
+        self.assertIn("listener[2].framing: is for", self.refused("listener.2.framing=auto"))
         self.assertIn("listener[0].dialect: is for", self.refused("listener.0.dialect=draft"))
         self.assertIn("listener[0].paths: an http", self.refused("listener.0.paths={}"))
 
