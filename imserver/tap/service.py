@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 
+from imserver.assembly import Services, engine_settings, read_external_keys
 from imserver.backends.embedded import DataDirectoryError, EmbeddedCellar
 from imserver.backends.embedded.committer import ThreadCommitter
 from imserver.config import ConfigError, Configuration
@@ -34,14 +35,7 @@ from imserver.tap.listening import (
 )
 from imserver.tap.options import Options
 from imserver.tap.threads import BoundedThreads
-from imserver.tap.wiring import (
-    Services,
-    check_demo,
-    door_limits,
-    engine_settings,
-    listener_factory,
-    read_external_keys,
-)
+from imserver.tap.wiring import check_demo, door_limits, listener_factory
 
 READ_THREADS = 4
 READ_QUEUE = 10_000

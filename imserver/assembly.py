@@ -1,0 +1,121 @@
+"""Puts the services together over one backend, for the server and for the command line."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from imserver.backends.embedded import EngineSettings
+from imserver.config import ConfigError, Configuration
+from imserver.config.loading import self_registration
+from imserver.services.accounts import Accounts
+from imserver.services.groups import GroupLimits, Groups
+from imserver.services.hub import Hub, HubSettings
+from imserver.services.keys import Key, KeyRingError, external_key, load_key_ring
+from imserver.services.messages import MessageSettings
+from imserver.services.passwords import PasswordHasher
+from imserver.services.ports import Bus, Directory, Store, Threads
+from imserver.services.tokens import Tokens
+
+KEYS_FILE = "token-keys.json"
+
+
+def read_external_keys(configuration: Configuration) -> list[Key]:
+    """The public keys of foreign token issuers.
+
+    Raises:
+        ConfigError: a file that cannot be read, or holds no such key.
+    """
+    keys = []
+    for number, key in enumerate(configuration.auth.key):
+        path = f"auth.key[{number}].public_key"
+        try:
+            keys.append(external_key(key.kid, key.algorithm, Path(key.public_key).read_bytes()))
+        except OSError as error:
+            raise ConfigError(f"{path}: {key.public_key}: {error.strerror}") from None
+        except KeyRingError as error:
+            raise ConfigError(f"{path}: {key.public_key}: {error}") from None
+    return keys
+
+
+def engine_settings(configuration: Configuration) -> EngineSettings:
+    """What the embedded engine is told of the configuration."""
+    limits, retention = configuration.limits, configuration.retention
+    return EngineSettings(
+        sends_per_second=limits.sends_per_second,
+        send_burst=float(limits.send_burst),
+        flush_rows=configuration.store.flush_rows,
+        dedupe_seconds=retention.dedupe_hours * 3600.0,
+        retention_seconds=retention.days * 86400.0,
+        group_members=limits.group_members,
+    )
+
+
+class Services:
+    """The domain over one backend.
+
+    Attributes:
+        accounts: for the demo users, later for administration.
+        hub: what sessions talk to.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        data: Path,
+        external_keys: Sequence[Key],
+        store: Store,
+        directory: Directory,
+        bus: Bus,
+        password_threads: Threads,
+        *,
+        demo: bool,
+    ) -> None:
+        """Raises KeyRingError."""
+        limits, auth = configuration.limits, configuration.auth
+        hasher = PasswordHasher(
+            password_threads, time_cost=auth.password_time_cost, memory_kib=auth.password_memory_kib
+        )
+        keys = load_key_ring(data / KEYS_FILE, os.urandom, external=external_keys)
+        tokens = Tokens(keys, time.time, os.urandom, auth.access_token_seconds, auth.refresh_token_seconds)
+        self.accounts = Accounts(
+            directory,
+            bus,
+            hasher,
+            tokens,
+            time.time,
+            os.urandom,
+            demo=demo,
+            self_registration=self_registration(configuration),
+            clock=time.monotonic,
+            failures_per_account=limits.failed_logins_per_account,
+            failures_per_address=limits.failed_logins_per_address,
+            registrations_per_minute=limits.registrations_per_minute,
+        )
+        groups = Groups(
+            directory,
+            bus,
+            hasher,
+            time.time,
+            os.urandom,
+            limits=GroupLimits(members=limits.group_members),
+            clock=time.monotonic,
+        )
+        self.hub = Hub(
+            store,
+            directory,
+            bus,
+            self.accounts,
+            groups,
+            time.time,
+            os.urandom,
+            HubSettings(
+                messages=MessageSettings(
+                    content_bytes=limits.content_bytes,
+                    revoke_seconds=configuration.retention.revoke_seconds,
+                ),
+                sessions_per_user=limits.sessions_per_user,
+            ),
+        )
