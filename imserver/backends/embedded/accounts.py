@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from functools import partial
 
-from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.core import Core, guarded
 from imserver.model.accounts import Account, Grant, Role
 from imserver.model.errors import ErrorCode, ImError
 
@@ -24,10 +24,12 @@ class Accounts:
         self._core = core
         self._seen: dict[str, float] = {}
 
+    @guarded
     async def account(self, user: str) -> Account | None:
         """See `Directory.account`."""
         return _account(self._core.reader, user)
 
+    @guarded
     async def create_account(self, account: Account) -> None:
         """See `Directory.create_account`."""
         state = self._core.check_writable()
@@ -38,6 +40,7 @@ class Accounts:
         except sqlite3.IntegrityError:
             raise ImError(ErrorCode.USER_EXISTS, "the user name is taken") from None
 
+    @guarded
     async def change_account(
         self,
         user: str,
@@ -52,15 +55,18 @@ class Accounts:
         )
         return changed
 
+    @guarded
     async def bump_generation(self, user: str) -> Account:
         """See `Directory.bump_generation`."""
         return await self.change_account(user)
 
+    @guarded
     async def accounts(self, after: str, limit: int) -> list[Account]:
         """See `Directory.accounts`."""
         found: list[Account] = await self._core.read(_list_accounts, after, limit)
         return found
 
+    @guarded
     async def last_seen(self, users: Sequence[str]) -> dict[str, float]:
         """See `Directory.last_seen`."""
         found: dict[str, float] = {}
@@ -93,14 +99,17 @@ class Accounts:
         done = self._core.journal.task(partial(_write_seen, seen), on_commit=forget)
         done.addErrback(lambda _: None)
 
+    @guarded
     async def create_grant(self, grant: Grant) -> None:
         """See `Directory.create_grant`."""
         await self._core.write(partial(_insert_grant, grant))
 
+    @guarded
     async def grant(self, sid: str) -> Grant | None:
         """See `Directory.grant`."""
         return _grant(self._core.reader, sid)
 
+    @guarded
     async def rotate_grant(
         self,
         sid: str,
@@ -116,6 +125,7 @@ class Accounts:
         )
         return rotated
 
+    @guarded
     async def revoke_grants(self, user: str, sid: str = "") -> list[str]:
         """See `Directory.revoke_grants`."""
         revoked: list[str] = await self._core.write(partial(_revoke_grants, user, sid))

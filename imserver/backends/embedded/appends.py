@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.dedupe import Key, Remembered, key_hash
+from imserver.backends.embedded.journal import unavailable
 from imserver.backends.embedded.records import (
     PACKED_FROM,
     MessageRecord,
@@ -60,6 +61,8 @@ class Appender:
             outcome: MessageAccepted | ImError = self._append(principal, command)
         except ImError as error:
             outcome = error
+        except sqlite3.Error:
+            outcome = unavailable("the message store cannot be read now")
         except UnicodeEncodeError:
             outcome = ImError(ErrorCode.BAD_REQUEST, "the message has text that is not Unicode")
         self._core.journal.batch().answers.append(Answer(ticket, outcome))

@@ -105,7 +105,7 @@ class Broadcasts:
             batch.entries.append(Entry(message_of(record), recipients))
             journal.statement("INSERT INTO fanouts VALUES (?, ?, ?)", message, reached, offset)
         journal.statement(
-            "UPDATE broadcasts SET upto = ?, last_offset = ?, done = ? WHERE message = ?",
+            "UPDATE broadcasts SET upto = ?, last_offset = max(last_offset, ?), done = ? WHERE message = ?",
             reached,
             offset,
             done,

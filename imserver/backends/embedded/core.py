@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -18,6 +19,27 @@ from imserver.backends.embedded.state import State
 from imserver.services.ports import Threads
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+_log = Logger()
+
+
+def guarded(
+    method: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Turns a failing disk into a refusal: UNAVAILABLE instead of sqlite3.Error."""
+
+    @wraps(method)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await method(*args, **kwargs)
+        except sqlite3.Error as error:
+            _log.error("a read failed: {error}", error=str(error))
+            raise unavailable("the message store cannot be read now") from error
+
+    return call
+
+
 class Core:
     """The engine's shared parts.
 
@@ -29,8 +51,6 @@ class Core:
         on_committed: called after each commit, before its answers are released.
         on_reloaded: called when memory was read back after a failed commit.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -90,8 +110,9 @@ class Core:
         return self.ready
 
     def _committed(self, offset: int) -> None:
-        if self._state is not None:
-            self._state.committed = offset
+        if self._state is None:
+            return
+        self._state.committed = offset
         for callback in self.on_committed:
             callback()
 
@@ -104,12 +125,13 @@ class Core:
         try:
             self._state = State(self.reader, self.settings)
         except sqlite3.Error as error:
-            self._log.error("the message store cannot be read: {error}", error=str(error))
+            _log.error("the message store cannot be read: {error}", error=str(error))
             self.clock.callLater(1.0, self._read_back)
             return
         for callback in self.on_reloaded:
             callback()
 
+    @guarded
     async def read(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Runs `function(connection, *arguments)` on a thread, in one read transaction.
 
@@ -126,9 +148,6 @@ class Core:
                 connection.execute("BEGIN")
                 begun = True
             return function(connection, *arguments)
-        except sqlite3.Error as error:
-            self._log.error("a read failed: {error}", error=str(error))
-            raise unavailable("the message store cannot be read now") from error
         finally:
             if begun and connection.in_transaction:
                 connection.execute("ROLLBACK")

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Protocol
 
-from imserver.backends.embedded.schema import ForeignDatabaseError, NewerSchemaError, migrate
+from imserver.backends.embedded.schema import ForeignDatabaseError, NewerSchemaError, check, migrate
 
 DATABASE_NAME = "imserver.db"
 LOCK_NAME = "imserver.lock"
@@ -97,6 +97,7 @@ class FileDatabase:
         # SQLite gives its side files the mode of the database file.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = self._connect()
+        check(connection)
         # Only possible before the first table exists; ignored by SQLite afterwards.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()

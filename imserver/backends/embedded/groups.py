@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from functools import partial
 
-from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.core import Core, guarded
 from imserver.backends.embedded.state import GroupState, Member, User
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import Group, GroupMember, GroupRole
@@ -23,11 +23,13 @@ class Groups:
     def __init__(self, core: Core) -> None:
         self._core = core
 
+    @guarded
     async def group(self, group: str) -> GroupRecord | None:
         """See `Directory.group`."""
         found = self._core.state.group(group)
         return None if found is None else _record(found)
 
+    @guarded
     async def groups_of(self, user: str) -> list[Group]:
         """See `Directory.groups_of`."""
         state = self._core.state
@@ -44,6 +46,7 @@ class Groups:
             _without_members(group) for group in groups if group is not None and owner.no in group.members
         ]
 
+    @guarded
     async def create_group(
         self,
         group: str,
@@ -71,6 +74,7 @@ class Groups:
             raise ImError(ErrorCode.CONFLICT, "the group was deleted meanwhile")
         return _record(created)
 
+    @guarded
     async def add_member(self, group: str, user: str, at: float) -> bool:
         """See `Directory.add_member`."""
         self._core.check_writable()
@@ -91,6 +95,7 @@ class Groups:
         await journal.barrier()
         return True
 
+    @guarded
     async def remove_member(self, group: str, user: str, at: float) -> GroupRecord | None:
         """See `Directory.remove_member`."""
         self._core.check_writable()
@@ -114,6 +119,7 @@ class Groups:
         await journal.barrier()
         return record
 
+    @guarded
     async def invite(self, group: str, user: str, by: str, at: float) -> None:
         """See `Directory.invite`."""
         self._core.check_writable()
@@ -126,6 +132,7 @@ class Groups:
         found.mark = journal.serial
         await journal.barrier()
 
+    @guarded
     async def delete_group(self, group: str) -> GroupRecord:
         """See `Directory.delete_group`."""
         self._core.check_writable()

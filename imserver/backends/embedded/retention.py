@@ -150,8 +150,9 @@ def _execute(sql: str, parameters: tuple[float, ...], connection: sqlite3.Connec
 
 
 def _server_at(connection: sqlite3.Connection, offset: int) -> float | None:
-    """The time of the first message at or after an offset; None if only fan-outs or nothing follow."""
-    for (body,) in connection.execute("SELECT body FROM log WHERE offset >= ? ORDER BY offset", (offset,)):
+    """The time of the last message up to an offset (fan-outs have none of their own); None if there is none."""
+    rows = connection.execute("SELECT body FROM log WHERE offset <= ? ORDER BY offset DESC", (offset,))
+    for (body,) in rows:
         record = decode(body)
         if isinstance(record, MessageRecord):
             return record.server_at
@@ -159,7 +160,8 @@ def _server_at(connection: sqlite3.Connection, offset: int) -> float | None:
 
 
 def _has_older(connection: sqlite3.Connection, floor: int, cutoff: float) -> bool:
-    at = _server_at(connection, floor)
+    (first,) = connection.execute("SELECT min(offset) FROM log WHERE offset >= ?", (floor,)).fetchone()
+    at = _server_at(connection, first or 0)
     return at is not None and at < cutoff
 
 

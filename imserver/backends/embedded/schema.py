@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 APPLICATION_ID = 0x494D5356
 """Written into the file's header ("IMSV"), so that a foreign database is recognised."""
@@ -88,7 +88,9 @@ def _statements(script: str) -> list[str]:
     return [part.strip() for part in "\n".join(lines).split(";") if part.strip()]
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+Migration = Callable[[sqlite3.Connection], None]
+
+MIGRATIONS: tuple[Migration, ...] = (_create,)
 """Step i brings a file from version i to i + 1; released steps are never changed."""
 
 
@@ -100,9 +102,27 @@ class ForeignDatabaseError(Exception):
     """The file is a database, but none of ours."""
 
 
+def check(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+    """Looks whether a file may be used, and writes nothing.
+
+    Returns:
+        its version; 0 for a new file.
+
+    Raises:
+        NewerSchemaError, ForeignDatabaseError: it may not.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and (tables or version):
+        raise ForeignDatabaseError
+    if version > len(migrations):
+        raise NewerSchemaError(f"schema version {version}, this program knows up to {len(migrations)}")
+    return int(version)
+
+
 def migrate(
-    connection: sqlite3.Connection,
-    migrations: tuple[Callable[[sqlite3.Connection], None], ...] = MIGRATIONS,
+    connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS
 ) -> int:
     """Brings the file up to date, all steps in one transaction.
 
@@ -113,15 +133,9 @@ def migrate(
         NewerSchemaError: nothing was touched.
         ForeignDatabaseError: nothing was touched.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != APPLICATION_ID and (tables or version):
-        raise ForeignDatabaseError
-    if version > len(migrations):
-        raise NewerSchemaError(f"schema version {version}, this program knows up to {len(migrations)}")
+    version = check(connection, migrations)
     if version == len(migrations):
-        return int(version)
+        return version
     connection.execute("BEGIN IMMEDIATE")
     try:
         for step in migrations[version:]:
@@ -132,4 +146,4 @@ def migrate(
     except BaseException:
         connection.execute("ROLLBACK")
         raise
-    return int(version)
+    return version

@@ -8,7 +8,7 @@ from typing import Any
 from imserver.backends.embedded.appends import Appender
 from imserver.backends.embedded.broadcasts import Broadcasts
 from imserver.backends.embedded.changes import Changes
-from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.core import Core, guarded
 from imserver.backends.embedded.devices import Devices
 from imserver.backends.embedded.inboxes import Inboxes
 from imserver.backends.embedded.targets import resolve
@@ -48,18 +48,22 @@ class EmbeddedStore:
         """See `Store.attach`."""
         self._core.journal.sink = sink
 
+    @guarded
     async def inbox(self, user: str, after: int, at_least: int, limit: int, max_bytes: int) -> InboxPage:
         """See `Store.inbox`."""
         return await self._inboxes.inbox(user, after, at_least, limit, max_bytes)
 
+    @guarded
     async def history(self, user: str, query: ReadHistory, limit: int, max_bytes: int) -> MessagePage:
         """See `Store.history`."""
         return await self._inboxes.history(user, query, limit, max_bytes)
 
+    @guarded
     async def head(self, user: str) -> tuple[int, int]:
         """See `Store.head`."""
         return await self._inboxes.head(user)
 
+    @guarded
     async def cursor(self, user: str, format: str, device: str) -> DeviceCursor:
         """See `Store.cursor`."""
         return await self._devices.cursor(user, format, device)
@@ -68,6 +72,7 @@ class EmbeddedStore:
         """See `Store.acknowledge`."""
         self._devices.acknowledge(user, format, device, seq, message_id)
 
+    @guarded
     async def changes(self, user: str, after: int, limit: int) -> list[tuple[int, Any]]:
         """See `Store.changes`."""
         return await self._changes.changes(user, after, limit)
@@ -76,16 +81,19 @@ class EmbeddedStore:
         """See `Store.changes_told`."""
         self._devices.changes_told(user, format, device, change_id)
 
+    @guarded
     async def revoke(
         self, principal: Principal, command: RevokeMessage, window: float
     ) -> MessageRevokedReply:
         """See `Store.revoke`."""
         return await self._changes.revoke(principal, command, window)
 
+    @guarded
     async def mark_read(self, principal: Principal, command: MarkRead) -> MessagesMarked:
         """See `Store.mark_read`."""
         return await self._changes.mark_read(principal, command)
 
+    @guarded
     async def resolve(
         self, user: str, conversation: str = "", recipient: str = "", group: str = ""
     ) -> Conversation:
@@ -106,6 +114,7 @@ class EmbeddedStore:
             canonical, canonical, "", found.gid, [member.name for member in found.members.values()]
         )
 
+    @guarded
     async def partners(self, user: str) -> Sequence[str]:
         """See `Store.partners`."""
         asker = self._core.state.user(user)
