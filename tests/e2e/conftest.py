@@ -33,7 +33,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def _nothing_left() -> Iterator[None]:
     """A test that leaves a delayed call behind would disturb the next one."""
     yield
-    left = [call for call in reactor.getDelayedCalls() if call.active()]  # type: ignore[attr-defined]
+    left = [call for call in reactor.getDelayedCalls() if call.active()]
     for call in left:
         call.cancel()
     assert not left, left

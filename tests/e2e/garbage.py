@@ -102,16 +102,18 @@ LINES: tuple[Maker, ...] = (
     lambda chance: b'{"id": "1", "type": "request", "comm',
     lambda chance: b"[" * DEEP + b"\n",
     lambda chance: b'{"payload":' * DEEP + b"\n",
-    lambda chance: b'{"id":"1","type":"request","command":"message/send","payload":'
-    + b'{"a":' * 5_000
-    + b"1"
-    + b"}" * 5_001
-    + b"\n",
+    lambda chance: (
+        b'{"id":"1","type":"request","command":"message/send","payload":'
+        + b'{"a":' * 5_000
+        + b"1"
+        + b"}" * 5_001
+        + b"\n"
+    ),
     lambda chance: b"x" * 300_000 + b"\n",
     lambda chance: b'{"id":"' + b"y" * 400_000,
     lambda chance: b'{"id":"\xff\xfe"}\n',
     lambda chance: b'{"id":1e999}\n{"id":NaN}\n{"id":-0}\n{"id":1,"id":2}\n',
-    lambda chance: b"null\n1\n\"x\"\n[]\ntrue\n",
+    lambda chance: b'null\n1\n"x"\n[]\ntrue\n',
     lambda chance: _hostile_line(chance),
     lambda chance: b"".join(_hostile_line(chance) for _ in range(30)),
     lambda chance: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -148,11 +150,15 @@ REQUESTS: tuple[Maker, ...] = (
     lambda chance: b"GET " + b"/" * 20_000 + b" HTTP/1.1\r\n\r\n",
     lambda chance: b"GET /ws HTTP/1.1\r\n" + b"A: b\r\n" * 2_000 + b"\r\n",
     lambda chance: b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n",
-    lambda chance: b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 99\r\nSec-WebSocket-Key: short\r\n\r\n",
+    lambda chance: (
+        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 99\r\nSec-WebSocket-Key: short\r\n\r\n"
+    ),
     lambda chance: b"POST /ws HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n",
     lambda chance: b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    lambda chance: b"GET /ws HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\nUpgrade: websocket\r\n\r\n",
+    lambda chance: (
+        b"GET /ws HTTP/1.1\r\nHost: x\r\nOrigin: http://evil.example\r\nUpgrade: websocket\r\n\r\n"
+    ),
     lambda chance: b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     lambda chance: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 )

@@ -32,7 +32,7 @@ NO_RATES = (
 
 def sleep(seconds: float) -> Deferred[None]:
     """Waits while the reactor runs."""
-    return deferLater(reactor, seconds, lambda: None)  # type: ignore[arg-type]
+    return deferLater(reactor, seconds, lambda: None)
 
 
 class StartFailed(Exception):

@@ -44,7 +44,9 @@ class Raw(Protocol):
 
 async def raw(port: int) -> Raw:
     """A bare connection."""
-    return await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Raw())
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
+    client: Raw = await connectProtocol(endpoint, Raw())
+    return client
 
 
 async def spoil_lines(server: Server, chance: random.Random) -> None:

@@ -41,7 +41,7 @@ class Collector(JsonLineClient):
         super().__init__(reactor)
         self.rows: list[tuple[int, str]] = []
         self.complete: Deferred[None] = Deferred()
-        self._expected = expected
+        self._total = expected
 
     def _line_received(self, line: Line) -> None:
         if line["command"] == "message/offline":
@@ -53,7 +53,7 @@ class Collector(JsonLineClient):
             self.rows.append((line["payload"]["seq"], line["payload"]["content"]["text"]))
         else:
             super()._line_received(line)
-        if len(self.rows) == self._expected:
+        if len(self.rows) == self._total:
             self.complete.callback(None)
 
 
@@ -92,7 +92,7 @@ async def test_a_long_backlog_arrives_while_others_keep_sending(serve: Serve) ->
     fresh = 200 * SENDERS
     collector = Collector(BACKLOG + fresh)
     await jsonline_client.connect_tcp(reactor, server.port("jsonline"), collector)
-    complete = collector.complete.addTimeout(300, reactor)  # type: ignore[arg-type]
+    complete = collector.complete.addTimeout(300, reactor)
     assert (await collector.log_in("bob"))["payload"]["status"] == 200
     work = [
         ensureDeferred(send_many(sender, "bob", range(200), f"new {number}"))
@@ -119,7 +119,11 @@ async def test_peers_that_never_read_cost_no_more_than_was_stated(serve: Serve) 
     peers, messages, size = 1_000, 150, 10_000
     stated = 32 * MIB
     server = await serve(
-        overrides=[*NO_RATES, f"limits.all_outboxes_bytes={stated}", "limits.failed_logins_per_address=100000"]
+        overrides=[
+            *NO_RATES,
+            f"limits.all_outboxes_bytes={stated}",
+            "limits.failed_logins_per_address=100000",
+        ]
     ).start()
     deaf = []
     for number in range(peers):
