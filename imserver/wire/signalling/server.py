@@ -121,12 +121,13 @@ class SignallingServerCodec:
             if tag is None or kind not in REQUESTS:
                 raise ImError(ErrorCode.UNKNOWN_COMMAND, _unknown(kind))
             payload = read_payload(envelope)
+            command = build_command(payload, envelope)
             if kind == "message.send":
                 if payload.client_msg_id is not None:
                     tag = Tag(kind, tag.id, _echoed(payload.client_msg_id, "client_msg_id"))
             elif kind == "ping" and payload.timestamp:
                 tag = Tag(kind, tag.id, echo=msgspec.json.format(bytes(payload.timestamp), indent=-1))
-            return Request(build_command(payload, envelope), tag)
+            return Request(command, tag)
         except ImError as refusal:
             raise WireError(
                 refusal.code,
