@@ -21,35 +21,47 @@ class Writer(Protocol):
 class Budget:
     """The bytes all outboxes together may hold.
 
+    The second half is kept for outboxes that are empty, so that peers who read
+    are served while others let their share lie: an outbox that is stuck is not
+    empty, and takes nothing of it.
+
     Attributes:
         used: bytes queued now.
-        limit: at this many, messages stay in the store and requests wait.
+        limit: at this many, no message is queued at all.
+        tight_from: from this many on, only empty outboxes take messages.
     """
 
-    __slots__ = ("_waiting", "limit", "used")
+    __slots__ = ("_starving", "_waiting", "limit", "tight_from", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.tight_from = limit // 2
         self.used = 0
         self._waiting: dict[Writer, None] = {}
+        self._starving: dict[Writer, None] = {}
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing more should be queued."""
+        """Whether nothing at all may be queued."""
         return self.used >= self.limit
 
-    def wait(self, outbox: Writer) -> None:
+    def wait(self, outbox: Writer, empty: bool) -> None:
         """Remembers an outbox that was refused for want of budget."""
-        self._waiting[outbox] = None
+        (self._starving if empty else self._waiting)[outbox] = None
 
     def forget(self, outbox: Writer) -> None:
         """Its connection is gone."""
         self._waiting.pop(outbox, None)
+        self._starving.pop(outbox, None)
 
     def release(self, count: int) -> None:
-        """Gives bytes back; the ones that waited are told once a quarter is free."""
+        """Gives bytes back. Empty outboxes are told when an eighth is free, the others when five eighths are."""
         self.used -= count
-        if self._waiting and self.used <= self.limit - self.limit // 4:
+        if self._starving and self.used <= self.limit - self.limit // 8:
+            starving, self._starving = self._starving, {}
+            for outbox in starving:
+                outbox.budget_freed()
+        if self._waiting and self.used <= self.limit * 3 // 8:
             waiting, self._waiting = self._waiting, {}
             for outbox in waiting:
                 outbox.budget_freed()

@@ -161,7 +161,8 @@ class Outbox:
     def writable(self) -> bool:
         """Whether messages may be queued; after False the owner is told when they may."""
         budget = self._budget
-        if self.total < WRITABLE_BELOW and budget.used < budget.limit:
+        total = self.total
+        if total < WRITABLE_BELOW and budget.used < (budget.tight_from if total else budget.limit):
             return not self._finishing
         self._refuse()
         return False
@@ -169,15 +170,16 @@ class Outbox:
     @property
     def congested(self) -> bool:
         """Whether the peer's requests should wait; after True the owner is told when they need not."""
-        if self.total < CONGESTED_FROM and (not self.total or not self._budget.exhausted):
+        total = self.total
+        if not total or (total < CONGESTED_FROM and self._budget.used < self._budget.tight_from):
             return False
         self._refuse()
         return True
 
     def _refuse(self) -> None:
         self._refused = True
-        if self._budget.exhausted:
-            self._budget.wait(self)
+        if self._budget.used >= self._budget.tight_from:
+            self._budget.wait(self, not self.total)
 
     def budget_freed(self) -> None:
         """Called by the budget."""

@@ -249,18 +249,44 @@ class Bounds(OutboxCase):
 class TheSum(OutboxCase):
     """All outboxes together."""
 
-    def test_a_spent_budget_stops_messages_and_requests_and_goes_on_when_a_quarter_is_free(self) -> None:
-        self.budget.limit = 1000
-        hoarder = self.make(Transport(), Owner())
-        hoarder.pauseProducing()
-        hoarder.put(b"x" * 1000)
+    def hoarder(self, count: int) -> Outbox:
+        """An outbox that is stuck on so many bytes."""
+        outbox = self.make(Transport(), Owner())
+        outbox.pauseProducing()
+        outbox.push(b"x" * count)
+        return outbox
+
+    def test_the_second_half_is_for_peers_that_read(self) -> None:
+        self.budget = Budget(1000)
+        self.outbox = self.make(Transport(), self.owner)
+        stuck = self.hoarder(500)
+        self.assertFalse(stuck.writable)
+        self.assertTrue(stuck.congested)
+        for _ in range(10):
+            self.assertTrue(self.outbox.writable)
+            self.outbox.push(b"message")
+            self.assertFalse(self.outbox.writable)
+            self.clock.advance(0)
+        self.assertEqual(self.owner.told, ["drained"] * 10)
+
+    def test_a_spent_budget_stops_everybody_and_the_empty_go_on_first(self) -> None:
+        self.budget = Budget(1000)
+        self.outbox = self.make(Transport(), self.owner)
+        first, second, third = self.hoarder(300), self.hoarder(400), self.hoarder(300)
+        waiting = Owner()
+        behind = self.make(Transport(), waiting)
+        behind.pauseProducing()
+        behind.put(b"y")
+        self.assertTrue(behind.congested)
         self.assertFalse(self.outbox.writable)
-        self.outbox.pauseProducing()
-        self.outbox.put(b"y")
-        self.assertTrue(self.outbox.congested)
-        self.assertEqual(self.owner.told, [])
-        hoarder.resumeProducing()
-        self.assertEqual(self.owner.told, ["drained"])
+        self.assertEqual((self.owner.told, waiting.told), ([], []))
+        first.resumeProducing()
+        self.assertEqual((self.owner.told, waiting.told), (["drained"], []))
+        third.lost()
+        self.assertEqual((self.owner.told, waiting.told), (["drained"], []))
+        second.resumeProducing()
+        self.assertEqual((self.owner.told, waiting.told), (["drained"], ["drained"]))
+        self.assertEqual(self.budget.used, 1)
 
     def test_an_empty_outbox_still_takes_requests(self) -> None:
         self.budget.used = self.budget.limit
