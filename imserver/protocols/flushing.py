@@ -55,7 +55,7 @@ class Budget:
         self._starving.pop(outbox, None)
 
     def release(self, count: int) -> None:
-        """Gives bytes back. Empty outboxes are told when an eighth is free, the others when five eighths are."""
+        """Gives bytes back. Empty outboxes are told when an eighth is free, the others at five eighths."""
         self.used -= count
         if self._starving and self.used <= self.limit - self.limit // 8:
             starving, self._starving = self._starving, {}
