@@ -1,7 +1,8 @@
-"""Administration of accounts: what the command line and the admin REST interface ask for.
+"""Administration of accounts and sessions: what the command line and the admin REST interface ask for.
 
 Only for the role admin or the operator at the machine. Passwords come as in
-`LogIn`: plain, or the lower-case SHA-256 hex where `hashed`.
+`LogIn`: plain, or the lower-case SHA-256 hex where `hashed`. Groups have
+`model.group_admin`.
 """
 
 from __future__ import annotations
@@ -71,6 +72,40 @@ class RotateTokenKeys(Struct, frozen=True, gc=False):
     forget_old: bool = False
 
 
+class ListSessions(Struct, frozen=True, gc=False):
+    """List live sessions of this node with session id > `after`: of one user, or (user "") of all.
+
+    limit 0 = the default.
+    """
+
+    user: str = ""
+    after: str = ""
+    limit: int = 0
+
+
+class EndSession(Struct, frozen=True, gc=False):
+    """End one live session. Its tokens stay valid; `KickUser` revokes them."""
+
+    session: str
+    text: str = ""
+
+
+# For the operator at the machine only: whoever may do this may be anybody.
+
+
+class IssueTokens(Struct, frozen=True, gc=False):
+    """Open a grant for a user, as a log-in by password does."""
+
+    user: str
+    platform: str = ""
+
+
+class InspectToken(Struct, frozen=True, gc=False):
+    """Check an access token as a log-in would."""
+
+    token: str
+
+
 # Replies
 
 
@@ -101,3 +136,49 @@ class TokenKeysRotated(Struct, frozen=True, gc=False):
     """The id of the key that signs from now on."""
 
     kid: str
+
+
+class SessionInfo(Struct, frozen=True, gc=False):
+    """A live session: who, speaking what, from which IP address ("" for a unix socket)."""
+
+    session: str
+    user: str
+    format: str
+    device: str
+    platform: str
+    role: Role
+    address: str
+    secure: bool
+
+
+class SessionList(Struct, frozen=True):
+    """Sessions ascending by id; `has_more` if there are some after the last one here."""
+
+    sessions: list[SessionInfo]
+    has_more: bool
+
+
+class TokensIssued(Struct, frozen=True, gc=False):
+    """The tokens of a new grant `sid`; `expires_in`: seconds the access token lives."""
+
+    user: str
+    sid: str
+    token: str
+    refresh_token: str
+    expires_in: int
+
+
+class TokenReply(Struct, frozen=True, gc=False):
+    """What a valid access token says.
+
+    Attributes:
+        sid: its grant; "" for a foreign token.
+        expires_at: float seconds.
+        external: signed by a foreign issuer.
+    """
+
+    user: str
+    sid: str
+    platform: str
+    expires_at: float
+    external: bool

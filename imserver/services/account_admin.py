@@ -13,11 +13,15 @@ from imserver.model.admin import (
     CreateUser,
     DisableUser,
     EnableUser,
+    InspectToken,
+    IssueTokens,
     KickUser,
     ListUsers,
     RotateTokenKeys,
     SetRole,
     TokenKeysRotated,
+    TokenReply,
+    TokensIssued,
     UserInfo,
     UserList,
     UserReply,
@@ -39,6 +43,8 @@ ADMIN_COMMANDS: tuple[type, ...] = (
     RotateTokenKeys,
     SetRole,
 )
+OPERATOR_COMMANDS: tuple[type, ...] = (InspectToken, IssueTokens)
+"""For the operator at the machine only; dispatch does not serve them."""
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
 
@@ -75,18 +81,26 @@ class AccountAdministration:
         The role is read anew, since it may have changed after the log-in.
 
         Raises:
-            ImError: FORBIDDEN unless the user is an administrator; else as `perform`.
+            ImError: FORBIDDEN unless the user is an administrator and it is one of
+                ADMIN_COMMANDS; else as `perform`.
         """
+        await self.require_administrator(principal)
+        if not isinstance(command, ADMIN_COMMANDS):
+            raise ImError(ErrorCode.FORBIDDEN, "only the operator may do this")
+        return await self.perform(command)
+
+    async def require_administrator(self, principal: Principal) -> None:
+        """FORBIDDEN unless the user is an administrator now."""
         account = await self._directory.account(principal.user)
         if account is None or account.disabled or account.role is not Role.ADMIN:
             raise ImError(ErrorCode.FORBIDDEN, "only an administrator may do this")
-        return await self.perform(command)
 
     async def perform(self, command: Any) -> Any:
         """Runs a command of `model.admin` for the operator at the machine, without a check of role.
 
         Raises:
-            ImError: USER_NOT_FOUND, USER_EXISTS, BAD_REQUEST, UNAVAILABLE, UNKNOWN_COMMAND.
+            ImError: USER_NOT_FOUND, USER_EXISTS, BAD_REQUEST, UNAVAILABLE, UNKNOWN_COMMAND;
+                what `issue_tokens` and `inspect_token` say.
         """
         match command:
             case CreateUser():
@@ -105,6 +119,10 @@ class AccountAdministration:
                 account = await self.set_role(command.user, command.role)
             case ListUsers():
                 return await self.list_users(command.after, command.limit)
+            case IssueTokens():
+                return await self.issue_tokens(command.user, command.platform)
+            case InspectToken():
+                return await self.inspect_token(command.token)
             case RotateTokenKeys():
                 return self.rotate_token_keys(forget_old=command.forget_old)
             case _:
@@ -174,6 +192,35 @@ class AccountAdministration:
         limit = min(limit, MAX_PAGE) if limit > 0 else DEFAULT_PAGE
         accounts = await self._directory.accounts(after, limit + 1)
         return UserList([_info(account) for account in accounts[:limit]], len(accounts) > limit)
+
+    async def issue_tokens(self, user: str, platform: str = "") -> TokensIssued:
+        """Opens a grant as a log-in by password does. USER_NOT_FOUND; FORBIDDEN for a disabled account."""
+        account = await self._directory.account(_possible(user))
+        if account is None:
+            raise _unknown()
+        if account.disabled:
+            raise ImError(ErrorCode.FORBIDDEN, "the account is disabled")
+        granted = await self._grants.open(user, platform)
+        now = await self._directory.account(user)
+        if now is None or now.disabled or now.generation != account.generation:
+            # A kick or a disabling came in between and did not know of this grant.
+            await self._directory.revoke_grants(user, granted.sid)
+            raise ImError(ErrorCode.CONFLICT, "the account was changed meanwhile")
+        self.log.info("tokens issued for {user} by the operator", user=user)
+        tokens = granted.tokens
+        return TokensIssued(user, granted.sid, tokens.access, tokens.refresh, tokens.expires_in)
+
+    async def inspect_token(self, token: str) -> TokenReply:
+        """Checks an access token as a log-in would. AUTH_FAILED, TOKEN_EXPIRED, FORBIDDEN if disabled."""
+        claims = self._tokens.verify_access(token)
+        account = await self._directory.account(claims.user)
+        if account is None:
+            raise ImError(ErrorCode.AUTH_FAILED, "the token's user has no account here")
+        if not claims.external and not await self._grants.alive(claims.user, claims.sid):
+            raise ImError(ErrorCode.AUTH_FAILED, "the token was revoked")
+        if account.disabled:
+            raise ImError(ErrorCode.FORBIDDEN, "the account is disabled")
+        return TokenReply(claims.user, claims.sid, claims.platform, claims.expires_at, claims.external)
 
     def rotate_token_keys(self, *, forget_old: bool = False) -> TokenKeysRotated:
         """Signs with a new key from now on. UNAVAILABLE if it could not be saved."""

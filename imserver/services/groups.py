@@ -67,6 +67,9 @@ class Groups:
         wall_time: float seconds since the epoch.
         random_bytes: source of minted ids.
         clock: for the limits, monotonic float seconds; `wall_time` if None.
+
+    Attributes:
+        directory, limits, news, wall_time: for `GroupAdministration`.
     """
 
     def __init__(
@@ -80,12 +83,12 @@ class Groups:
         limits: GroupLimits = GroupLimits(),  # noqa: B008 - frozen
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self._directory = directory
+        self.directory = directory
         self._hasher = hasher
-        self._wall_time = wall_time
+        self.wall_time = wall_time
         self._random_bytes = random_bytes
-        self._limits = limits
-        self._news = GroupNews(bus, limits.told)
+        self.limits = limits
+        self.news = GroupNews(bus, limits.told)
         clock = clock or wall_time
         self._wrong_passwords = FailureWindow(clock, limits.password_guesses)
         # Each name is looked up: one command may be worth ten thousand.
@@ -107,7 +110,7 @@ class Groups:
             case LeaveGroup():
                 return await self._leave(principal, command.group)
             case ListGroups():
-                return GroupList(await self._directory.groups_of(principal.user))
+                return GroupList(await self.directory.groups_of(principal.user))
             case ListMembers():
                 record = await self._as_member(principal, command.group)
                 return MemberList(record.group.group, record.group.members)
@@ -129,53 +132,53 @@ class Groups:
         if command.open and command.password:
             raise ImError(ErrorCode.BAD_REQUEST, "a group is either open or has a password")
         members = list(dict.fromkeys((principal.user, *command.members)))
-        if len(members) > self._limits.members:
-            raise _full()
+        if len(members) > self.limits.members:
+            raise full()
         if not self._named.allow(principal.user, len(members)):
             raise ImError(ErrorCode.TOO_FAST, "too many members named; wait a while")
         for member in members:
             check_id(member)
-            await self._check_has_room(member, principal.user)
+            await self.check_has_room(member, principal.user)
         password_hash = ""
         if command.password:
             digest = self._hasher.digest(command.password, False)
-            if await self._directory.group(group) is not None:
+            if await self.directory.group(group) is not None:
                 raise ImError(ErrorCode.CONFLICT, "this group id is taken")
             password_hash = await self._hasher.hash(digest)
-        at = self._wall_time()
-        record = await self._directory.create_group(
+        at = self.wall_time()
+        record = await self.directory.create_group(
             group, name, principal.user, command.open, password_hash, members, at
         )
-        self._news.publish(principal, GroupChange.CREATED, group, principal.user, at, members)
+        self.news.publish(principal, GroupChange.CREATED, group, principal.user, at, members)
         return GroupReply(record.group)
 
     async def _join(self, principal: Principal, command: JoinGroup) -> GroupReply:
         user = principal.user
-        record = await self._existing(command.group)
+        record = await self.existing(command.group)
         group = record.group
         if _is_member(group, user):
             return GroupReply(group)
         if not group.open and user not in record.invited:
             await self._check_password(user, record, command.password)
-        if group.member_count >= self._limits.members:
-            raise _full()
-        await self._check_has_room(user, user)
-        at = self._wall_time()
-        added = await self._directory.add_member(group.group, user, at)
-        record = await self._existing(command.group)
+        if group.member_count >= self.limits.members:
+            raise full()
+        await self.check_has_room(user, user)
+        at = self.wall_time()
+        added = await self.directory.add_member(group.group, user, at)
+        record = await self.existing(command.group)
         if added:
-            self._news.passing(principal, GroupChange.JOINED, record.group, user, at)
+            self.news.passing(principal, GroupChange.JOINED, record.group, user, at)
         return GroupReply(record.group)
 
     async def _leave(self, principal: Principal, group: str) -> Done:
         before = await self._as_member(principal, group)
-        at = self._wall_time()
-        after = await self._directory.remove_member(group, principal.user, at)
-        self._news.removal(principal, GroupChange.LEFT, before.group, after, principal.user, at)
+        at = self.wall_time()
+        after = await self.directory.remove_member(group, principal.user, at)
+        self.news.removal(principal, GroupChange.LEFT, before.group, after, principal.user, at)
         return Done()
 
     async def _get(self, principal: Principal, group: str) -> GroupReply:
-        record = await self._existing(group)
+        record = await self.existing(group)
         described = record.group
         if _is_member(described, principal.user):
             return GroupReply(described)
@@ -190,11 +193,11 @@ class Groups:
             raise ImError(ErrorCode.CONFLICT, "the user is a member already")
         if user in record.invited:
             return Done()
-        if len(record.invited) >= self._limits.members:
+        if len(record.invited) >= self.limits.members:
             raise ImError(ErrorCode.CONFLICT, "the group has too many open invitations")
-        at = self._wall_time()
-        await self._directory.invite(group.group, user, principal.user, at)
-        self._news.passing(principal, GroupChange.INVITED, group, user, at)
+        at = self.wall_time()
+        await self.directory.invite(group.group, user, principal.user, at)
+        self.news.passing(principal, GroupChange.INVITED, group, user, at)
         return Done()
 
     async def _kick(self, principal: Principal, command: KickMember) -> Done:
@@ -204,17 +207,17 @@ class Groups:
             raise ImError(ErrorCode.BAD_REQUEST, "the owner leaves instead of kicking themselves")
         if not _is_member(before.group, user):
             raise ImError(ErrorCode.NOT_FOUND, "the group has no such member")
-        at = self._wall_time()
-        after = await self._directory.remove_member(command.group, user, at)
-        self._news.removal(principal, GroupChange.KICKED, before.group, after, user, at)
+        at = self.wall_time()
+        after = await self.directory.remove_member(command.group, user, at)
+        self.news.removal(principal, GroupChange.KICKED, before.group, after, user, at)
         return Done()
 
     async def _delete(self, principal: Principal, group: str) -> Done:
         await self._as_owner(principal, group)
-        record = await self._directory.delete_group(group)
+        record = await self.directory.delete_group(group)
         members = [member.user for member in record.group.members]
-        at = self._wall_time()
-        self._news.publish(principal, GroupChange.DELETED, group, principal.user, at, members)
+        at = self.wall_time()
+        self.news.publish(principal, GroupChange.DELETED, group, principal.user, at, members)
         return Done()
 
     async def _check_password(self, user: str, record: GroupRecord, password: str) -> None:
@@ -235,19 +238,21 @@ class Groups:
         if self._wrong_passwords.blocked(key):
             raise ImError(ErrorCode.TOO_FAST, "too many wrong passwords; wait a minute")
 
-    async def _check_has_room(self, user: str, asker: str) -> None:
-        if len(await self._directory.groups_of(user)) >= self._limits.groups:
+    async def check_has_room(self, user: str, asker: str) -> None:
+        """CONFLICT if the user is in as many groups as a user may be."""
+        if len(await self.directory.groups_of(user)) >= self.limits.groups:
             whose = "you are" if user == asker else "one of the members is"
-            raise ImError(ErrorCode.CONFLICT, f"{whose} in {self._limits.groups} groups already")
+            raise ImError(ErrorCode.CONFLICT, f"{whose} in {self.limits.groups} groups already")
 
-    async def _existing(self, group: str) -> GroupRecord:
-        record = await self._directory.group(group) if id_fault(group) is None else None
+    async def existing(self, group: str) -> GroupRecord:
+        """The group. NOT_FOUND."""
+        record = await self.directory.group(group) if id_fault(group) is None else None
         if record is None:
             raise ImError(ErrorCode.NOT_FOUND, _NOT_FOUND)
         return record
 
     async def _as_member(self, principal: Principal, group: str) -> GroupRecord:
-        record = await self._existing(group)
+        record = await self.existing(group)
         if not _is_member(record.group, principal.user):
             raise ImError(ErrorCode.NOT_FOUND, _NOT_FOUND)
         return record
@@ -273,5 +278,6 @@ def _is_member(group: Group, user: str) -> bool:
     return any(member.user == user for member in group.members)
 
 
-def _full() -> ImError:
+def full() -> ImError:
+    """What is answered where nobody more can join."""
     return ImError(ErrorCode.CONFLICT, "the group is full")

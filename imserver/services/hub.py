@@ -47,9 +47,11 @@ from imserver.model.messages import (
     SyncInbox,
 )
 from imserver.model.presence import ListPresence, SetPresence
-from imserver.services.accounts import ADMIN_COMMANDS, Accounts, Authenticated
+from imserver.services.accounts import Accounts, Authenticated
+from imserver.services.administration import ADMIN_COMMANDS, Administration
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
+from imserver.services.group_admin import GroupAdministration
 from imserver.services.groups import Groups
 from imserver.services.messages import Messages, MessageSettings
 from imserver.services.ports import Bus, Directory, Store
@@ -107,6 +109,7 @@ class Hub:
         )
         self.messages = Messages(store, bus, settings.messages)
         self.presence = Presence(store, directory, bus, self.registry, wall_time, self.spawn)
+        self.administration = Administration(accounts, GroupAdministration(groups), self.registry, bus)
         self.dispatch = Dispatch(wall_time)
         self.dispatch.register(
             {
@@ -121,7 +124,7 @@ class Hub:
             }
         )
         self.dispatch.register(dict.fromkeys(GROUP_COMMANDS, groups.handle))
-        self.dispatch.register(dict.fromkeys(ADMIN_COMMANDS, accounts.administer))
+        self.dispatch.register(dict.fromkeys(ADMIN_COMMANDS, self.administration.administer))
         self._running: set[Deferred[Any]] = set()
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)

@@ -260,6 +260,9 @@ class Directory(Protocol):
     async def groups_of(self, user: str) -> list[Group]:
         """The user's groups without their member lists, by id."""
 
+    async def groups(self, after: str, limit: int) -> list[Group]:
+        """Groups with id > after in byte order, without their member lists."""
+
     async def create_group(
         self,
         group: str,

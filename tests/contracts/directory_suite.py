@@ -118,12 +118,26 @@ class GroupSuite(CellarCase, _Base):
         self.assertEqual(ErrorCode.CONFLICT, self.error_of(again))
         self.assertEqual([], self.wait_for(self.directory.groups_of("alice")))
 
+    def test_all_groups_are_listed_in_byte_order(self) -> None:
+        for group in ("b", "é", "a", "gone", "Z"):
+            self.add_group(group, "bob", "alice")
+        self.wait_for(self.directory.delete_group("gone"))
+        self.wait_for(self.directory.remove_member("a", "bob", 2.0))
+        listed = self.wait_for(self.directory.groups("", 3))
+        self.assertEqual(["Z", "a", "b"], [group.group for group in listed])
+        self.assertEqual([("bob", 2), ("alice", 1)], [(g.owner, g.member_count) for g in listed[:2]])
+        of_alice = {group.group: group for group in self.wait_for(self.directory.groups_of("alice"))}
+        self.assertEqual([of_alice[group.group] for group in listed], listed)
+        self.assertEqual(["é"], [group.group for group in self.wait_for(self.directory.groups("b", 9))])
+
     def test_members_need_accounts_and_room(self) -> None:
         create = self.directory.create_group("team", "", "alice", True, "", ["nobody"], 1.0)
         self.assertEqual(ErrorCode.USER_NOT_FOUND, self.error_of(create))
         self.assertIsNone(self.wait_for(self.directory.group("team")))
         self.add_group("team", "alice", "bob")
-        self.assertEqual(ErrorCode.USER_NOT_FOUND, self.error_of(self.directory.add_member("team", "nobody", 1.0)))
+        self.assertEqual(
+            ErrorCode.USER_NOT_FOUND, self.error_of(self.directory.add_member("team", "nobody", 1.0))
+        )
         self.assertEqual(ErrorCode.NOT_FOUND, self.error_of(self.directory.add_member("other", "carol", 1.0)))
         self.assertTrue(self.wait_for(self.directory.add_member("team", "carol", 2.0)))
         self.assertFalse(self.wait_for(self.directory.add_member("team", "carol", 3.0)))

@@ -46,6 +46,11 @@ class Groups:
             _without_members(group) for group in groups if group is not None and owner.no in group.members
         ]
 
+    async def groups(self, after: str, limit: int) -> list[Group]:
+        """See `Directory.groups`."""
+        found: list[Group] = await self._core.read(_list_groups, after, limit)
+        return found
+
     @guarded
     async def create_group(
         self,
@@ -211,3 +216,17 @@ def _insert_group(
         "INSERT INTO memberships (no, user_no, joined_at, joined_pos) VALUES (?, ?, ?, 0)",
         [(no, member, at) for member in members],
     )
+
+
+def _list_groups(connection: sqlite3.Connection, after: str, limit: int) -> list[Group]:
+    rows = connection.execute(
+        "SELECT g.gid, g.name, u.name, g.open, g.password_hash != '', g.created_at,"
+        " (SELECT count(*) FROM memberships m WHERE m.no = g.no AND m.left_pos IS NULL)"
+        " FROM groups g JOIN users u ON u.no = g.owner"
+        " WHERE g.gid > ? AND g.deleted_at IS NULL ORDER BY g.gid LIMIT ?",
+        (after, limit),
+    )
+    return [
+        Group(gid, name, owner, bool(is_open), bool(has_password), created_at, count)
+        for gid, name, owner, is_open, has_password, created_at, count in rows
+    ]
