@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from imserver.model.accounts import Account, Principal, Role
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import GroupMember
 from imserver.model.messages import Content, Form, InboxPage, MessageAccepted, ReadHistory, SendMessage
-from imserver.services.ports import Answer, Bus, Change, Directory, Entry, Store
+from imserver.services.ports import Answer, Bus, Change, Directory, Entry, GroupRecord, Store
+
+if TYPE_CHECKING:
+    from twisted.trial.unittest import SynchronousTestCase as _Base
+else:
+    # Were the suites test cases themselves, they would be run without a backend.
+    _Base = object
 
 T = TypeVar("T")
 
@@ -51,8 +57,8 @@ class Recorder:
         return found[0] if found else None
 
 
-class CellarCase:
-    """Mixed into a SynchronousTestCase together with a way to make a backend.
+class CellarCase(_Base):
+    """The base of the suites; mixed into a SynchronousTestCase together with a way to make a backend.
 
     A backend's test implements `make_cellar`, `wait_for` and `settle`.
     """
@@ -93,6 +99,24 @@ class CellarCase:
         """An open group."""
         self.wait_for(self.cellar.directory.create_group(group, group, owner, True, "", members, 1.0))
 
+    def code(self, ticket: Any) -> ErrorCode | None:
+        """The code of the refusal a ticket was answered with; None for an acceptance."""
+        outcome = self.sink.outcome(ticket)
+        assert outcome is not None, f"{ticket} was not answered"
+        return outcome.code if isinstance(outcome, ImError) else None
+
+    def accepted(self, ticket: Any) -> MessageAccepted:
+        """The acceptance a ticket was answered with."""
+        outcome = self.sink.outcome(ticket)
+        assert isinstance(outcome, MessageAccepted), outcome
+        return outcome
+
+    def record(self, group: str) -> GroupRecord:
+        """A group that must exist."""
+        record = self.wait_for(self.cellar.directory.group(group))
+        assert record is not None
+        return record
+
     # Sending
 
     def principal(self, user: str, *, role: Role = Role.USER, format: str = "jsonline") -> Principal:
@@ -100,7 +124,13 @@ class CellarCase:
         return Principal(user, f"session-{user}", format, "device", "test", role)
 
     def submit(
-        self, user: str, text: str = "hello", *, role: Role = Role.USER, format: str = "jsonline", **command: Any
+        self,
+        user: str,
+        text: str = "hello",
+        *,
+        role: Role = Role.USER,
+        format: str = "jsonline",
+        **command: Any,
     ) -> int:
         """Sends without waiting; returns the ticket."""
         self._tickets += 1
@@ -138,7 +168,9 @@ class CellarCase:
 
     # Reading
 
-    def inbox(self, user: str, after: int = 0, at_least: int = 0, limit: int = 1000, size: int = BIG) -> InboxPage:
+    def inbox(
+        self, user: str, after: int = 0, at_least: int = 0, limit: int = 1000, size: int = BIG
+    ) -> InboxPage:
         """A page of an inbox."""
         return self.wait_for(self.cellar.store.inbox(user, after, at_least, limit, size))
 
@@ -157,6 +189,4 @@ class CellarCase:
 
     def members(self, group: str) -> list[GroupMember]:
         """A group's members."""
-        record = self.wait_for(self.cellar.directory.group(group))
-        assert record is not None
-        return record.group.members
+        return self.record(group).group.members

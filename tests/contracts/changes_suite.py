@@ -9,10 +9,8 @@ from imserver.model.errors import ErrorCode
 from imserver.model.messages import MarkRead, MessageRevoked, MessagesRead, RevokeMessage
 from tests.contracts.cellar_case import CellarCase
 
-_Base: Any = object
 
-
-class DeviceSuite(CellarCase, _Base):
+class DeviceSuite(CellarCase):
     """Cursors."""
 
     def setUp(self) -> None:
@@ -69,7 +67,7 @@ class DeviceSuite(CellarCase, _Base):
         self.store.changes_told("nobody", "jsonline", "d", 1)
 
 
-class RevokeSuite(CellarCase, _Base):
+class RevokeSuite(CellarCase):
     """Taking messages back."""
 
     def setUp(self) -> None:
@@ -86,19 +84,29 @@ class RevokeSuite(CellarCase, _Base):
 
     def test_it_becomes_a_tombstone_everywhere(self) -> None:
         sent = self.send(
-            "alice", "secret", recipient="bob", conversation="ours", extra={"k": "v"}, attachments=b"[1]", meta=b"{}"
+            "alice",
+            "secret",
+            recipient="bob",
+            conversation="ours",
+            extra={"k": "v"},
+            attachments=b"[1]",
+            meta=b"{}",
         )
         self.later(5.0)
         answer = self.revoke("alice", sent.message_id)
         for user in ("alice", "bob"):
             (row,) = self.inbox(user).rows
             message = row.message
-            self.assertEqual((b"", {}, b"", b""), (message.content.data, message.extra, message.attachments, message.meta))
+            self.assertEqual(
+                (b"", {}, b"", b""), (message.content.data, message.extra, message.attachments, message.meta)
+            )
             assert message.revoked is not None
             self.assertEqual(("alice", answer.at), (message.revoked.by, message.revoked.at))
             self.assertEqual(sent.message_id, message.message_id)
         (change,) = self.sink.changes
-        self.assertEqual(MessageRevoked(sent.message_id, "ours", "single_alice_bob", "alice", answer.at), change.event)
+        self.assertEqual(
+            MessageRevoked(sent.message_id, "ours", "single_alice_bob", "alice", answer.at), change.event
+        )
         self.assertEqual(["alice", "bob"], sorted(change.users))
         self.assertEqual("session-alice", change.origin)
         for user in ("alice", "bob"):
@@ -121,7 +129,9 @@ class RevokeSuite(CellarCase, _Base):
         sent = self.send("bob", group="team")
         self.assertEqual(ErrorCode.FORBIDDEN, self.refusal("carol", sent.message_id))
         self.assertEqual(ErrorCode.NOT_FOUND, self.refusal("dave", sent.message_id))
-        self.assertEqual("alice", self.inbox("bob").rows and self.revoke("alice", sent.message_id) and "alice")
+        self.assertEqual(
+            "alice", self.inbox("bob").rows and self.revoke("alice", sent.message_id) and "alice"
+        )
         self.assertEqual(["alice", "bob", "carol"], sorted(self.sink.changes[0].users))
         single = self.send("alice", recipient="bob")
         self.assertEqual(ErrorCode.FORBIDDEN, self.refusal("bob", single.message_id))
@@ -155,7 +165,10 @@ class RevokeSuite(CellarCase, _Base):
         self.revoke("alice", sent.message_id)
         (change,) = self.sink.changes
         self.assertEqual(frozenset({"bob"}), change.renamed)
-        names = {user: self.wait_for(self.store.changes(user, 0, 9))[0][1].conversation for user in ("alice", "bob")}
+        names = {
+            user: self.wait_for(self.store.changes(user, 0, 9))[0][1].conversation
+            for user in ("alice", "bob")
+        }
         self.assertEqual({"alice": "room", "bob": "single_alice_bob"}, names)
 
     def test_a_broadcast_is_taken_back_from_everybody(self) -> None:
@@ -180,7 +193,7 @@ class RevokeSuite(CellarCase, _Base):
         self.assertEqual(change_id, self.wait_for(self.store.cursor("bob", "jsonline", "d")).changed)
 
 
-class ReceiptSuite(CellarCase, _Base):
+class ReceiptSuite(CellarCase):
     """Read receipts."""
 
     def setUp(self) -> None:
@@ -198,10 +211,14 @@ class ReceiptSuite(CellarCase, _Base):
         sent = [self.send("alice", recipient="bob", conversation="ours").message_id for _ in range(2)]
         answer = self.mark("bob", *sent, sent[0])
         (change,) = self.sink.changes
-        self.assertEqual(MessagesRead(tuple(sent), "ours", "single_alice_bob", "bob", answer.at), change.event)
+        self.assertEqual(
+            MessagesRead(tuple(sent), "ours", "single_alice_bob", "bob", answer.at), change.event
+        )
         self.assertEqual(["alice", "bob"], sorted(change.users))
         self.assertEqual("session-bob", change.origin)
-        self.assertEqual([change.event], [event for _, event in self.wait_for(self.store.changes("alice", 0, 9))])
+        self.assertEqual(
+            [change.event], [event for _, event in self.wait_for(self.store.changes("alice", 0, 9))]
+        )
 
     def test_each_sender_hears_of_its_own_messages_only(self) -> None:
         from_alice = self.send("alice", group="team").message_id
@@ -227,7 +244,9 @@ class ReceiptSuite(CellarCase, _Base):
         for _ in range(3):
             self.mark("bob", self.send("alice", recipient="bob").message_id)
         everything = self.wait_for(self.store.changes("alice", 0, 10))
-        self.assertEqual(sorted(change_id for change_id, _ in everything), [change_id for change_id, _ in everything])
+        self.assertEqual(
+            sorted(change_id for change_id, _ in everything), [change_id for change_id, _ in everything]
+        )
         self.assertEqual([change.event for change in self.sink.changes], [event for _, event in everything])
         self.assertEqual(everything[:2], self.wait_for(self.store.changes("alice", 0, 2)))
         self.assertEqual(everything[2:], self.wait_for(self.store.changes("alice", everything[1][0], 2)))

@@ -6,13 +6,11 @@ from typing import Any
 
 from imserver.model.accounts import Role
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.messages import Content, Form, MessageAccepted, ReadHistory
+from imserver.model.messages import Content, Form, ReadHistory
 from tests.contracts.cellar_case import BIG, CellarCase
 
-_Base: Any = object
 
-
-class AppendSuite(CellarCase, _Base):
+class AppendSuite(CellarCase):
     """The commit point and the inboxes."""
 
     def setUp(self) -> None:
@@ -38,8 +36,12 @@ class AppendSuite(CellarCase, _Base):
         self.assertEqual(frozenset(), entry.renamed)
         message = entry.message
         self.assertEqual(answer.message_id, message.message_id)
-        self.assertEqual(("ours", "single_alice_bob", 1), (message.conversation, message.canonical, message.position))
-        self.assertEqual(("alice", "bob", "", "c1"), (message.sender, message.recipient, message.group, message.client_id))
+        self.assertEqual(
+            ("ours", "single_alice_bob", 1), (message.conversation, message.canonical, message.position)
+        )
+        self.assertEqual(
+            ("alice", "bob", "", "c1"), (message.sender, message.recipient, message.group, message.client_id)
+        )
         self.assertEqual((12.5, answer.server_at), (message.sent_at, message.server_at))
         self.assertEqual(Content(Form.OPAQUE, b"\x00\xff", 7), message.content)
         self.assertEqual(({"a": "b"}, b"[1]", b'{"x":1}'), (message.extra, message.attachments, message.meta))
@@ -62,8 +64,10 @@ class AppendSuite(CellarCase, _Base):
         store.refuse("refused", ImError(ErrorCode.TOO_LARGE, "too large"))
         tickets.append(self.submit("bob", recipient="alice"))
         self.settle()
-        self.assertEqual([tickets[0], tickets[1], "refused", tickets[2]], [a.ticket for a in self.sink.answers])
-        self.assertEqual(ErrorCode.TOO_LARGE, self.sink.answers[2].outcome.code)
+        self.assertEqual(
+            [tickets[0], tickets[1], "refused", tickets[2]], [a.ticket for a in self.sink.answers]
+        )
+        self.assertEqual(ErrorCode.TOO_LARGE, self.code("refused"))
 
     def test_nothing_is_answered_within_the_call(self) -> None:
         ticket = self.submit("alice", recipient="nobody")
@@ -101,7 +105,9 @@ class AppendSuite(CellarCase, _Base):
         self.assertEqual(([6, 7], False), ([row.seq for row in page.rows], page.has_more))
         page = self.inbox("bob", after=7)
         self.assertEqual(([], 7, False), (page.rows, page.head, page.has_more))
-        self.assertEqual(([], 0, 1), (self.inbox("dave").rows, self.inbox("dave").head, self.inbox("dave").first_seq))
+        self.assertEqual(
+            ([], 0, 1), (self.inbox("dave").rows, self.inbox("dave").head, self.inbox("dave").first_seq)
+        )
         self.assertEqual(self.cellar.store.epoch, page.epoch)
 
     def test_a_page_is_bounded_in_bytes_but_never_empty(self) -> None:
@@ -131,7 +137,7 @@ class AppendSuite(CellarCase, _Base):
         self.assertEqual(1, self.send("alice", recipient="bob").seq)
 
 
-class RetrySuite(CellarCase, _Base):
+class RetrySuite(CellarCase):
     """Client ids and rates."""
 
     def setUp(self) -> None:
@@ -147,12 +153,17 @@ class RetrySuite(CellarCase, _Base):
     def test_a_retry_on_the_way_waits_for_the_first(self) -> None:
         tickets = [self.submit("alice", recipient="bob", client_id="c") for _ in range(3)]
         self.settle()
-        self.assertEqual(1, len({self.sink.outcome(ticket).message_id for ticket in tickets}))
+        self.assertEqual(1, len({self.accepted(ticket).message_id for ticket in tickets}))
         self.assertEqual([(1, "hello")], self.texts("bob"))
 
     def test_another_payload_under_the_same_id_is_a_conflict(self) -> None:
         self.send("alice", "one", recipient="bob", client_id="c", extra={"a": "1", "b": "2"}, meta=b"{}")
-        same: dict[str, Any] = {"recipient": "bob", "client_id": "c", "extra": {"b": "2", "a": "1"}, "meta": b"{}"}
+        same: dict[str, Any] = {
+            "recipient": "bob",
+            "client_id": "c",
+            "extra": {"b": "2", "a": "1"},
+            "meta": b"{}",
+        }
         self.send("alice", "one", **same)
         for other in (
             {**same, "text": "two"},
@@ -190,9 +201,7 @@ class RetrySuite(CellarCase, _Base):
         self.send("alice", "first", recipient="bob", client_id="c")
         tickets = [self.submit("alice", recipient="bob") for _ in range(25)]
         self.settle()
-        refused = [t for t in tickets if isinstance(self.sink.outcome(t), ImError)]
-        self.assertEqual(tickets[19:], refused)
-        self.assertEqual({ErrorCode.TOO_FAST}, {self.sink.outcome(t).code for t in refused})
+        self.assertEqual([None] * 19 + [ErrorCode.TOO_FAST] * 6, [self.code(ticket) for ticket in tickets])
         self.send("alice", "first", recipient="bob", client_id="c")
         self.send("bob", recipient="alice")
         self.later(1.0)
@@ -201,7 +210,7 @@ class RetrySuite(CellarCase, _Base):
         self.assertEqual(list(range(1, 32)), [seq for seq, _ in self.texts("alice")])
 
 
-class NamesSuite(CellarCase, _Base):
+class NamesSuite(CellarCase):
     """CONTRACT.md "Conversations"."""
 
     def setUp(self) -> None:
@@ -247,7 +256,9 @@ class NamesSuite(CellarCase, _Base):
     def test_only_so_many_names_are_remembered(self) -> None:
         for name in ("n1", "n2", "n3"):
             self.assertEqual(name, self.send("alice", recipient="bob", conversation=name).conversation)
-        self.assertEqual("single_alice_bob", self.send("alice", recipient="bob", conversation="n4").conversation)
+        self.assertEqual(
+            "single_alice_bob", self.send("alice", recipient="bob", conversation="n4").conversation
+        )
         self.assertEqual("n2", self.send("bob", conversation="n2").conversation)
         self.assertEqual(ErrorCode.CONVERSATION_NOT_FOUND, self.refused("alice", conversation="n4"))
 
@@ -256,8 +267,12 @@ class NamesSuite(CellarCase, _Base):
         self.send("alice", "me", conversation="single_alice_alice")
         self.assertEqual([(1, "hi")], self.texts("bob"))
         self.assertEqual([(1, "hi"), (2, "me")], self.texts("alice"))
-        self.assertEqual(ErrorCode.CONVERSATION_NOT_FOUND, self.refused("alice", conversation="single_alice_nobody"))
-        self.assertEqual(ErrorCode.CONVERSATION_NOT_FOUND, self.refused("alice", conversation="single_bob_alice"))
+        self.assertEqual(
+            ErrorCode.CONVERSATION_NOT_FOUND, self.refused("alice", conversation="single_alice_nobody")
+        )
+        self.assertEqual(
+            ErrorCode.CONVERSATION_NOT_FOUND, self.refused("alice", conversation="single_bob_alice")
+        )
 
     def test_a_name_that_can_be_split_twice(self) -> None:
         # "a_b_a" and "b_a", or "a_b" and "a_b_a".
@@ -287,14 +302,18 @@ class NamesSuite(CellarCase, _Base):
             self.assertEqual("group_team", self.send("alice", **target).conversation, target)
         self.assertEqual(["group_team"] * 5, self.names("bob"))
         for conversation in ("group_other", "single_alice_bob"):
-            self.assertEqual(ErrorCode.BAD_REQUEST, self.refused("alice", group="team", conversation=conversation))
+            self.assertEqual(
+                ErrorCode.BAD_REQUEST, self.refused("alice", group="team", conversation=conversation)
+            )
         self.assertEqual(ErrorCode.FORBIDDEN, self.refused("carol", group="team"))
         self.assertEqual(ErrorCode.FORBIDDEN, self.refused("carol", conversation="group_team"))
         self.assertEqual(ErrorCode.CONVERSATION_NOT_FOUND, self.refused("carol", conversation="team"))
 
     def test_a_bare_group_id_that_is_also_an_own_name(self) -> None:
         self.add_group("team", "alice", "bob")
-        self.assertEqual("single_alice_bob", self.send("alice", recipient="bob", conversation="team").conversation)
+        self.assertEqual(
+            "single_alice_bob", self.send("alice", recipient="bob", conversation="team").conversation
+        )
         self.assertEqual(["single_alice_bob"], self.names("bob"))
         self.assertEqual(ErrorCode.CONFLICT, self.refused("alice", conversation="team"))
         self.assertEqual("group_team", self.send("bob", conversation="team").conversation)
@@ -320,7 +339,7 @@ class NamesSuite(CellarCase, _Base):
         self.assertEqual(["alice"], list(self.wait_for(self.cellar.store.partners("bob"))))
 
 
-class HistorySuite(CellarCase, _Base):
+class HistorySuite(CellarCase):
     """History by conversation, and what a member may see of a group."""
 
     def setUp(self) -> None:
@@ -367,7 +386,9 @@ class HistorySuite(CellarCase, _Base):
             ReadHistory(recipient="bob", since="c:"),
             ReadHistory(recipient="bob", since="c:-1"),
         ):
-            self.assertEqual(ErrorCode.BAD_REQUEST, self.error_of(store.history("alice", query, 10, BIG)), query)
+            self.assertEqual(
+                ErrorCode.BAD_REQUEST, self.error_of(store.history("alice", query, 10, BIG)), query
+            )
 
     def test_targets_are_resolved_as_for_sending(self) -> None:
         self.add_group("team", "alice")
@@ -395,8 +416,9 @@ class HistorySuite(CellarCase, _Base):
         self.assertEqual(["with carol"], self.history("carol", group="team"))
         self.wait_for(directory.add_member("team", "carol", 4.0))
         self.send("alice", "again", group="team")
-        for query in ({"group": "team"}, {"conversation": "group_team"}, {"conversation": "team"}):
-            self.assertEqual(["with carol", "again"], self.history("carol", **query), query)
+        for name in ("group_team", "team"):
+            self.assertEqual(["with carol", "again"], self.history("carol", conversation=name), name)
+        self.assertEqual(["with carol", "again"], self.history("carol", group="team"))
         self.assertEqual(["with carol"], self.history("carol", 1, group="team"))
         self.assertEqual(["before", "with carol", "without", "again"], self.history("bob", group="team"))
         self.assertEqual([(1, "with carol"), (2, "again")], self.texts("carol"))
@@ -435,7 +457,7 @@ class HistorySuite(CellarCase, _Base):
         self.assertEqual([(1, "1"), (2, "2")], self.texts("u7"))
 
 
-class BroadcastSuite(CellarCase, _Base):
+class BroadcastSuite(CellarCase):
     """Messages to everybody."""
 
     def setUp(self) -> None:
@@ -475,6 +497,3 @@ class BroadcastSuite(CellarCase, _Base):
     def test_its_name_is_nobodys_own(self) -> None:
         answer = self.send("u02", "re", recipient="u01", conversation="broadcast")
         self.assertEqual("single_u01_u02", answer.conversation)
-
-
-__all__ = ["AppendSuite", "BroadcastSuite", "HistorySuite", "MessageAccepted", "NamesSuite", "RetrySuite"]

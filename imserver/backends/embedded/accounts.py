@@ -12,8 +12,8 @@ from imserver.model.errors import ErrorCode, ImError
 
 _ACCOUNT = "SELECT name, password_hash, role, disabled, created_at, generation FROM users"
 _GRANT = (
-    "SELECT sid, user, platform, refresh_id, created_at, expires_at, previous_id, request_digest, rotated_at, revoked"
-    " FROM grants"
+    "SELECT sid, user, platform, refresh_id, created_at, expires_at, previous_id, request_digest, rotated_at,"
+    " revoked FROM grants"
 )
 
 
@@ -187,8 +187,19 @@ def _grant(connection: sqlite3.Connection, sid: str) -> Grant | None:
     row = connection.execute(_GRANT + " WHERE sid = ?", (sid,)).fetchone()
     if row is None:
         return None
-    *fields, revoked = row
-    return Grant(*fields, revoked=bool(revoked))
+    sid, user, platform, refresh_id, created_at, expires_at, previous_id, digest, rotated_at, revoked = row
+    return Grant(
+        sid,
+        user,
+        platform,
+        refresh_id,
+        created_at,
+        expires_at,
+        previous_id,
+        digest,
+        rotated_at,
+        bool(revoked),
+    )
 
 
 def _insert_grant(grant: Grant, connection: sqlite3.Connection) -> None:

@@ -315,8 +315,8 @@ class Appender:
         body = encode(
             (
                 0, message_id, no, position, name, sender, recipient, group, to, client_id,
-                send.principal.format if client_id else "", send.digest, int(content.form), content.number, content.data,
-                sent_at, server_at, extra, command.attachments, command.meta, renamed,
+                send.principal.format if client_id else "", send.digest, int(content.form), content.number,
+                content.data, sent_at, server_at, extra, command.attachments, command.meta, renamed,
             )
         )  # fmt: skip
         message = Message(

@@ -244,7 +244,8 @@ def _read_changes(
     connection: sqlite3.Connection, user_no: int, after: int, limit: int
 ) -> list[tuple[int, Any]]:
     rows = connection.execute(
-        "SELECT c.id, c.body FROM change_index i JOIN changes c ON c.id = i.id WHERE i.user_no = ?1 AND i.id > ?2"
+        "SELECT c.id, c.body FROM change_index i JOIN changes c ON c.id = i.id"
+        " WHERE i.user_no = ?1 AND i.id > ?2"
         " UNION ALL SELECT id, body FROM changes WHERE everyone AND id > ?2 ORDER BY 1 LIMIT ?3",
         (user_no, after, limit),
     )

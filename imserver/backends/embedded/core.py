@@ -18,7 +18,6 @@ from imserver.backends.embedded.settings import EngineSettings, Failpoints
 from imserver.backends.embedded.state import State
 from imserver.services.ports import Threads
 
-
 P = ParamSpec("P")
 T = TypeVar("T")
 _log = Logger()

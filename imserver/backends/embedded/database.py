@@ -106,7 +106,7 @@ class FileDatabase:
         migrate(connection)
         # Reads every schema page: a damaged file shows here and not at the first message.
         for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone()
+            connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone()  # noqa: S608
 
     def _connect(self) -> sqlite3.Connection:
         connection = connect(self.path)

@@ -111,7 +111,8 @@ class Groups:
         del found.members[member.no]
         journal = self._core.journal
         journal.statement(
-            "UPDATE memberships SET left_at = ?, left_pos = ? WHERE no = ? AND user_no = ? AND left_pos IS NULL",
+            "UPDATE memberships SET left_at = ?, left_pos = ?"
+            " WHERE no = ? AND user_no = ? AND left_pos IS NULL",
             at, found.head, found.no, member.no,
         )  # fmt: skip
         if not found.members:

@@ -212,7 +212,7 @@ class Inboxes:
 
 
 def _group_in_name(state: State, owner: User, name: str) -> str:
-    """The group a conversation name may mean: by its canonical name, or as a bare id unless it is an own name."""
+    """The group a name may mean: by its canonical name, or as a bare id unless it is an own name."""
     if name.startswith(GROUP_PREFIX):
         return name[len(GROUP_PREFIX) :]
     return "" if state.names_of(owner, name) else name

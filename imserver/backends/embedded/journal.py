@@ -179,7 +179,7 @@ class Journal:
     def _failed(self, batches: Sequence[Batch], error: Exception) -> None:
         if batches[-1].generation == self.generation:
             self._log.error("a commit failed, all that waited is refused: {error}", error=str(error))
-            # Decisions taken after the failed ones are refused after them, hence the way through the committer.
+            # What was decided later is refused later, hence the way through the committer.
             self.hand_over()
             self.generation += 1
             self._lost()

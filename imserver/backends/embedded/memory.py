@@ -77,7 +77,8 @@ class ScheduledCommitter:
         """One transaction with what waits, and its consequences."""
         if self._stopped or not self._queue:
             return
-        assert self._runner is not None and self._finished is not None
+        assert self._runner is not None
+        assert self._finished is not None
         count, rows = 0, 0
         while count < len(self._queue) and rows < BATCH_ROWS:
             rows += len(self._queue[count].rows)

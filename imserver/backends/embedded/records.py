@@ -71,7 +71,7 @@ class FanoutRecord(Struct, array_like=True, tag=1, frozen=True, gc=False):
 
 encoder = msgspec.msgpack.Encoder()
 decoder: msgspec.msgpack.Decoder[MessageRecord | FanoutRecord] = msgspec.msgpack.Decoder(
-    MessageRecord | FanoutRecord  # type: ignore[arg-type]
+    MessageRecord | FanoutRecord
 )
 encode = encoder.encode
 decode = decoder.decode

@@ -21,7 +21,9 @@ SLICE = 1000
 
 _GRANT_GRACE = 86400.0
 
-_DELETE_LOG = "DELETE FROM log WHERE offset IN (SELECT offset FROM log WHERE offset < ? ORDER BY offset LIMIT ?)"
+_DELETE_LOG = (
+    "DELETE FROM log WHERE offset IN (SELECT offset FROM log WHERE offset < ? ORDER BY offset LIMIT ?)"
+)
 _DELETE_INDEX = (
     "DELETE FROM {0} WHERE no BETWEEN ? AND ? AND last_offset < ?"
     # A user's last row stays: it says where the numbers go on.
@@ -32,7 +34,8 @@ _DELETE_DEDUPE = (
     " (SELECT bucket, hash, offset FROM dedupe WHERE bucket < ? LIMIT ?)"
 )
 _DELETE_FANOUTS = (
-    "DELETE FROM fanouts WHERE (message, upto) IN (SELECT message, upto FROM fanouts WHERE message < ? LIMIT ?)"
+    "DELETE FROM fanouts WHERE (message, upto) IN"
+    " (SELECT message, upto FROM fanouts WHERE message < ? LIMIT ?)"
 )
 _DELETE_BROADCASTS = (
     "DELETE FROM broadcasts WHERE message IN (SELECT message FROM broadcasts WHERE message < ? LIMIT ?)"
@@ -150,7 +153,7 @@ def _execute(sql: str, parameters: tuple[float, ...], connection: sqlite3.Connec
 
 
 def _server_at(connection: sqlite3.Connection, offset: int) -> float | None:
-    """The time of the last message up to an offset (fan-outs have none of their own); None if there is none."""
+    """The time of the last message up to an offset (fan-outs have none), None if there is none."""
     rows = connection.execute("SELECT body FROM log WHERE offset <= ? ORDER BY offset DESC", (offset,))
     for (body,) in rows:
         record = decode(body)
@@ -183,7 +186,8 @@ def _find_floor(connection: sqlite3.Connection, floor: int, indexed_upto: int, c
             high = middle
     while True:
         row = connection.execute(
-            "SELECT min(message) FROM broadcasts WHERE message < ?1 AND (last_offset >= ?1 OR NOT done)", (low,)
+            "SELECT min(message) FROM broadcasts WHERE message < ?1 AND (last_offset >= ?1 OR NOT done)",
+            (low,),
         ).fetchone()
         if row[0] is None:
             return low

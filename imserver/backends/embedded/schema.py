@@ -33,8 +33,8 @@ CREATE TABLE users (
     last_seen REAL NOT NULL DEFAULT 0);
 CREATE TABLE grants (
     sid TEXT PRIMARY KEY, user TEXT NOT NULL, platform TEXT NOT NULL, refresh_id TEXT NOT NULL,
-    created_at REAL NOT NULL, expires_at REAL NOT NULL, previous_id TEXT NOT NULL, request_digest TEXT NOT NULL,
-    rotated_at REAL NOT NULL, revoked INTEGER NOT NULL) WITHOUT ROWID;
+    created_at REAL NOT NULL, expires_at REAL NOT NULL, previous_id TEXT NOT NULL,
+    request_digest TEXT NOT NULL, rotated_at REAL NOT NULL, revoked INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX grants_of_user ON grants (user);
 
 -- Conversations: pairs and groups share one space of numbers; 0 is the broadcast.
@@ -46,7 +46,8 @@ CREATE TABLE aliases (
 CREATE INDEX aliases_of_conversation ON aliases (no, name);
 CREATE TABLE groups (
     gid TEXT PRIMARY KEY, no INTEGER NOT NULL UNIQUE, name TEXT NOT NULL, owner INTEGER NOT NULL,
-    open INTEGER NOT NULL, password_hash TEXT NOT NULL, created_at REAL NOT NULL, deleted_at REAL) WITHOUT ROWID;
+    open INTEGER NOT NULL, password_hash TEXT NOT NULL, created_at REAL NOT NULL,
+    deleted_at REAL) WITHOUT ROWID;
 -- A member sees the positions after joined_pos up to left_pos.
 CREATE TABLE memberships (
     id INTEGER PRIMARY KEY, no INTEGER NOT NULL, user_no INTEGER NOT NULL, joined_at REAL NOT NULL,
@@ -71,7 +72,8 @@ CREATE TABLE devices (
 CREATE TABLE changes (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, everyone INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE INDEX changes_for_everyone ON changes (id) WHERE everyone;
-CREATE TABLE change_index (user_no INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (user_no, id)) WITHOUT ROWID;
+CREATE TABLE change_index (
+    user_no INTEGER NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (user_no, id)) WITHOUT ROWID;
 CREATE INDEX change_index_by_id ON change_index (id);
 """
 
@@ -121,9 +123,7 @@ def check(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGR
     return int(version)
 
 
-def migrate(
-    connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS
-) -> int:
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> int:
     """Brings the file up to date, all steps in one transaction.
 
     Returns:

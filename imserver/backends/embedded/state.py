@@ -212,12 +212,10 @@ class State:
         if record.client_id:
             sender_no, _ = recipients(record)[0]
             key = (sender_no, record.format, record.client_id)
-            self.dedupe.recent[key] = Remembered(
-                offset, key_hash(key), record.digest, first_answer(record)
-            )
+            self.dedupe.recent[key] = Remembered(offset, key_hash(key), record.digest, first_answer(record))
 
     def indexed(self, watermark: int) -> None:
-        """Moves the watermark after a flush, and forgets what is on the disk now but for the two big indexes."""
+        """Moves the watermark; forgets what is on the disk now (the two big indexes have their own way)."""
         self.indexed_upto = watermark
         for offset in list(takewhile(lambda offset: offset <= watermark, self.ids)):
             del self.ids[offset]
@@ -292,7 +290,9 @@ class State:
 
     def _add_pair(self, no: int, a: int, b: int) -> Pair:
         canonical = single_name(self.user_by_no(a).name, self.user_by_no(b).name)
-        pair = self.pairs[a, b] = self.pairs_by_no[no] = Pair(no, a, b, canonical, self._conversation_head(no))
+        pair = self.pairs[a, b] = self.pairs_by_no[no] = Pair(
+            no, a, b, canonical, self._conversation_head(no)
+        )
         return pair
 
     def new_pair(self, first: User, second: User) -> Pair:
@@ -330,7 +330,8 @@ class State:
             no, gid, name, owner, bool(is_open), password_hash, created_at, self._conversation_head(no)
         )
         for user_no, user, joined_at, joined_pos in self._connection.execute(
-            "SELECT m.user_no, u.name, m.joined_at, m.joined_pos FROM memberships m JOIN users u ON u.no = m.user_no"
+            "SELECT m.user_no, u.name, m.joined_at, m.joined_pos"
+            " FROM memberships m JOIN users u ON u.no = m.user_no"
             " WHERE m.no = ? AND m.left_pos IS NULL ORDER BY m.id",
             (no,),
         ):
@@ -358,7 +359,8 @@ class State:
             tails = self.inboxes.tails
             idle = [
                 user for user in self.users.values()
-                if user.mark <= released and user.no not in tails and now - max(user.stamp, user.broadcast_at) > 60.0
+                if user.mark <= released and user.no not in tails
+                and now - max(user.stamp, user.broadcast_at) > 60.0
             ]  # fmt: skip
             for user in idle[: len(self.users) - limit // 2]:
                 del self.users[user.name], self.users_by_no[user.no]

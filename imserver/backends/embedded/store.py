@@ -122,7 +122,8 @@ class EmbeddedStore:
             return []
         rows = self._core.reader.execute(
             "SELECT u.name FROM pairs p JOIN users u ON u.no = p.b WHERE p.a = ?1 AND p.b <> ?1"
-            " UNION SELECT u.name FROM pairs p JOIN users u ON u.no = p.a WHERE p.b = ?1 AND p.a <> ?1 ORDER BY 1",
+            " UNION SELECT u.name FROM pairs p JOIN users u ON u.no = p.a WHERE p.b = ?1 AND p.a <> ?1"
+            " ORDER BY 1",
             (asker.no,),
         )
         return [name for (name,) in rows]

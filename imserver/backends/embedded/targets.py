@@ -125,7 +125,7 @@ def _by_own_name(state: State, asker: User, name: str) -> Target:
 
 
 def knows_otherwise(state: State, user: User, name: str, pair: Pair) -> bool:
-    """Whether a user knows this name for another conversation, so that it must be written the canonical one."""
+    """Whether a user knows this name for another conversation and must be written the canonical one."""
     known = state.names_of(user, name)
     if known and known != (pair.no,):
         return True

@@ -31,7 +31,8 @@ _TABLES = (
     ),
     (
         "a user is twice a member of a group",
-        "SELECT no, user_no FROM memberships WHERE left_pos IS NULL GROUP BY no, user_no HAVING count(*) > 1 LIMIT 5",
+        "SELECT no, user_no FROM memberships WHERE left_pos IS NULL"
+        " GROUP BY no, user_no HAVING count(*) > 1 LIMIT 5",
     ),
     (
         "a membership ends before it begins",
@@ -54,7 +55,8 @@ _TABLES = (
     ),
     (
         "a single conversation has a user without an account",
-        "SELECT no, a FROM pairs WHERE a NOT IN (SELECT no FROM users) OR b NOT IN (SELECT no FROM users) LIMIT 5",
+        "SELECT no, a FROM pairs WHERE a NOT IN (SELECT no FROM users)"
+        " OR b NOT IN (SELECT no FROM users) LIMIT 5",
     ),
     (
         "a pair and a group have the same number",
@@ -133,7 +135,9 @@ def _verify(
 def _devices(connection: sqlite3.Connection, log: LogCheck) -> list[str]:
     """No device may have acknowledged what does not exist."""
     faults = []
-    for user_no, device, acked in connection.execute("SELECT user_no, device, acked FROM devices WHERE acked > 0"):
+    for user_no, device, acked in connection.execute(
+        "SELECT user_no, device, acked FROM devices WHERE acked > 0"
+    ):
         head = log.inboxes.last.get(user_no, 0)
         if acked > head and head:
             faults.append(f"user {user_no}: device {device!r} acknowledged {acked}, the inbox ends at {head}")

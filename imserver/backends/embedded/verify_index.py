@@ -91,11 +91,15 @@ class IndexCheck:
             expected = first + len(offsets)
             if count % 10_000 == 0:
                 progress(self._table, count)
-        for no in sorted(sums.keys() | numbers.sums.keys()):
-            if sums.get(no) != numbers.sums.get(no):
-                faults.append(f"{self._table}: {numbers.what} {no}: the index is not what the log says")
+        faults += [
+            f"{self._table}: {numbers.what} {no}: the index is not what the log says"
+            for no in sorted(sums.keys() | numbers.sums.keys())
+            if sums.get(no) != numbers.sums.get(no)
+        ]
         for no, first in sorted(numbers.first.items()):
             # Where nothing indexed was kept, the numbers must go on from the last index row.
             if no not in numbers.sums and first != heads.get(no, 0) + 1:
-                faults.append(f"{self._table}: {numbers.what} {no}: goes on at {first} after {heads.get(no, 0)}")
+                faults.append(
+                    f"{self._table}: {numbers.what} {no}: goes on at {first} after {heads.get(no, 0)}"
+                )
         return faults

@@ -25,7 +25,9 @@ class Membership:
 
     def __init__(self, connection: sqlite3.Connection, no: int) -> None:
         self._spans = connection.execute(
-            "SELECT user_no, joined_pos, coalesce(left_pos, 9223372036854775807) FROM memberships WHERE no = ?", (no,)
+            "SELECT user_no, joined_pos, coalesce(left_pos, 9223372036854775807)"
+            " FROM memberships WHERE no = ?",
+            (no,),
         ).fetchall()
         edges = {position for _, joined, left in self._spans for position in (joined, left)}
         self._edges = sorted(edges)
@@ -68,11 +70,10 @@ class LogCheck:
 
     def run(self, progress: Callable[[str, int], None]) -> list[str]:
         """Returns the faults."""
-        count = 0
         rows = self._connection.execute(
             "SELECT offset, body FROM log WHERE offset >= ? ORDER BY offset", (self._floor,)
         )
-        for offset, body in rows:
+        for count, (offset, body) in enumerate(rows, 1):
             record = decode(body)
             if isinstance(record, MessageRecord):
                 self._message(offset, record)
@@ -82,7 +83,6 @@ class LogCheck:
                 fault = self.inboxes.add(user_no, seq, offset)
                 if fault:
                     self._faults.append(fault)
-            count += 1
             if count % 10_000 == 0:
                 progress("log", count)
         self._dedupe()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded import EmbeddedCellar, EngineSettings
 from imserver.backends.embedded.database import Database, MemoryDatabase
@@ -41,6 +45,13 @@ class CrashAt:
             self.left -= 1
             if self.left == 0:
                 raise Crash(name)
+
+
+def temporary_directory(case: SynchronousTestCase) -> Path:
+    """A directory that goes with the test."""
+    path = Path(tempfile.mkdtemp(prefix="imserver-test-"))
+    case.addCleanup(shutil.rmtree, path)
+    return path
 
 
 class EngineCase(CellarCase):

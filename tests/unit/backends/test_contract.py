@@ -105,7 +105,9 @@ class RestlessRevokeTest(_Restless, RevokeSuite, SynchronousTestCase):
 class RestartingCase(_Sound):
     """Starts anew before every read: what is read back is what was there."""
 
-    def inbox(self, user: str, after: int = 0, at_least: int = 0, limit: int = 1000, size: int = 10**9) -> Any:
+    def inbox(
+        self, user: str, after: int = 0, at_least: int = 0, limit: int = 1000, size: int = 10**9
+    ) -> Any:
         entries = self.sink.entries
         answers = self.sink.answers
         self.settle()

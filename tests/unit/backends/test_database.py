@@ -6,14 +6,13 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded.database import DataDirectoryError, FileDatabase, connect
 from imserver.backends.embedded.schema import MIGRATIONS, migrate
 from imserver.backends.embedded.verify import verify
-from tests.unit.backends.engine import EngineCase
+from tests.unit.backends.engine import EngineCase, temporary_directory
 
 _HOLD = """
 import sys
@@ -30,7 +29,7 @@ class FileCase(EngineCase, SynchronousTestCase):
     """An engine over a directory."""
 
     def make_database(self) -> FileDatabase:
-        self.directory = Path(self.mktemp()).resolve() / "data"
+        self.directory = temporary_directory(self) / "data"
         return FileDatabase(self.directory)
 
     def reopen(self) -> None:
@@ -99,7 +98,10 @@ class DirectoryTest(FileCase):
 
     def test_every_commit_is_synced(self) -> None:
         writer = self.database.writer()
-        self.assertEqual([(2,), ("wal",)], [writer.execute(f"PRAGMA {p}").fetchone() for p in ("synchronous", "journal_mode")])
+        self.assertEqual(
+            [(2,), ("wal",)],
+            [writer.execute(f"PRAGMA {p}").fetchone() for p in ("synchronous", "journal_mode")],
+        )
 
     def test_a_reader_cannot_write(self) -> None:
         reader = self.database.reader()
@@ -107,7 +109,9 @@ class DirectoryTest(FileCase):
 
     def test_a_file_that_is_no_database(self) -> None:
         self.wait_for(self.embedded.close())
-        (self.directory / "imserver.db").write_bytes(b"something else, and long enough to have a header" * 100)
+        (self.directory / "imserver.db").write_bytes(
+            b"something else, and long enough to have a header" * 100
+        )
         self.assertIn("not a database", self.open_fault())
         (fault,) = verify(self.directory)
         self.assertIn("not a database", fault)
@@ -148,7 +152,7 @@ class DirectoryTest(FileCase):
         self.assertEqual(before, path.read_bytes())
 
     def test_a_directory_that_cannot_be_made(self) -> None:
-        file = Path(self.mktemp())
+        file = temporary_directory(self) / "file"
         file.write_text("")
         error = self.assertRaises(DataDirectoryError, FileDatabase(file / "data").open)
         self.assertIn("Not a directory", str(error))
@@ -182,5 +186,7 @@ class MigrationTest(SynchronousTestCase):
 
         self.assertRaises(sqlite3.Error, migrate, connection, (*MIGRATIONS, broken))
         self.assertEqual((len(MIGRATIONS),), connection.execute("PRAGMA user_version").fetchone())
-        self.assertEqual([], connection.execute("SELECT name FROM sqlite_master WHERE name = 'half'").fetchall())
+        self.assertEqual(
+            [], connection.execute("SELECT name FROM sqlite_master WHERE name = 'half'").fetchall()
+        )
         self.assertEqual(len(MIGRATIONS), migrate(connection))

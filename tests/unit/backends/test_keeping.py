@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 
 from msgspec.structs import replace
 from twisted.internet.defer import ensureDeferred
@@ -19,7 +18,7 @@ from imserver.backends.embedded.verify import verify, verify_connection
 from imserver.model.accounts import Grant, Role
 from imserver.model.errors import ErrorCode
 from imserver.model.messages import MarkRead, RevokeMessage
-from tests.unit.backends.engine import EngineCase
+from tests.unit.backends.engine import EngineCase, temporary_directory
 from tests.unit.backends.test_database import FileCase
 
 DAY = 86400.0
@@ -28,8 +27,10 @@ DAY = 86400.0
 class RetentionTest(FileCase):
     def setUp(self) -> None:
         self.open_cellar("alice", "bob", "carol", sends_per_second=0.0, retention_seconds=10 * DAY)
+        # Not in tearDown, which comes after the clean-ups and so after the directory.
+        self.addCleanup(self.check)
 
-    def tearDown(self) -> None:
+    def check(self) -> None:
         self.wait_for(self.embedded.close())
         self.assertEqual([], verify(self.directory, now=self.embedded.core.wall()))
         self.database.close()
@@ -114,8 +115,10 @@ class RetentionTest(FileCase):
     def test_a_broadcast_stays_while_rows_that_point_to_it_do(self) -> None:
         self.settings.fanout_users = 1
         self.submit("alice", "all", broadcast=True, role=Role.ADMIN)
-        while not self.sink.entries:
-            self.clock.advance(0)
+        self.committer.held = True
+        self.clock.advance(0)
+        self.committer.run()
+        self.committer.held = False
         later = self.embedded.core.wall() + 11 * DAY
         self.embedded.core.wall = lambda: later
         self.submit("alice", "new", recipient="bob")
@@ -153,7 +156,9 @@ class RetentionTest(FileCase):
             marked.append(sent.message_id)
             self.later(20 * DAY)
         self.trim()
-        self.assertEqual([(marked[1],)], [event.message_ids for _, event in self.wait_for(store.changes("alice", 0, 9))])
+        self.assertEqual(
+            [(marked[1],)], [event.message_ids for _, event in self.wait_for(store.changes("alice", 0, 9))]
+        )
         self.assertIsNone(self.wait_for(directory.grant("old")))
         self.assertIsNotNone(self.wait_for(directory.grant("new")))
         # Numbers are not used again even when all of them are gone.
@@ -235,7 +240,7 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
 class BackupTest(FileCase):
     def setUp(self) -> None:
         self.open_cellar("alice", "bob", sends_per_second=0.0)
-        self.target = Path(self.mktemp()).resolve()
+        self.target = temporary_directory(self) / "copy.db"
 
     def tearDown(self) -> None:
         self.wait_for(self.embedded.close())
@@ -283,7 +288,9 @@ class VerifyTest(EngineCase, SynchronousTestCase):
         self.open_cellar("alice", "bob", "carol", sends_per_second=0.0)
         self.add_group("team", "alice", "bob")
         for number in range(3):
-            self.send("alice", f"indexed {number}", recipient="bob", client_id=f"a{number}", conversation="ours")
+            self.send(
+                "alice", f"indexed {number}", recipient="bob", client_id=f"a{number}", conversation="ours"
+            )
             self.send("bob", f"group {number}", group="team")
         self.send("alice", "all", broadcast=True, role=Role.ADMIN)
         self.settle()
@@ -350,7 +357,10 @@ class VerifyTest(EngineCase, SynchronousTestCase):
             ("INSERT INTO devices VALUES (1, 'f', 'd', 999, 0, 0)", "acknowledged 999"),
             ("INSERT INTO aliases VALUES (3, 'ours', 2)", "conversation of others"),
             ("INSERT INTO change_index VALUES (1, 77)", "not in the log of changes"),
-            ("UPDATE meta SET value = value + 2 WHERE key = 'indexed_upto'", "the index is not what the log says"),
+            (
+                "UPDATE meta SET value = value + 2 WHERE key = 'indexed_upto'",
+                "the index is not what the log says",
+            ),
         ):
             with self._undone():
                 self.connection.execute(sql)
@@ -380,7 +390,7 @@ class VerifyTest(EngineCase, SynchronousTestCase):
             self.found("went to 0 of 2 users")
 
     def test_rows_that_cannot_be_read(self) -> None:
-        target = Path(self.mktemp()).resolve()
+        target = temporary_directory(self) / "copy.db"
         self.wait_for(self.embedded.backup(target))
         self.assertEqual([], verify(target, now=self.embedded.core.wall()))
         connection = connect(target)
