@@ -76,9 +76,7 @@ def _read_text(parsed: Parsed) -> SendMessage:
     to = address(parsed, raw)
     data = text_of(parsed, body).encode()
     # An answer to "group_<id>/<sender>", as the client saw it, goes to the group.
-    return SendMessage(
-        Content(_TEXT, data), recipient="" if to.group else to.user, group=to.group
-    )
+    return SendMessage(Content(_TEXT, data), recipient="" if to.group else to.user, group=to.group)
 
 
 def _read_call(parsed: Parsed) -> CallRequest:

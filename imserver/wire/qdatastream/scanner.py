@@ -140,13 +140,17 @@ class Scanner:
     def _first_long(self, least: int, most: int, may_be_empty: bool) -> bytes:
         """The first two bytes are 0: a QString, or an empty id in either form."""
         if self.left < 4:
+            # A CallId's length is below 256, so a third byte that is not 0 is the next message's.
+            decided = self.left == 3 and most == CALL_ID_BYTES and self.data[self.at + 2] != 0
             if may_be_empty and (
-                self.mode is Mode.WHOLE or (self.mode is Mode.SETTLED and self.last is StringForm.UTF8)
+                decided
+                or self.mode is Mode.WHOLE
+                or (self.mode is Mode.SETTLED and self.last is StringForm.UTF8)
             ):
                 self.form = StringForm.UTF8
                 self.at += 2
                 return b""
-            if self.mode is Mode.WHOLE:
+            if self.mode is Mode.WHOLE or decided:
                 raise Malformed("an id is empty")
             raise Incomplete(settles=may_be_empty and self.last is StringForm.UTF8)
         length = int.from_bytes(self.data[self.at : self.at + 4], "big")
