@@ -20,10 +20,12 @@ from imserver.backends.embedded.committer import ThreadCommitter
 from imserver.config import ConfigError, Configuration
 from imserver.config.loading import data_directory
 from imserver.model.errors import ImError
+from imserver.protocols.control import ControlFactory
 from imserver.protocols.doors import Doors
 from imserver.services.keys import Key, KeyRingError
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
+from imserver.tap.control import ControlPort, open_control
 from imserver.tap.listening import (
     OpenPort,
     StartError,
@@ -72,6 +74,7 @@ class Server(Service):
         self._cellar: EmbeddedCellar | None = None
         self._doors: Doors | None = None
         self._ports: list[OpenPort] = []
+        self._control: ControlPort | None = None
 
     def startService(self) -> None:
         """See IService. Opens everything once the reactor runs; ends the process if it cannot."""
@@ -125,6 +128,8 @@ class Server(Service):
                 spoken=opened.listener.format + (spoken and f" ({spoken})"),
                 address=opened.port.getHost(),
             )
+        operators = ControlFactory(services.hub.administration.operate, self._reactor)
+        self._control = open_control(self._reactor, self._data, operators)
         write_ports(self._data, self._ports)
 
     def _not_started(self, failure: Any) -> None:
@@ -146,6 +151,8 @@ class Server(Service):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
+        if self._control is not None:
+            await self._control.close()
         if self._ports:
             remove_ports(self._data)
             await close_ports(self._ports)

@@ -23,7 +23,7 @@ class AdministrationCase(HubCase):
     def operate(self, command: Any) -> Any:
         return self.wait(self.administration.operate(command))
 
-    def refused(self, code: ErrorCode, command: Any) -> None:
+    def not_done(self, code: ErrorCode, command: Any) -> None:
         error = self.refusal(self.administration.operate(command))
         self.assertEqual(error.code, code, error.text)
 
@@ -67,7 +67,7 @@ class RightsTests(AdministrationCase):
                 self.assertEqual(self.refusal(entrance(me, command)).code, ErrorCode.FORBIDDEN, kind)
 
     def test_what_is_no_command(self) -> None:
-        self.refused(ErrorCode.UNKNOWN_COMMAND, LogIn("alice"))
+        self.not_done(ErrorCode.UNKNOWN_COMMAND, LogIn("alice"))
 
 
 class TokenTests(AdministrationCase):
@@ -80,17 +80,17 @@ class TokenTests(AdministrationCase):
         self.assertFalse(reply.external)
         self.assertGreater(reply.expires_at, 1_700_000_000.0)
         self.operate(admin.KickUser("bob"))
-        self.refused(ErrorCode.AUTH_FAILED, admin.InspectToken(issued.token))
+        self.not_done(ErrorCode.AUTH_FAILED, admin.InspectToken(issued.token))
 
     def test_no_token_for_strangers_and_disabled_accounts(self) -> None:
-        self.refused(ErrorCode.USER_NOT_FOUND, admin.IssueTokens("eve"))
-        self.refused(ErrorCode.USER_NOT_FOUND, admin.IssueTokens("x" * (MAX_ID_BYTES + 1)))
+        self.not_done(ErrorCode.USER_NOT_FOUND, admin.IssueTokens("eve"))
+        self.not_done(ErrorCode.USER_NOT_FOUND, admin.IssueTokens("x" * (MAX_ID_BYTES + 1)))
         issued = self.operate(admin.IssueTokens("bob"))
         self.operate(admin.DisableUser("bob"))
-        self.refused(ErrorCode.FORBIDDEN, admin.IssueTokens("bob"))
-        self.refused(ErrorCode.AUTH_FAILED, admin.InspectToken(issued.token))
+        self.not_done(ErrorCode.FORBIDDEN, admin.IssueTokens("bob"))
+        self.not_done(ErrorCode.AUTH_FAILED, admin.InspectToken(issued.token))
         for nonsense in ("", "x", issued.refresh_token, "é"):
-            self.refused(ErrorCode.AUTH_FAILED, admin.InspectToken(nonsense))
+            self.not_done(ErrorCode.AUTH_FAILED, admin.InspectToken(nonsense))
 
 
 class SessionTests(AdministrationCase):
@@ -117,8 +117,8 @@ class SessionTests(AdministrationCase):
         (kick,) = phone.kicks
         self.assertEqual((kick.reason, kick.text), (KickReason.ACCOUNT, "lost device"))
         self.assertEqual(desk.kicks, [])
-        self.refused(ErrorCode.NOT_FOUND, admin.EndSession(live.principal.session))
-        self.refused(ErrorCode.NOT_FOUND, admin.EndSession(""))
+        self.not_done(ErrorCode.NOT_FOUND, admin.EndSession(live.principal.session))
+        self.not_done(ErrorCode.NOT_FOUND, admin.EndSession(""))
 
 
 class GroupTests(AdministrationCase):
@@ -129,25 +129,25 @@ class GroupTests(AdministrationCase):
         self.assertEqual((group.group, group.name, group.owner), ("team", "The Team", "alice"))
         self.assertEqual(self.members("team"), {"alice": GroupRole.OWNER, "bob": GroupRole.MEMBER})
         self.assertEqual([event.change for event in peer.events], [GroupChange.CREATED])
-        self.refused(ErrorCode.CONFLICT, create)
-        self.refused(ErrorCode.USER_NOT_FOUND, group_admin.CreateGroupFor("eve", "other"))
-        self.refused(ErrorCode.BAD_REQUEST, group_admin.CreateGroupFor("", "other"))
-        self.refused(ErrorCode.BAD_REQUEST, group_admin.CreateGroupFor("alice", "group_x"))
+        self.not_done(ErrorCode.CONFLICT, create)
+        self.not_done(ErrorCode.USER_NOT_FOUND, group_admin.CreateGroupFor("eve", "other"))
+        self.not_done(ErrorCode.BAD_REQUEST, group_admin.CreateGroupFor("", "other"))
+        self.not_done(ErrorCode.BAD_REQUEST, group_admin.CreateGroupFor("alice", "group_x"))
 
     def test_members_come_and_go(self) -> None:
         self.operate(group_admin.CreateGroupFor("alice", "team"))
         _, peer = self.log_in("alice")
         self.operate(group_admin.AddMember("team", "bob"))
-        self.refused(ErrorCode.CONFLICT, group_admin.AddMember("team", "bob"))
-        self.refused(ErrorCode.USER_NOT_FOUND, group_admin.AddMember("team", "eve"))
-        self.refused(ErrorCode.NOT_FOUND, group_admin.AddMember("none", "bob"))
+        self.not_done(ErrorCode.CONFLICT, group_admin.AddMember("team", "bob"))
+        self.not_done(ErrorCode.USER_NOT_FOUND, group_admin.AddMember("team", "eve"))
+        self.not_done(ErrorCode.NOT_FOUND, group_admin.AddMember("none", "bob"))
         self.operate(group_admin.RemoveMember("team", "alice"))
         self.assertEqual(self.members("team"), {"bob": GroupRole.OWNER})
         told = [(event.change, event.user) for event in peer.events if isinstance(event, GroupChanged)]
         self.assertEqual(told, [(GroupChange.JOINED, "bob"), (GroupChange.KICKED, "alice")])
-        self.refused(ErrorCode.NOT_FOUND, group_admin.RemoveMember("team", "alice"))
+        self.not_done(ErrorCode.NOT_FOUND, group_admin.RemoveMember("team", "alice"))
         self.operate(group_admin.RemoveMember("team", "bob"))
-        self.refused(ErrorCode.NOT_FOUND, group_admin.DescribeGroup("team"))
+        self.not_done(ErrorCode.NOT_FOUND, group_admin.DescribeGroup("team"))
 
     def test_deleting_and_listing(self) -> None:
         for group in ("c", "a", "b"):
@@ -160,7 +160,7 @@ class GroupTests(AdministrationCase):
         self.assertEqual(([group.group for group in page.groups], page.has_more), (["c"], False))
         self.operate(group_admin.RemoveGroup("b"))
         self.assertEqual([event.change for event in peer.events], [GroupChange.DELETED])
-        self.refused(ErrorCode.NOT_FOUND, group_admin.RemoveGroup("b"))
+        self.not_done(ErrorCode.NOT_FOUND, group_admin.RemoveGroup("b"))
         page = self.operate(group_admin.ListAllGroups())
         self.assertEqual([group.group for group in page.groups], ["a", "c"])
-        self.refused(ErrorCode.BAD_REQUEST, group_admin.ListAllGroups("a/b"))
+        self.not_done(ErrorCode.BAD_REQUEST, group_admin.ListAllGroups("a/b"))
