@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 
-from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.core import Core, guarded
 from imserver.backends.embedded.dedupe import bucket_of
 from imserver.backends.embedded.indexing import Indexer
 from imserver.backends.embedded.records import MessageRecord, decode
@@ -58,6 +58,7 @@ class Retention:
         self._indexer = indexer
         self._running = False
 
+    @guarded
     async def trim(self, now: float) -> None:
         """Forgets what is too old at `now` (float seconds); does nothing if it is at it already.
 
@@ -143,7 +144,7 @@ class Retention:
         """Shrinks the file."""
         before, left = -1, 0
         while left != before:
-            before, left = left, await self._core.write(_vacuum_some)
+            before, left = left, await self._core.journal.afterwards(_vacuum_some)
         run: Callable[[sqlite3.Connection], None] = _truncate_wal
         await self._core.journal.afterwards(run)
 
@@ -212,8 +213,9 @@ def _first_change_since(connection: sqlite3.Connection, cutoff: float) -> int:
 
 
 def _vacuum_some(connection: sqlite3.Connection) -> int:
-    """Gives some free pages back; returns how many are left."""
-    connection.execute(f"PRAGMA incremental_vacuum({SLICE})").fetchall()
+    """Gives some free pages back, in a transaction of its own; returns how many are left."""
+    # execute() would step this statement once, which is one page.
+    connection.executescript(f"PRAGMA incremental_vacuum({SLICE});")
     (left,) = connection.execute("PRAGMA freelist_count").fetchone()
     return int(left)
 
