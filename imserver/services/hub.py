@@ -24,6 +24,7 @@ from imserver.model.accounts import (
     Registered,
     SessionKicked,
 )
+from imserver.model.conversations import ListConversations
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import (
     CreateGroup,
@@ -82,6 +83,25 @@ class HubSettings(msgspec.Struct, frozen=True):
     sessions_per_user: int = 64
 
 
+class LogInCounts:
+    """How log-ins ended, since the start; for the operator.
+
+    Attributes:
+        accepted: log-ins that were let in.
+        by_code: the others, by the reason.
+    """
+
+    __slots__ = ("accepted", "by_code")
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.by_code: dict[ErrorCode, int] = {}
+
+    def refused(self, code: ErrorCode) -> None:
+        """Counts one."""
+        self.by_code[code] = self.by_code.get(code, 0) + 1
+
+
 class Hub:
     """Log-in, the registry, delivery and dispatch over one backend."""
 
@@ -113,6 +133,8 @@ class Hub:
         self.dispatch = Dispatch(wall_time)
         self.dispatch.register(
             {
+                SendMessage: self.messages.send,
+                ListConversations: self.messages.conversations,
                 SyncInbox: self.messages.sync,
                 ReadHistory: self.messages.history,
                 MarkRead: self.messages.mark_read,
@@ -125,6 +147,7 @@ class Hub:
         )
         self.dispatch.register(dict.fromkeys(GROUP_COMMANDS, groups.handle))
         self.dispatch.register(dict.fromkeys(ADMIN_COMMANDS, self.administration.administer))
+        self.log_ins = LogInCounts()
         self._running: set[Deferred[Any]] = set()
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)
@@ -139,7 +162,11 @@ class Hub:
         self, client: Client, hello: Hello, command: LogIn, receiver: Receiver
     ) -> tuple[LiveSession, LoggedIn]:
         """See SessionHub."""
-        known = await self._accounts.authenticate(command, client.address)
+        try:
+            known = await self._accounts.authenticate(command, client.address)
+        except ImError as error:
+            self.log_ins.refused(error.code)
+            raise
         principal = Principal(
             user=known.account.user,
             session=client.session,
@@ -163,6 +190,7 @@ class Hub:
             live.close()
             raise
         live.prepare(cursor, head)
+        self.log_ins.accepted += 1
         return live, self._logged_in(known, head, first_seq)
 
     async def before_log_in(self, client: Client, command: Any) -> Any:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from twisted.internet.defer import Deferred
 
 from imserver.model.accounts import Principal, Role
+from imserver.model.conversations import ConversationPage, ListConversations
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import (
     GROUP_PREFIX,
@@ -19,6 +21,7 @@ from imserver.model.messages import (
     Done,
     InboxPage,
     MarkRead,
+    MessageAccepted,
     MessagePage,
     MessageRevokedReply,
     MessagesMarked,
@@ -52,6 +55,22 @@ class MessageSettings(msgspec.Struct, frozen=True):
     revoke_seconds: float = 120.0
 
 
+class _Waiting:
+    """Takes the one answer to a send; the first half of a ticket, as a session is."""
+
+    __slots__ = ("answered",)
+
+    def __init__(self) -> None:
+        self.answered: Deferred[MessageAccepted] = Deferred()
+
+    def answer(self, tag: Any, outcome: MessageAccepted | ImError) -> None:
+        """See services.sessions.Receiver."""
+        if isinstance(outcome, ImError):
+            self.answered.errback(outcome)
+        else:
+            self.answered.callback(outcome)
+
+
 class Messages:
     """The rules for messages. Targets, dedupe and rates are checked at the commit point, in the store."""
 
@@ -67,6 +86,12 @@ class Messages:
             self._store.append(principal, command, ticket)
         else:
             self._store.refuse(ticket, error)
+
+    async def send(self, principal: Principal, command: SendMessage) -> MessageAccepted:
+        """Sends a message for somebody who waits for the answer (`Dispatch`). Sessions use `submit`."""
+        waiting = _Waiting()
+        self.submit(principal, command, (waiting, None))
+        return await waiting.answered
 
     def _fault(self, principal: Principal, command: SendMessage) -> ImError | None:
         size = len(command.content.data) + len(command.attachments) + len(command.meta)
@@ -102,6 +127,12 @@ class Messages:
         """A conversation as far as one may see it, or the whole inbox (document 004 §7)."""
         return await self._store.history(
             principal.user, command, _rows(command.limit), self._settings.page_bytes
+        )
+
+    async def conversations(self, principal: Principal, command: ListConversations) -> ConversationPage:
+        """One's conversations, the one with the newest message first."""
+        return await self._store.conversations(
+            principal.user, command.after, _rows(command.limit), self._settings.page_bytes
         )
 
     async def mark_read(self, principal: Principal, command: MarkRead) -> MessagesMarked:

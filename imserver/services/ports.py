@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from imserver.model.accounts import Account, Grant, Principal, Role, SessionKicked
+from imserver.model.conversations import ConversationPage
 from imserver.model.errors import ImError
 from imserver.model.groups import Group
 from imserver.model.messages import (
@@ -149,6 +150,16 @@ class Store(Protocol):
         Raises:
             ImError: as `append` for the target; BAD_REQUEST for a cursor that was never given out.
         """
+
+    async def conversations(self, user: str, after: str, limit: int, max_bytes: int) -> ConversationPage:
+        """The user's conversations, the one with the newest message first; `after` is a `next_cursor`.
+
+        Raises:
+            ImError: BAD_REQUEST for a cursor that was never given out.
+        """
+
+    async def check(self) -> None:
+        """Asks the writer for a sign of life; UNAVAILABLE if it would refuse a message now."""
 
     async def head(self, user: str) -> tuple[int, int]:
         """(highest seq, first kept seq) of a user's inbox; (0, 1) for an empty one."""

@@ -25,13 +25,17 @@ class Registry(Generic[L]):
     whoever walks over it is not disturbed by sessions that come and go meanwhile.
     Entries are compared by identity: closing an old session never removes a
     newcomer, even one of the same session id.
+
+    Attributes:
+        formats: number of live sessions by format key.
     """
 
-    __slots__ = ("_by_user", "_count", "sessions_per_user")
+    __slots__ = ("_by_user", "_count", "formats", "sessions_per_user")
 
     def __init__(self, sessions_per_user: int = 64) -> None:
         self._by_user: dict[str, tuple[L, ...]] = {}
         self._count = 0
+        self.formats: dict[str, int] = {}
         self.sessions_per_user = sessions_per_user
 
     def __len__(self) -> int:
@@ -51,6 +55,8 @@ class Registry(Generic[L]):
         sessions = (*self._by_user.get(user, ()), session)
         self._by_user[user] = sessions
         self._count += 1
+        format = session.principal.format
+        self.formats[format] = self.formats.get(format, 0) + 1
         return list(sessions[: max(0, len(sessions) - self.sessions_per_user)])
 
     def leave(self, session: L) -> bool:
@@ -61,6 +67,7 @@ class Registry(Generic[L]):
         if len(rest) == len(sessions):
             return False
         self._count -= 1
+        self.formats[session.principal.format] -= 1
         if rest:
             self._by_user[user] = rest
         else:

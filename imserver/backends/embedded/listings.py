@@ -60,8 +60,13 @@ class Listings:
         if owner is None:
             return ConversationPage([], after, False)
         no = owner.no
-        found: list[_Found] = await self._core.read(_conversations, no)
-        state = self._core.state
+        while True:
+            indexed = self._core.state.indexed_upto
+            found: list[_Found] = await self._core.read(_conversations, no)
+            state = self._core.state
+            if state.indexed_upto == indexed:
+                break
+            # What was in memory before went to the disk behind this read; it may be in neither now.
         for one in found:
             _look_into_tail(one, state.conversations, state.committed)
         found = [one for one in found if before is None or (one.offset, one.no) < before]

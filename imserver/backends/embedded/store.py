@@ -11,8 +11,10 @@ from imserver.backends.embedded.changes import Changes
 from imserver.backends.embedded.core import Core, guarded
 from imserver.backends.embedded.devices import Devices
 from imserver.backends.embedded.inboxes import Inboxes
+from imserver.backends.embedded.listings import Listings
 from imserver.backends.embedded.targets import resolve
 from imserver.model.accounts import Principal
+from imserver.model.conversations import ConversationPage
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import group_name, single_name
 from imserver.model.messages import (
@@ -34,6 +36,7 @@ class EmbeddedStore:
         self._core = core
         self._appender = Appender(core, broadcasts.start)
         self._inboxes = Inboxes(core)
+        self._listings = Listings(core)
         self._devices = devices
         self._changes = Changes(core)
         self.append = self._appender.append
@@ -57,6 +60,15 @@ class EmbeddedStore:
     async def history(self, user: str, query: ReadHistory, limit: int, max_bytes: int) -> MessagePage:
         """See `Store.history`."""
         return await self._inboxes.history(user, query, limit, max_bytes)
+
+    async def conversations(self, user: str, after: str, limit: int, max_bytes: int) -> ConversationPage:
+        """See `Store.conversations`."""
+        return await self._listings.conversations(user, after, limit, max_bytes)
+
+    async def check(self) -> None:
+        """See `Store.check`."""
+        self._core.check_writable()
+        await self._core.journal.barrier()
 
     @guarded
     async def head(self, user: str) -> tuple[int, int]:
