@@ -32,7 +32,9 @@ TYPES = {
 NEEDED = {
     "connect": {"status", "user_id", "server_time", "epoch", "ice_servers"},
     "message.sent": {"message_id", "conversation_id", "seq", "sent_at"},
-    "message.new": {"message_id", "conversation_id", "from_user", "content", "message_type", "seq", "sent_at"},
+    "message.new": {
+        "message_id", "conversation_id", "from_user", "content", "message_type", "seq", "sent_at",
+    },
     "message.read": {"message_ids", "from_user", "read_at"},
     "message.delete": {"message_id", "from_user", "deleted_at"},
     "message.history": {"messages", "next_cursor", "has_more"},
@@ -40,7 +42,7 @@ NEEDED = {
     "notification": {"event_type"},
     "error": {"error_code", "message", "details"},
     "call.error": {"error_code", "error_message", "details"},
-}
+}  # fmt: skip
 USER_FIELDS = ("user_id", "from_user", "to_user", "group_id", "by", "revoked_by")
 TIME_FIELDS = ("server_time", "sent_at", "read_at", "deleted_at", "revoked_at", "at")
 

@@ -116,23 +116,23 @@ REQUESTS: list[tuple[str, str, Any]] = [
 ]
 
 SENT = '"message_id":"m1","conversation_id":"single_1_2","seq":5,"sent_at":"2025-10-07T12:00:00Z"'
+AT_NOON = '},"timestamp":"2025-10-07T12:00:00Z"}'
 ANSWERS: list[tuple[str, Any, str]] = [
     # (request, reply, answer): "id" is asked for in the request where it is in the answer
     (
         '{"type":"message.send","payload":{"to_user":2,"content":"x","client_msg_id":"c-1"}}',
         MessageAccepted("m1", "single_1_2", 5, NOON + 0.9),
-        '{"type":"message.sent","payload":{"client_msg_id":"c-1",%s},"timestamp":"2025-10-07T12:00:00Z"}' % SENT,
+        '{"type":"message.sent","payload":{"client_msg_id":"c-1",' + SENT + AT_NOON,
     ),
     (
         '{"type":"message.send","payload":{"to_user":2,"content":"x","client_msg_id":17},"id":"q"}',
         MessageAccepted("m1", "single_1_2", 5, NOON),
-        '{"type":"message.sent","payload":{"client_msg_id":17,%s},"timestamp":"2025-10-07T12:00:00Z","id":"q"}'
-        % SENT,
+        '{"type":"message.sent","payload":{"client_msg_id":17,' + SENT + AT_NOON[:-1] + ',"id":"q"}',
     ),
     (
         '{"type":"message.send","payload":{"to_user":2,"content":"x"}}',
         MessageAccepted("m1", "single_1_2", 5, NOON),
-        '{"type":"message.sent","payload":{%s},"timestamp":"2025-10-07T12:00:00Z"}' % SENT,
+        '{"type":"message.sent","payload":{' + SENT + AT_NOON,
     ),
     (
         '{"type":"ping","payload":{"timestamp":"2025-10-07T11:59:59.5Z"}}',
@@ -192,10 +192,7 @@ def message(content: Content = TEXT, **more: Any) -> Message:
 
 def push(seq: int, rest: str) -> str:
     """message.new."""
-    return (
-        '{"type":"message.new","payload":{"seq":%d,"message_id":"m1",%s},"timestamp":"2025-10-07T12:00:00Z"}'
-        % (seq, rest)
-    )
+    return f'{{"type":"message.new","payload":{{"seq":{seq},"message_id":"m1",{rest}{AT_NOON}'
 
 
 TIMES = '"sent_at":"2025-10-07T12:00:00Z"'
@@ -205,8 +202,8 @@ PUSHES: list[tuple[int, Message, str]] = [
         message(),
         push(
             5,
-            '"conversation_id":"single_1_2","from_user":1,"to_user":2,"content":"你好 😀","message_type":"text",'
-            '"client_msg_id":"c-1",' + TIMES,
+            '"conversation_id":"single_1_2","from_user":1,"to_user":2,"content":"你好 😀",'
+            '"message_type":"text","client_msg_id":"c-1",' + TIMES,
         ),
     ),
     (
@@ -225,9 +222,10 @@ PUSHES: list[tuple[int, Message, str]] = [
         push(
             300,
             '"conversation_id":"group_9007199254740991","from_user":"alice","group_id":9007199254740991,'
-            '"content":{"type":"image","name":"a.png"},"message_type":"image",%s,'
-            '"attachments":[{"file_id":"f"}],"reply_to_id":"m0","meta":{"reply_to":"m0","a":1},'
-            '"extra":{"k":"v"}' % TIMES,
+            '"content":{"type":"image","name":"a.png"},"message_type":"image",'
+            + TIMES
+            + ',"attachments":[{"file_id":"f"}],"reply_to_id":"m0","meta":{"reply_to":"m0","a":1},'
+            '"extra":{"k":"v"}',
         ),
     ),
     (
@@ -339,9 +337,7 @@ class Json(SynchronousTestCase):
         codec = SignallingServerCodec(lambda: NOON)
         (frame,) = codec.reply(Request(LogIn(token="t"), None), LOGGED_IN)
         self.assertEqual(frame.decode(), CONNECT)
-        self.assertEqual(
-            SignallingClientCodec().decode(frame), (None, LoggedIn("1", "", "", 0, 0, 0, "e1"))
-        )
+        self.assertEqual(SignallingClientCodec().decode(frame), (None, LoggedIn("1", "", "", 0, 0, 0, "e1")))
 
     def test_requests(self) -> None:
         for name, frame, command in REQUESTS:
@@ -401,8 +397,8 @@ class Json(SynchronousTestCase):
             tag, row = SignallingClientCodec().decode(text.encode())
             self.assertIs(tag, None)
             self.assertEqual(row.seq, seq)
-            for field in ("message_id", "conversation", "sender", "recipient", "group", "client_id", "content",
-                          "extra", "attachments", "meta", "revoked", "server_at"):  # fmt: skip
+            for field in ("message_id", "conversation", "sender", "recipient", "group", "client_id",
+                          "content", "extra", "attachments", "meta", "revoked", "server_at"):  # fmt: skip
                 self.assertEqual(getattr(row.message, field), getattr(pushed, field), field)
 
     def test_events(self) -> None:
@@ -443,9 +439,7 @@ class Json(SynchronousTestCase):
         client = SignallingClientCodec()
         _, frame, command = REQUESTS[3]
         self.assertEqual(json.loads(client.request(command, None)), json.loads(frame))
-        self.assertEqual(
-            client.request(AckMessages(7), None), b'{"type":"message.ack","payload":{"seq":7}}'
-        )
+        self.assertEqual(client.request(AckMessages(7), None), b'{"type":"message.ack","payload":{"seq":7}}')
         self.assertEqual(
             SignallingClientCodec(lambda: NOON).request(SetTyping(True, group="12"), "t"),
             b'{"type":"typing","payload":{"group_id":12,"is_typing":true},'

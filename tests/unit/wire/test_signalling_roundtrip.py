@@ -61,13 +61,17 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(characters, max_size=10),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(characters, max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(characters, max_size=5), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 objects = st.dictionaries(st.text(characters, max_size=8), json_values, max_size=4)
 bodies: st.SearchStrategy[Content] = st.one_of(
     st.text(characters, max_size=60).map(lambda text: Content(Form.TEXT, text.encode())),
-    st.builds(lambda value, kind: contents.from_json({**value, "type": kind}), objects, word | st.just("text")),
+    st.builds(
+        lambda value, kind: contents.from_json({**value, "type": kind}), objects, word | st.just("text")
+    ),
     st.builds(contents.from_numbered, st.integers(-(2**31), 2**31 - 1).filter(lambda n: n != 1), st.binary()),
 )
 attachments = st.lists(objects, max_size=3).map(contents.attachments_from_json)
@@ -79,7 +83,7 @@ metas = st.builds(
 extras = st.dictionaries(word, st.text(characters, max_size=20), max_size=3).filter(
     lambda value: contents.RESERVED_KEYS.isdisjoint(value)
 )
-places = st.one_of(
+places: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.builds(dict, conversation=word), st.builds(dict, recipient=user), st.builds(dict, group=group)
 )
 sends = st.builds(
@@ -142,9 +146,7 @@ def messages(draw: st.DrawFn) -> Message:
     )
     if draw(st.integers(0, 4)) == 0:
         empty = Content(Form.TEXT, b"")
-        return replace(
-            message, content=empty, extra={}, attachments=b"", meta=b"", revoked=draw(revocations)
-        )
+        return replace(message, content=empty, extra={}, attachments=b"", meta=b"", revoked=draw(revocations))
     return message
 
 
@@ -173,7 +175,9 @@ class RoundTrips(SynchronousTestCase):
         self.assertEqual(server.decode(client.request(command, tag)).command, command)
 
     @given(sends, tags, st.booleans(), number, seconds)
-    def test_sends_are_answered(self, command: SendMessage, tag: Any, binary: bool, seq: int, at: float) -> None:
+    def test_sends_are_answered(
+        self, command: SendMessage, tag: Any, binary: bool, seq: int, at: float
+    ) -> None:
         server, client = codecs(binary)
         request = server.decode(client.request(command, tag))
         reply = MessageAccepted("m", "c", seq, at)
