@@ -13,6 +13,7 @@ from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch
 from imserver.protocols.link import FrameProtocol, Link
 from imserver.protocols.liveness import Wheel
+from imserver.protocols.tallies import Tallies
 from imserver.services.sessions import SessionHub
 from imserver.wire.base import ServerCodec
 

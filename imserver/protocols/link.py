@@ -75,7 +75,9 @@ class Link:
             doors.limits.outbox_bytes,
             None if codec.traits.acks else doors.watch,
         )
-        self.session = Session(codec, doors.hub, self, doors.clock, doors.limits)
+        self.session = Session(
+            codec, doors.hub, self, doors.clock, doors.limits, doors.tallies[codec.traits.name]
+        )
         self.closing = False
         self._lost = False
         self._paused = False

@@ -10,6 +10,7 @@ from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxPage, MessageRevoked, MessagesRead, TypingChanged
 from imserver.model.presence import PresenceChanged
 from imserver.protocols.outbox import Outbox
+from imserver.protocols.tallies import Tally
 from imserver.services.sessions import Outgoing
 from imserver.wire.base import Request, ServerCodec, WireError
 
@@ -50,14 +51,15 @@ class SessionOutput:
 
     log = Logger()
 
-    __slots__ = ("_codec", "_frame", "_link", "_outbox", "_state")
+    __slots__ = ("_codec", "_frame", "_link", "_outbox", "_state", "_tally")
 
-    def __init__(self, codec: ServerCodec, link: SessionLink) -> None:
+    def __init__(self, codec: ServerCodec, link: SessionLink, tally: Tally | None = None) -> None:
         self._codec = codec
         self._link = link
         self._outbox = link.outbox
         self._frame = link.frame
         self._state = FRESH
+        self._tally = Tally() if tally is None else tally
 
     def _put(self, frames: list[bytes]) -> None:
         for frame in frames:
@@ -113,6 +115,7 @@ class SessionOutput:
             if shared is None:
                 shared = outgoing.cache[profile] = codec.shared(outgoing.message)
             frames = codec.splice(shared, seq)
+            self._tally.delivered += 1
             if isinstance(frames, bytes):
                 self._outbox.push(self._frame(frames))
                 return
@@ -131,12 +134,16 @@ class SessionOutput:
             for frame in self._codec.backlog(page):
                 self._outbox.push(self._frame(frame))
             self._outbox.pass_over()
+            self._tally.delivered += len(page.rows)
         except Exception:
             self._broken("a page of backlog could not be encoded")
 
     def notify(self, event: Any) -> bool:
         """See Receiver."""
-        if self._state == ENDED or (type(event) in _DROPPABLE and not self._outbox.writable):
+        if self._state == ENDED:
+            return False
+        if type(event) in _DROPPABLE and not self._outbox.writable:
+            self._tally.dropped += 1
             return False
         if self._state == SHAKING:
             return False

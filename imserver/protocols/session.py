@@ -57,6 +57,7 @@ from imserver.protocols.output import (
     SessionOutput,
 )
 from imserver.protocols.retries import RetryMemory
+from imserver.protocols.tallies import Tally
 from imserver.services.sessions import Attachment, Client, SessionHub
 from imserver.wire.base import Request, ServerCodec, WireError
 
@@ -104,8 +105,9 @@ class Session(SessionOutput):
         link: SessionLink,
         clock: IReactorTime,
         limits: DoorLimits,
+        tally: Tally | None = None,
     ) -> None:
-        super().__init__(codec, link)
+        super().__init__(codec, link, tally)
         self._hub = hub
         self._clock = clock
         self._client: Client
@@ -387,8 +389,10 @@ class Session(SessionOutput):
             return
         request: Request = tag
         if isinstance(outcome, ImError):
+            self._tally.refuse(outcome.code)
             self._refuse(request, outcome)
         else:
+            self._tally.accepted += 1
             try:
                 frames = self._codec.reply(request, outcome)
                 self._put(frames)
@@ -452,6 +456,7 @@ class Session(SessionOutput):
     def slow(self) -> None:
         """The peer does not take what is queued for it: what can still be dropped is, then goodbye."""
         if self._state != ENDED:
+            self._tally.slow += 1
             self._outbox.drop_unsent()
             self.kicked(SessionKicked(KickReason.SLOW, "you read too slowly"))
 
