@@ -89,7 +89,7 @@ def verify(
     try:
         with closing(connect(path, read_only=True)) as connection:
             connection.execute("BEGIN")
-            return _verify(connection, tell, dedupe_seconds, time.time() if now is None else now)[:MAX_FAULTS]
+            return _verify(connection, tell, dedupe_seconds, now)[:MAX_FAULTS]
     except (sqlite3.Error, msgspec.MsgspecError, ValueError) as error:
         return [f"{path}: cannot be read: {error}"]
 
@@ -106,7 +106,7 @@ def _silent(what: str, count: int) -> None:
 
 
 def _verify(
-    connection: sqlite3.Connection, progress: Progress, dedupe_seconds: float, now: float
+    connection: sqlite3.Connection, progress: Progress, dedupe_seconds: float, now: float | None = None
 ) -> list[str]:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -122,7 +122,7 @@ def _verify(
     floor, watermark = meta.get("floor", 1), meta.get("indexed_upto", 0)
     if not meta.get("epoch"):
         faults.append("there is no inbox epoch")
-    log = LogCheck(connection, floor, watermark, dedupe_seconds, now)
+    log = LogCheck(connection, floor, watermark, dedupe_seconds, time.time() if now is None else now)
     faults += log.run(progress)
     for table, heads in (("inbox_index", log.inboxes), ("conversation_index", log.conversations)):
         faults += IndexCheck(connection, table, floor, watermark).run(heads, progress)
