@@ -65,6 +65,11 @@ class ConnectionCounter:
         """Connections of this address that are not logged in."""
         return self._strangers.get(address, 0)
 
+    @property
+    def strangers(self) -> int:
+        """Connections of all addresses that are not logged in."""
+        return sum(self._strangers.values())
+
     def _forget_stranger(self, address: str) -> None:
         left = self._strangers[address] - 1
         if left:

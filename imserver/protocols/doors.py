@@ -30,6 +30,7 @@ class Doors:
         limits: what a connection may take.
         counter: the connections of all listeners.
         budget: the bytes of all outboxes.
+        tallies: what is counted of each format's sessions.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Doors:
         "hub",
         "limits",
         "pacer",
+        "tallies",
         "watch",
         "wheel",
     )
@@ -62,6 +64,7 @@ class Doors:
         self.watch = DrainWatch(clock)
         self.pacer = DrainWatch(clock, PACE)
         self.counter = ConnectionCounter(limits.connections, limits.unauthenticated_per_address)
+        self.tallies = Tallies()
         self.closing = False
         self._links: set[Link] = set()
         self._all_gone: Deferred[None] | None = None
