@@ -214,7 +214,12 @@ class LiveSession:
                 )
                 if self._closed:
                     return
+                before = self._pushed
                 self._push_page(page)
+                if self._pushed == before:
+                    # The feed told of what the store does not have. Asking again
+                    # and again would help nobody; the next feed entry tries again.
+                    break
         except ImError as error:
             # The store is away for now. The next feed entry or drain tries again.
             self._delivery.log.warn("inbox not readable: {code}", code=error.code)
