@@ -23,8 +23,6 @@ from tests.e2e.garbage import FRAMES, LINES, REQUESTS
 from tests.e2e.server import NO_RATES, Server, sleep
 from tests.effort import effort, seeds
 
-pytestmark = pytest.mark.prove
-
 ROUNDS = effort(40, 100, 400)
 AT_ONCE = 6
 

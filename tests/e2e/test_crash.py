@@ -23,8 +23,6 @@ from tests.e2e.people import JsonLinePerson, Person, ProtobufPerson, Row, Sent
 from tests.e2e.server import NO_RATES, Server, sleep
 from tests.effort import effort, seeds
 
-pytestmark = pytest.mark.prove
-
 FAILPOINTS = (
     "before-insert",
     "after-insert",
