@@ -22,14 +22,15 @@ Name = tuple[str, str]
 
 
 class Device:
-    """One device's cursors."""
+    """One device's cursors; `saved`: the disk knows the device."""
 
-    __slots__ = ("acked", "changed", "touched")
+    __slots__ = ("acked", "changed", "saved", "touched")
 
-    def __init__(self, acked: int, changed: int, touched: float) -> None:
+    def __init__(self, acked: int, changed: int, touched: float, saved: bool) -> None:
         self.acked = acked
         self.changed = changed
         self.touched = touched
+        self.saved = saved
 
 
 class Devices:
@@ -53,6 +54,12 @@ class Devices:
         found = known or self._create(owner, devices, name)
         found.touched = self._core.wall()
         self._dirty.add((owner.no, name))
+        if not found.saved:
+            # A new device that a crash made unknown again would begin behind
+            # messages that it was never sent.
+            row = (owner.no, format, device, found.acked, found.changed, found.touched)
+            await self._core.write(partial(_write, [row], []))
+            found.saved = True
         return DeviceCursor(found.acked, found.changed, known is None)
 
     def acknowledge(self, user: str, format: str, device: str, seq: int, message_id: str = "") -> None:
@@ -124,7 +131,7 @@ class Devices:
         devices = self._users.get(user_no)
         if devices is None:
             devices = self._users[user_no] = {
-                (format, device): Device(acked, changed, touched)
+                (format, device): Device(acked, changed, touched, True)
                 for format, device, acked, changed, touched in self._core.reader.execute(
                     "SELECT format, device, acked, changed, touched FROM devices WHERE user_no = ?",
                     (user_no,),
@@ -138,7 +145,7 @@ class Devices:
 
     def _create(self, owner: User, devices: dict[Name, Device], name: Name) -> Device:
         furthest = max((device.acked for device in devices.values()), default=0)
-        created = Device(furthest, self._core.state.change_head, self._core.wall())
+        created = Device(furthest, self._core.state.change_head, self._core.wall(), False)
         while len(devices) >= self._core.settings.devices_per_user:
             oldest = min(devices, key=lambda name: devices[name].touched)
             del devices[oldest]
