@@ -383,7 +383,7 @@ class Checker:
     def _goes_on_after(self, link: Link) -> int:
         """The furthest number after which a log-in's backlog may begin."""
         device = (link.user, link.format, link.device)
-        after = link.acked
+        after = max(link.acked, self.history.finals[link.user].first_seq - 1)
         if link.new:
             # What the user's other devices sent themselves counts for them as acknowledged.
             while (message := self.at[link.user].get(after + 1)) is not None and message.sender == link.user:

@@ -66,8 +66,7 @@ class Faults:
         for node in self.nodes:
             node.disk.mend()
             node.armed.clear()
-            if not node.up:
-                node.start()
+            node.come_back()
         for device in self.devices:
             if device.connection is not None:
                 device.connection.down.resume()

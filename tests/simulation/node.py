@@ -24,7 +24,7 @@ from imserver.backends.embedded import EmbeddedCellar
 from imserver.backends.embedded.committer import Batch, Finished, run_batches
 from imserver.backends.embedded.database import MemoryDatabase
 from imserver.backends.embedded.settings import Failpoints
-from imserver.backends.embedded.verify import _verify  # the part that needs no file
+from imserver.backends.embedded.verify import verify_connection
 from imserver.model.accounts import Account, Role
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxRow
@@ -322,10 +322,11 @@ class Node:
         self._down_since = self.world.step
         for membership in self.history.memberships:
             membership.ended = min(membership.ended, self.world.step)
-        self.world.later(round(self._chance.random() * 2.0, 3), self._come_back)
+        self.world.later(round(self._chance.random() * 2.0, 3), self.come_back)
 
-    def _come_back(self) -> None:
-        if not self.up:
+    def come_back(self) -> None:
+        """Starts again, unless it runs or is still about to stop."""
+        if not self.poller.alive:
             self.start()
 
     def shut_down(self) -> None:
@@ -351,6 +352,10 @@ class Node:
                 connection.crashed(0.0)
             self.connections.clear()
             self._went_down()
+
+    def patch(self, target: Any, attribute: str, broken: Any) -> None:
+        """For mutations, which override it: tampers with a part of the product until the run is over."""
+        raise TypeError("this node is not to be broken")
 
     # settings.Failpoints
 
@@ -427,7 +432,11 @@ class Node:
 
     def verify(self) -> list[str]:
         """What the engine's own check of its database finds."""
-        found = _verify(self.database.connection, lambda what, count: None, self.plan.settings.dedupe_seconds)
+        found = verify_connection(
+            self.database.connection,
+            dedupe_seconds=self.plan.settings.dedupe_seconds,
+            now=self.world.wall_time(),
+        )
         return [f"{self.name}: verify: {fault}" for fault in found]
 
     def _compare_memberships(self) -> None:

@@ -18,6 +18,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 WALL_START = 1_790_000_000.0
+BUSIEST_MOMENT = 20_000
+"""Events that may happen without time going on; more of them are a loop."""
+
+
+class StandstillError(Exception):
+    """The server does something over and over without waiting."""
 
 
 @implementer(IDelayedCall)
@@ -222,13 +228,17 @@ class World:
         """Runs what is due up to this time."""
         queue = self._queue
         pop = heapq.heappop
+        moment = self.step
         while queue and queue[0][0] <= until:
             time, _, _, call = pop(queue)
             if call.called or call.cancelled or not call.realm.alive or time != call.time:
                 continue  # dead, or entered again under another time
             if time > self.now:
                 self.now = time
+                moment = self.step
             self.step += 1
+            if self.step - moment > BUSIEST_MOMENT:
+                raise StandstillError(f"at {self.now} events follow upon each other without end")
             call.called = True
             call.function(*call.args, **call.kwargs)
         self.now = max(self.now, until)

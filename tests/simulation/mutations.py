@@ -1,0 +1,234 @@
+"""Servers that are broken on purpose, one for each promise that the checker must hold them to.
+
+A mutation is a `Node` whose parts are tampered with when it starts, or a class
+of the product that is patched for the length of a run. A checker that finds
+nothing wrong with one of these proves nothing about the real server.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from msgspec import structs
+
+from imserver.backends.embedded import changes
+from imserver.backends.embedded.records import decode, encode
+from imserver.model.errors import ImError
+from imserver.model.messages import ReadHistory
+from imserver.services.delivery import LiveSession
+from imserver.services.ports import Entry
+from tests.simulation.node import Node, SimulatedCommitter
+
+
+def ack_before_commit(node: Node) -> None:
+    """The sender has the answer as soon as the engine has decided."""
+    store, journal = node.cellar.store, node.cellar.core.journal
+    append = store.append
+
+    def broken(principal: Any, command: Any, ticket: Any) -> None:
+        append(principal, command, ticket)
+        journal.sink.answered([journal.batch().answers.pop()])
+
+    store.append = broken
+
+
+def push_before_commit(node: Node) -> None:
+    """The recipients have the message as soon as the engine has decided."""
+    store, journal = node.cellar.store, node.cellar.core.journal
+    append = store.append
+
+    def broken(principal: Any, command: Any, ticket: Any) -> None:
+        before = len(journal.batch().entries)
+        append(principal, command, ticket)
+        entries: list[Entry] = journal.batch().entries
+        if len(entries) > before:
+            journal.sink.committed([entries.pop()])
+
+    store.append = broken
+
+
+def skip_one_recipient(node: Node) -> None:
+    """The last member of a group gets nothing."""
+    core, store = node.cellar.core, node.cellar.store
+    append = store.append
+
+    def broken(principal: Any, command: Any, ticket: Any) -> None:
+        group = core.state.group(command.group) if command.group else None
+        if group is None:
+            append(principal, command, ticket)
+            return
+        members = group.members
+        others = [no for no, member in members.items() if member.name != principal.user]
+        group.members = {no: member for no, member in members.items() if no not in others[-1:]}
+        append(principal, command, ticket)
+        group.members = members
+
+    store.append = broken
+
+
+def members_for_ever(node: Node) -> None:
+    """Whoever leaves a group or is kicked goes on getting its messages."""
+    core, directory = node.cellar.core, node.cellar.directory
+    remove_member = directory.remove_member
+
+    async def broken(group: str, user: str, at: float) -> Any:
+        found = core.state.group(group)
+        members = dict(found.members) if found is not None else {}
+        record = await remove_member(group, user, at)
+        found = core.state.group(group)
+        if found is not None and record is not None:
+            found.members = members
+        return record
+
+    directory.remove_member = broken
+
+
+def numbers_again_after_crash(node: Node) -> None:
+    """After a restart the last inbox number is given out a second time."""
+    if node.started > 1:
+        for name in node.history.users:
+            user = node.cellar.core.state.user(name)
+            if user is not None and user.head:
+                user.head -= 1
+
+
+def forgetful(node: Node) -> None:
+    """No client id is ever recognised."""
+    node.cellar.store._appender._known = lambda *arguments: None
+
+
+def open_history(node: Node) -> None:
+    """Who is not in a group may read it nevertheless."""
+    store = node.cellar.store
+    history = store.history
+
+    async def broken(user: str, query: ReadHistory, limit: int, max_bytes: int) -> Any:
+        try:
+            return await history(user, query, limit, max_bytes)
+        except ImError:
+            for other in node.history.users:
+                try:
+                    return await history(other, query, limit, max_bytes)
+                except ImError:
+                    continue
+            raise
+
+    store.history = broken
+
+
+def acknowledge_in_advance(node: Node) -> None:
+    """A device counts as having what was merely pushed."""
+    offer = LiveSession.offer
+
+    def broken(self: LiveSession, *arguments: Any) -> None:
+        offer(self, *arguments)
+        self.delivered()
+
+    node.patch(LiveSession, "offer", broken)
+
+
+def gaps_ignored(node: Node) -> None:
+    """A session is pushed whatever comes, without a look at what is missing."""
+
+    def broken(self: LiveSession, outgoing: Any, seq: int, own: bool) -> None:
+        self._pushed = self._head = max(self._pushed, seq)
+        if self.started and not own:
+            self.receiver.push(outgoing, seq)
+
+    node.patch(LiveSession, "offer", broken)
+
+
+def page_is_the_end(node: Node) -> None:
+    """A page that was read before a commit counts for what was committed meanwhile, too."""
+    push_page = LiveSession._push_page
+
+    def broken(self: LiveSession, page: Any) -> None:
+        push_page(self, structs.replace(page, head=max(page.head, self._head)))
+
+    node.patch(LiveSession, "_push_page", broken)
+
+
+def failed_commits_succeed(node: Node) -> None:
+    """A failing disk is not noticed."""
+    tell = SimulatedCommitter._tell
+
+    def broken(self: SimulatedCommitter, batches: Any, error: Exception | None) -> None:
+        tell(self, batches, None)
+
+    node.patch(SimulatedCommitter, "_tell", broken)
+
+
+def content_survives_revoke(node: Node) -> None:
+    """A message that was taken back is marked, but not erased."""
+    write = changes._write_revoke
+
+    def broken(offset: int, body: bytes, draft: Any, connection: sqlite3.Connection) -> Any:
+        (old,) = connection.execute("SELECT body FROM log WHERE offset = ?", (offset,)).fetchone()
+        kept: Any = decode(old)
+        return write(offset, encode(structs.replace(decode(body), data=kept.data)), draft, connection)
+
+    node.patch(changes, "_write_revoke", broken)
+
+
+def revoke_does_nothing(node: Node) -> None:
+    """A revoke is answered and told, and the message stays."""
+
+    def broken(offset: int, body: bytes, draft: Any, connection: sqlite3.Connection) -> Any:
+        return changes._write_changes([draft], connection)[0]
+
+    node.patch(changes, "_write_revoke", broken)
+
+
+def index_lost(node: Node) -> None:
+    """An index is believed to be on the disk and is not."""
+    indexer = node.cellar.indexer
+    indexer._write = lambda sql, rows, connection: None
+
+
+MUTATIONS: dict[str, Callable[[Node], None]] = {
+    mutation.__name__: mutation
+    for mutation in (
+        ack_before_commit,
+        push_before_commit,
+        skip_one_recipient,
+        members_for_ever,
+        numbers_again_after_crash,
+        forgetful,
+        open_history,
+        acknowledge_in_advance,
+        gaps_ignored,
+        page_is_the_end,
+        failed_commits_succeed,
+        content_survives_revoke,
+        revoke_does_nothing,
+        index_lost,
+    )
+}
+
+
+@contextmanager
+def broken_nodes(name: str) -> Iterator[type[Node]]:
+    """A class of nodes that are broken in the named way; patched classes are mended at the end."""
+    mutation = MUTATIONS[name]
+    patches: dict[tuple[int, str], Any] = {}
+
+    class Broken(Node):
+        def start(self) -> None:
+            super().start()
+            mutation(self)
+
+        def patch(self, target: Any, attribute: str, broken: Any) -> None:
+            # Once for all nodes and lives: a second one would wrap the first.
+            if (id(target), attribute) not in patches:
+                patched = patches[id(target), attribute] = patch.object(target, attribute, broken)
+                patched.start()
+
+    try:
+        yield Broken
+    finally:
+        for patched in patches.values():
+            patched.stop()
