@@ -127,10 +127,10 @@ class Store(Protocol):
         """The commit point. Its outcome comes through `FeedSink.answered`, never by an exception.
 
         Checks, in this order: the target (USER_NOT_FOUND, CONVERSATION_NOT_FOUND,
-        CONFLICT, FORBIDDEN for a group one is not in, BAD_REQUEST for another
-        pair's canonical name), dedupe by (sender, format, client id) — the same
-        digest: the first answer again; another: CONFLICT —, the send rate
-        (TOO_FAST), then assigns message id, position and every inbox seq and
+        CONFLICT, FORBIDDEN for a group one is not in and for another pair's
+        canonical name, BAD_REQUEST for a name no client may use), dedupe by
+        (sender, format, client id) — the same digest: the first answer again;
+        another: CONFLICT —, the send rate (TOO_FAST), then assigns message id, position and every inbox seq and
         makes it durable. UNAVAILABLE if it could not be made durable.
         """
 

@@ -89,7 +89,9 @@ class Indexer:
         conversations = sorted(state.conversations.tails)
         dedupe = state.dedupe.rows_up_to(watermark)
         for sql, rows in self._slices(inboxes, conversations, dedupe, watermark):
-            await core.journal.task(partial(self._write, sql, rows), isolated=False)
+            # Filters may know more than the disk; filling them slice by slice spares the reactor a long turn.
+            on_commit = partial(self._written, rows) if sql is _INSERT_DEDUPE else None
+            await core.journal.task(partial(self._write, sql, rows), isolated=False, on_commit=on_commit)
             if generation != core.journal.generation:
                 return
 
@@ -99,7 +101,6 @@ class Indexer:
         def forget(_: None) -> None:
             state.inboxes.drop_up_to(inboxes, watermark)
             state.conversations.drop_up_to(conversations, watermark)
-            state.dedupe.written(dedupe)
             state.indexed(watermark)
             state.tail_rows -= rows_then
             state.forget_idle(core.journal.released, core.clock.seconds())
@@ -110,6 +111,9 @@ class Indexer:
         self._core.failpoints.hit("before-index")
         connection.executemany(sql, rows)
         self._core.failpoints.hit("after-index")
+
+    def _written(self, rows: list[Any], _: None) -> None:
+        self._core.state.dedupe.written(rows)
 
     def _slices(
         self, inboxes: list[int], conversations: list[int], dedupe: list[tuple[int, int, int]], watermark: int
