@@ -10,39 +10,34 @@ only, are off.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from typing import Any
 
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
-from autobahn.util import encode_truncate, wildcards2patterns
+from autobahn.twisted.websocket import WebSocketServerFactory
+from autobahn.util import encode_truncate
 from autobahn.websocket import USES_NVX
 from autobahn.websocket.protocol import WebSocketProtocol as _States
 from autobahn.websocket.types import ConnectionDeny
-from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from txaio.tx import make_logger
 
 from imserver.model.accounts import LoggedIn, LogIn
 from imserver.model.errors import ErrorCode, ImError
 from imserver.protocols.connections import Admission
 from imserver.protocols.doors import Doors
+from imserver.protocols.frames import BINARY, TEXT, is_utf8, unmask, whole_frame
 from imserver.protocols.handshake import http_refusal, http_status, upgrade_of
 from imserver.protocols.link import Link
+from imserver.protocols.websocket_options import WebSocketOptions
 from imserver.wire.base import Negotiated, ServerCodec, Upgrade, WireError
 
 UNSUPPORTED_DATA = 1003
 
 Negotiate = Callable[[Upgrade], Negotiated]
 
-# The call into NVX costs 5 us; one long integer of this many bytes costs less.
-_UNMASK_IN_C_FROM = 800
-_PACK_16 = struct.Struct("!BBH").pack
-_PACK_64 = struct.Struct("!BBQ").pack
 # What the handshake leaves on the instance and nobody reads again.
 _HANDSHAKE_LEFTOVERS = (
     "http_headers",
@@ -55,66 +50,9 @@ _HANDSHAKE_LEFTOVERS = (
 )
 
 
-def _no_compression(offers: Any) -> None:
-    """Offers of permessage-deflate are not taken up: it costs 100 KiB a connection."""
+class WebSocketProtocol(WebSocketOptions):
+    """One WebSocket connection."""
 
-
-def _is_utf8(payload: bytes) -> bool:
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def unmask(key: bytes, payload: bytes) -> bytes:
-    """The payload of a client's frame (RFC 6455, 5.3); masking and unmasking are the same."""
-    length = len(payload)
-    if length > _UNMASK_IN_C_FROM:
-        unmasked: bytes = create_xor_masker(key, length).process(payload)
-        return unmasked
-    pad = (key * (length // 4 + 1))[:length]
-    return (int.from_bytes(payload, "little") ^ int.from_bytes(pad, "little")).to_bytes(length, "little")
-
-
-class WebSocketProtocol(WebSocketServerProtocol):
-    """One WebSocket connection.
-
-    Autobahn copies its options to every instance; here they belong to the class,
-    which saves some kilobytes and most of the time of a connect.
-    """
-
-    CONFIG_ATTRS: Any = ()
-    logOctets = False
-    logFrames = False
-    trackTimings = False
-    utf8validateIncoming = True
-    applyMask = True
-    autoFragmentSize = 0
-    failByDrop = False  # a peer is told why
-    echoCloseCodeReason = False
-    openHandshakeTimeout = 0
-    closeHandshakeTimeout = 0
-    tcpNoDelay = True
-    autoPingInterval = 0
-    autoPingTimeout = 0
-    autoPingSize = 12
-    autoPingRestartOnAnyTraffic = False
-    versions: Any = (13,)
-    webStatus = False
-    requireMaskedClientFrames = True
-    maskServerFrames = False
-    perMessageCompressionAccept = staticmethod(_no_compression)
-    serveFlashSocketPolicy = False
-    flashSocketPolicy = ""
-    allowedOrigins: Any = ("*",)  # the origin was looked at before
-    allowedOriginsPatterns: Any = wildcards2patterns(["*"])
-    allowNullOrigin = True
-    maxConnections = 0
-    trustXForwardedFor = 0
-
-    # It logs what bad peers do as warnings; that is for the counters, not for the log.
-    log: Any = make_logger("critical")  # type: ignore[no-untyped-call]
     _failures = Logger()
 
     transport: Any
@@ -141,7 +79,7 @@ class WebSocketProtocol(WebSocketServerProtocol):
     def _use(self, codec: ServerCodec, binary: bool) -> None:
         self._codec: ServerCodec | None = codec
         self._binary = binary
-        self._first_byte = 0x82 if binary else 0x81
+        self._first_byte = BINARY if binary else TEXT
         self._skips_oversize = codec.traits.skips_oversize
         self.maxFramePayloadSize = self.maxMessagePayloadSize = codec.traits.max_frame
 
@@ -259,7 +197,7 @@ class WebSocketProtocol(WebSocketServerProtocol):
             if start + length > end or length > self.maxMessagePayloadSize:
                 break
             payload = unmask(data[start - 4 : start], data[start : start + length])
-            if not (binary or payload.isascii() or _is_utf8(payload)):
+            if not (binary or is_utf8(payload)):
                 break
             position = start + length
             link.received(payload)
@@ -328,12 +266,7 @@ class WebSocketProtocol(WebSocketServerProtocol):
 
     def frame(self, payload: bytes) -> bytes:
         """See FrameProtocol."""
-        length = len(payload)
-        if length < 126:
-            return bytes((self._first_byte, length)) + payload
-        if length < 0x10000:
-            return _PACK_16(self._first_byte, 126, length) + payload
-        return _PACK_64(self._first_byte, 127, length) + payload
+        return whole_frame(self._first_byte, payload)
 
     def ping(self) -> bytes:
         """See FrameProtocol."""
