@@ -22,7 +22,6 @@ from imserver.model.messages import (
     MessagePage,
     ReadHistory,
     RevokeMessage,
-    SendMessage,
     SyncInbox,
 )
 from imserver.wire.base import ClientCodec, WireError
@@ -62,7 +61,12 @@ class Habits:
     __slots__ = ("ack", "ack_by_id", "retry", "sync", "token")
 
     def __init__(
-        self, ack: float = 0.6, ack_by_id: float = 0.2, retry: float = 0.8, sync: float = 0.9, token: float = 0.3
+        self,
+        ack: float = 0.6,
+        ack_by_id: float = 0.2,
+        retry: float = 0.8,
+        sync: float = 0.9,
+        token: float = 0.3,
     ) -> None:
         self.ack = ack
         self.ack_by_id = ack_by_id
@@ -368,7 +372,9 @@ class Device:
             gathered.extend(reply.rows)
             if reply.has_more and reply.rows:
                 self.read_history(
-                    ReadHistory(query.conversation, query.recipient, query.group, reply.next_cursor, query.limit),
+                    ReadHistory(
+                        query.conversation, query.recipient, query.group, reply.next_cursor, query.limit
+                    ),
                     scope,
                     gathered,
                     then,

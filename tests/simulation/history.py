@@ -202,6 +202,7 @@ class History:
     members: dict[str, set[str]] = field(default_factory=dict)
     epochs: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
+    verified: list[str] = field(default_factory=list)
     young_from: int = 0
     """Sends before this number are so old that the server may have forgotten their client ids."""
     rested: int = FOREVER

@@ -50,7 +50,18 @@ class Stream:
         on_drain: called when some bytes were taken.
     """
 
-    __slots__ = ("_buffer", "_chance", "_deliver", "_due", "_end", "_ended", "manner", "on_drain", "paused", "world")
+    __slots__ = (
+        "_buffer",
+        "_chance",
+        "_deliver",
+        "_due",
+        "_end",
+        "_ended",
+        "manner",
+        "on_drain",
+        "paused",
+        "world",
+    )
 
     def __init__(
         self, world: World, manner: Manner, deliver: Callable[[bytes], None], end: Callable[[], None]
@@ -213,7 +224,9 @@ class Socket:
 class ServerTransport(tcp.Connection):
     """Twisted's TCP connection over a simulated socket."""
 
-    def __init__(self, socket: Socket, protocol: Any, reactor: Any, peer: IPv4Address, host: IPv4Address) -> None:
+    def __init__(
+        self, socket: Socket, protocol: Any, reactor: Any, peer: IPv4Address, host: IPv4Address
+    ) -> None:
         super().__init__(socket, protocol, reactor)
         self._peer = peer
         self._host = host

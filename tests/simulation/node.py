@@ -42,7 +42,6 @@ from tests.simulation.network import Connection, Manner, Poller
 from tests.simulation.plan import Plan
 from tests.simulation.world import Realm, World
 
-
 TRIM_EVERY = 2.0
 _IN_TRANSACTIONS = ("before-insert", "after-insert", "before-commit", "before-index", "after-index")
 
@@ -225,7 +224,9 @@ class Node:
         database: what outlives it.
     """
 
-    def __init__(self, world: World, history: History, plan: Plan, number: int, database: MemoryDatabase) -> None:
+    def __init__(
+        self, world: World, history: History, plan: Plan, number: int, database: MemoryDatabase
+    ) -> None:
         self.world = world
         self.history = history
         self.plan = plan
@@ -270,7 +271,14 @@ class Node:
         hasher = PasswordHasher(threads, time_cost=1, memory_kib=8, random_bytes=self._bytes)
         tokens = Tokens(KeyRing([self._key], self._bytes), world.wall_time, self._bytes)
         accounts = Accounts(
-            directory, cellar.bus, hasher, tokens, world.wall_time, self._bytes, demo=True, clock=poller.seconds
+            directory,
+            cellar.bus,
+            hasher,
+            tokens,
+            world.wall_time,
+            self._bytes,
+            demo=True,
+            clock=poller.seconds,
         )
         groups = Groups(directory, cellar.bus, hasher, world.wall_time, self._bytes, clock=poller.seconds)
         self.hub = Hub(
@@ -418,7 +426,9 @@ class Node:
         for index, user in enumerate(users):
             role = Role.ADMIN if index == 0 else Role.USER
             stored = password_hash(f"password of {user}")
-            await self.cellar.directory.create_account(Account(user, stored, role, created_at=self.world.wall_time()))
+            await self.cellar.directory.create_account(
+                Account(user, stored, role, created_at=self.world.wall_time())
+            )
 
     async def inbox(self, user: str) -> list[InboxRow]:
         """The whole inbox as the engine has it."""
@@ -452,7 +462,9 @@ class Node:
             for user in history.users:
                 before = known.during(group, user, self._down_since, self._down_since)
                 if before is not None and before != (user in members):
-                    history.faults.append(f"{self.name}: {user}'s membership of {group} was {before} before it died")
+                    history.faults.append(
+                        f"{self.name}: {user}'s membership of {group} was {before} before it died"
+                    )
                 history.memberships.append(Membership(group, user, user in members, step, step, True))
 
 
@@ -462,6 +474,8 @@ _hashes: dict[str, str] = {}
 def password_hash(password: str) -> str:
     """The argon2id string of a password with the weakest parameters; computed once a process."""
     if password not in _hashes:
-        hasher = PasswordHasher(SimulatedThreads(Realm(World(0), ""), Disk.__new__(Disk)), time_cost=1, memory_kib=8)
+        hasher = PasswordHasher(
+            SimulatedThreads(Realm(World(0), ""), Disk.__new__(Disk)), time_cost=1, memory_kib=8
+        )
         _hashes[password] = hasher._hash(digest(password, False), b"0123456789abcdef")
     return _hashes[password]

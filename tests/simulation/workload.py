@@ -156,7 +156,9 @@ class Workload:
         if kind < 0.75:
             return Content(Form.TEXT, f"{text} 你好".encode())
         if kind < 0.9 or device.format == JSONLINE:
-            return Content(Form.JSON, json.dumps({"type": "emoji", "text": text}, separators=(",", ":")).encode(), 0)
+            return Content(
+                Form.JSON, json.dumps({"type": "emoji", "text": text}, separators=(",", ":")).encode(), 0
+            )
         return Content(Form.OPAQUE, (_FILE % text).encode(), chance.choice((2, 5, 77)))
 
     def _trimmings(self, text: str) -> dict[str, Any]:
@@ -185,7 +187,10 @@ class Workload:
         mine = [
             send
             for send in self.history.sends[self.history.young_from :]
-            if send.user == device.user and send.format == device.format and send.client_id and not send.variant
+            if send.user == device.user
+            and send.format == device.format
+            and send.client_id
+            and not send.variant
         ]
         if not mine:
             return
