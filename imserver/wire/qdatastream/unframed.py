@@ -18,7 +18,7 @@ from imserver.wire.qdatastream.grammar import Incomplete, Malformed, Mode, Parse
 from imserver.wire.qdatastream.ids import address_of
 from imserver.wire.qdatastream.opening import MAX_SECRET_BYTES, NotAnOpening, read_id, read_token
 from imserver.wire.qdatastream.scanner import Scanner
-from imserver.wire.qdatastream.strings import StringForm, decode
+from imserver.wire.qdatastream.strings import NULL, StringForm, decode, encode
 
 PATIENCE: Final = 0.5
 """Seconds a message that may be complete, or may be none, waits for more bytes."""
@@ -53,6 +53,7 @@ class UnframedParser:
         "_read_at",
         "_role",
         "_token_required",
+        "_waiting_since",
         "call",
         "deadline",
     )
@@ -67,6 +68,7 @@ class UnframedParser:
         self._media = ""  # the call in which MEDIA was received
         self._buffer = bytearray()
         self._read_at = 0.0
+        self._waiting_since: float | None = None  # what is in the buffer, while a call runs
         self._dead = False
 
     def feed(self, data: bytes, now: float) -> Frames:
@@ -157,6 +159,7 @@ class UnframedParser:
         """All that waits is messages of this call, and perhaps the beginning of one, or it is media."""
         frames: Frames = []
         buffer, form = self._buffer, self._form
+        since, self._waiting_since = self._waiting_since, None
         at = 0
         try:
             while at < len(buffer):
@@ -168,8 +171,13 @@ class UnframedParser:
         except Malformed:
             return self._continuation()
         except Incomplete:
+            if not _may_begin(buffer[at:], self.call, form):
+                return self._continuation()
             if mode is Mode.OPEN and len(buffer) - at <= MAX_WAITING:
-                self.deadline = self._read_at + PATIENCE
+                # What is waiting already waits no longer for more of the same.
+                since = self._read_at if at or since is None else since
+                self._waiting_since = since
+                self.deadline = since + PATIENCE
         self._form = form
         del buffer[:at]
         if buffer and self.deadline is None:
@@ -180,6 +188,27 @@ class UnframedParser:
         media = _MEDIA_HEAD + bytes(self._buffer)
         self._buffer.clear()
         return [media]
+
+
+def _may_begin(data: bytes | bytearray, call: str, last: StringForm) -> bool:
+    """Whether an incomplete message may be one of this call's time, as far as it goes."""
+    kind = data[0]
+    if kind in _CALL_FIRST:
+        begun = bytes(data[1:])
+        ids = [encode(call, form) for form in StringForm]
+        if kind == tables.CALL_END:
+            ids.append(NULL)
+        return any(begun[: len(name)] == name[: len(begun)] for name in ids)
+    if kind in _ADDRESS_FIRST:
+        scanner = Scanner(data, 1, Mode.OPEN, last)
+        try:
+            raw = scanner.first_id()
+            return address_of(decode(raw, scanner.form or last)) is not None
+        except Incomplete:
+            return True
+        except ValueError:
+            return False
+    return True
 
 
 def _check_ids(parsed: Parsed, call: str) -> None:
