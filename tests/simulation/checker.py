@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Message, MessageAccepted, MessageRevoked
@@ -161,12 +162,13 @@ class Checker:
                 self.revoked.add(message_id)
                 content = pushed.get(message_id, message)
             found = _TOKEN.search(content.content.data)
-            send = self.by_text.get(found.group()) if found else answers.get(message_id)
-            if send is None and message.revoked is not None:
-                send = self._by_client_id(message)
-            if send is None:
+            behind = self.by_text.get(found.group()) if found else answers.get(message_id)
+            if behind is None and message.revoked is not None:
+                behind = self._by_client_id(message)
+            if behind is None:
                 self.fault(f"{message_id}: nobody sent this")
                 continue
+            send = behind
             self.send_of[message_id] = send
             other = self.sent.setdefault(send.number, message)
             if other is not message:
@@ -357,7 +359,7 @@ class Checker:
                 continue
             for user in self.history.users:
                 has = [positions[number] in self.seq[user] for number in numbers]
-                changes = sum(one != other for one, other in zip(has, has[1:], strict=False))
+                changes = sum(one != other for one, other in pairwise(has))
                 # One more: retention may have cut the front.
                 if changes > self.members.switches(sample.group, user) + 1:
                     self.fault(f"{user}: holes in {canonical}: {''.join('.#'[one] for one in has)}")
@@ -417,7 +419,7 @@ class Checker:
         return send is not None and any(attempt.link is link for attempt in send.attempts)
 
     def _was_there(self, who: str, user: str, seq: int, message: Message, first_seq: int) -> None:
-        """What was seen under a number is what the inbox has there, or a message that was taken back since."""
+        """What was seen under a number is what the inbox has there, or was taken back since."""
         final = self.at[user].get(seq)
         if final is None:
             if seq >= first_seq:
@@ -463,7 +465,7 @@ class Checker:
                 message = self.by_id.get(revoke.message_id)
                 if message is not None and message.revoked is None:
                     self.fault(
-                        f"{revoke.message_id}: {revoke.user}'s revoke was answered, the content is still there"
+                        f"{revoke.message_id}: {revoke.user}'s revoke was answered, the content is there"
                     )
         asked = {revoke.message_id for revoke in self.history.revokes}
         for message_id in self.revoked:
@@ -500,9 +502,7 @@ class Checker:
                     and link.number not in origins[message_id]
                     and message_id not in heard[link.number]
                 ):
-                    self.fault(
-                        f"{link.user}/{link.device} link {link.number}: never told that {message_id} was revoked"
-                    )
+                    self.fault(f"{link.user} link {link.number}: not told of the revoke of {message_id}")
 
     def _cursors(self) -> None:
         """A device's cursor is never beyond what some device of the user acknowledged."""

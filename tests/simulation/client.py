@@ -29,7 +29,7 @@ from imserver.wire.jsonline import JsonLineClientCodec
 from imserver.wire.protobuf import ProtobufClientCodec
 from tests.simulation.framing import Framing, LineFraming, WebSocketFraming
 from tests.simulation.history import Ack, Attempt, History, Link, Pushed, Read, Revoke, Send
-from tests.simulation.network import Connection
+from tests.simulation.network import Connection, Manner
 from tests.simulation.world import World
 
 PROTOBUF = "protobuf"
@@ -42,7 +42,11 @@ class Dialler(Protocol):
     """Connects devices to nodes."""
 
     def dial(
-        self, format: str, received: Callable[[bytes], None], lost: Callable[[], None]
+        self,
+        format: str,
+        received: Callable[[bytes], None],
+        lost: Callable[[], None],
+        manner: Manner | None,
     ) -> Connection | None:
         """A new connection to some node; None if it is refused."""
 
@@ -126,6 +130,7 @@ class Device:
         self.unanswered: list[Send] = []
         self.on_online: Callable[[], None] | None = None
         self.finished = False
+        self.manner: Manner | None = None  # of its connections; None = the run's
         self._dialler = dialler
         self._label = f"{self.user}/{name}"
         self._ahead: dict[int, str] = {}  # numbers held beyond `held`, with their message ids
@@ -155,7 +160,7 @@ class Device:
                 self.note("lost")
                 self._offline()
 
-        connection = self._dialler.dial(self.format, received, lost)
+        connection = self._dialler.dial(self.format, received, lost, self.manner)
         if connection is None:
             return
         self.history.links.append(link)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
-from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 
+@implementer(ILogObserver)
 class Logs:
     """Collects failures while it is entered.
 
@@ -19,15 +21,16 @@ class Logs:
         self.failures: list[str] = []
 
     def __enter__(self) -> Logs:
-        globalLogPublisher.addObserver(self._observe)
+        globalLogPublisher.addObserver(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        globalLogPublisher.removeObserver(self._observe)
+        globalLogPublisher.removeObserver(self)
 
-    def _observe(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: dict[str, Any]) -> None:
+        """See ILogObserver."""
         if event.get("log_level") is LogLevel.critical:
             failure = event.get("log_failure")
             trace = "" if failure is None else f"\n{failure.getTraceback()}"

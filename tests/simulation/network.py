@@ -227,7 +227,7 @@ class ServerTransport(tcp.Connection):
     def __init__(
         self, socket: Socket, protocol: Any, reactor: Any, peer: IPv4Address, host: IPv4Address
     ) -> None:
-        super().__init__(socket, protocol, reactor)
+        super().__init__(socket, protocol, reactor)  # type: ignore[arg-type]
         self._peer = peer
         self._host = host
         self.connected = 1

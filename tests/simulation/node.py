@@ -311,7 +311,8 @@ class Node:
 
     def _refused(self, failure: Failure, what: str) -> None:
         """A failing disk is no fault of the server."""
-        if failure.check(ImError) is None or failure.value.code is not ErrorCode.UNAVAILABLE:
+        error = failure.value
+        if not isinstance(error, ImError) or error.code is not ErrorCode.UNAVAILABLE:
             self.history.faults.append(f"{self.name}: {what}: {failure.getTraceback()}")
 
     def crash(self, where: str) -> None:
@@ -388,13 +389,17 @@ class Node:
     # The door
 
     def dial(
-        self, format: str, received: Callable[[bytes], None], lost: Callable[[], None]
+        self,
+        format: str,
+        received: Callable[[bytes], None],
+        lost: Callable[[], None],
+        manner: Manner | None,
     ) -> Connection | None:
         """A client connects."""
         if not self.up:
             return None
         plan = self.plan
-        manner = Manner(plan.latency, plan.piece, plan.window)
+        manner = manner or Manner(plan.latency, plan.piece, plan.window)
         port = 1024 + len(self.history.links)
         peer = IPv4Address("TCP", "127.0.0.1", port)
         protocol = self._factories[format].buildProtocol(peer)
@@ -453,7 +458,7 @@ class Node:
         ensureDeferred(self._snapshot()).addErrback(self._refused, "groups could not be read")
 
     async def _snapshot(self) -> None:
-        """What the directory says after a restart becomes what is known; what was known before must still hold."""
+        """What the directory says after a restart is known from now on; what was known must still hold."""
         history, step = self.history, self.world.step
         known = Members(history.memberships)
         for group in list(history.members):
@@ -462,9 +467,7 @@ class Node:
             for user in history.users:
                 before = known.during(group, user, self._down_since, self._down_since)
                 if before is not None and before != (user in members):
-                    history.faults.append(
-                        f"{self.name}: {user}'s membership of {group} was {before} before it died"
-                    )
+                    history.faults.append(f"{self.name}: {user}'s membership of {group} was {before} once")
                 history.memberships.append(Membership(group, user, user in members, step, step, True))
 
 

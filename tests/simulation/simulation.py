@@ -13,7 +13,7 @@ from tests.simulation.client import JSONLINE, PROTOBUF, Device, Habits, Person
 from tests.simulation.faults import Faults
 from tests.simulation.history import FinalView, History
 from tests.simulation.logs import Logs
-from tests.simulation.network import Connection
+from tests.simulation.network import Connection, Manner
 from tests.simulation.node import Node
 from tests.simulation.plan import Plan
 from tests.simulation.tuning import tuned
@@ -23,7 +23,7 @@ from tests.simulation.world import StandstillError, World
 LONGEST = 300.0
 """Seconds of the world's time after which a run comes to rest, whatever was still to be done."""
 QUIET = 3.0
-"""Seconds without a byte that arrives anywhere after which nothing is under way any more: longer than any one delay."""
+"""Seconds without a byte that arrives, after which nothing is under way: longer than any delay."""
 USERS = ("alice", "bob", "carol", "dave", "eve")
 
 NodeMaker = Callable[[World, History, Plan, int, MemoryDatabase], Node]
@@ -60,11 +60,15 @@ class Simulation:
         return Device(self.world, self.history, self, self.people[user], format, name, chance, habits)
 
     def dial(
-        self, format: str, received: Callable[[bytes], None], lost: Callable[[], None]
+        self,
+        format: str,
+        received: Callable[[bytes], None],
+        lost: Callable[[], None],
+        manner: Manner | None,
     ) -> Connection | None:
         """See client.Dialler: any node that is up."""
         up = [node for node in self.nodes if node.up]
-        return self.world.chance.choice(up).dial(format, received, lost) if up else None
+        return self.world.chance.choice(up).dial(format, received, lost, manner) if up else None
 
     def run(self) -> list[str]:
         """Lives the whole run; returns what was wrong, in words."""
@@ -142,6 +146,7 @@ class Simulation:
             for format in (PROTOBUF, JSONLINE):
                 auditor = self._device(user, format, "auditor", Habits(0.0, 0.0, 0.0, 0.0, 0.0))
                 auditor.on_online = _Audit(auditor, views[user], self.history).begin
+                auditor.manner = Manner(latency=0.002)
                 auditors.append(auditor)
                 auditor.connect()
         self._settle()
