@@ -19,6 +19,7 @@ _ONLY_FOR = {
     "require_authorization": "jsonline",
     "paths": "http",
     "allowed_origins": "http",
+    "rest": "http",
     "echo_client_id": "http",
     "auth": "qdatastream",
     "framing": "qdatastream",
@@ -144,6 +145,6 @@ def _listener_fault(listener: Listener) -> str | None:
     for option, format in _ONLY_FOR.items():
         if getattr(listener, option) is not None and listener.format != format:
             return f"{option}: is for listeners of format {format} only"
-    if listener.format == "http" and not listener.paths:
-        return "paths: an http listener needs at least one"
+    if listener.format == "http" and not listener.paths and not listener.rest:
+        return "paths: an http listener needs at least one, or rest = true"
     return None

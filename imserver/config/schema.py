@@ -27,6 +27,7 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
         require_authorization: jsonline: every request needs `headers.Authorization`.
         paths: http: the format spoken at each WebSocket path.
         allowed_origins: http: origins besides the server's own that browsers may come from.
+        rest: http: whether REST under /api, /metrics, /healthz and /readyz are served here; absent = yes.
         echo_client_id: http, protobuf: SendMessageResponse carries the client's id as `message_id`.
         auth: qdatastream: what a registration needs: nothing but an id, a token, or a password;
             absent = nothing on the loopback interface, a password elsewhere.
@@ -41,6 +42,7 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
     require_authorization: bool | None = None
     paths: dict[Path, Literal["protobuf", "signalling"]] | None = None
     allowed_origins: tuple[Text, ...] | None = None
+    rest: bool | None = None
     echo_client_id: bool | None = None
     auth: Literal["none", "token", "password"] | None = None
     framing: Literal["auto", "int16", "none"] | None = None
@@ -138,8 +140,20 @@ class Auth(Struct, frozen=True, forbid_unknown_fields=True):
     key: tuple[TokenKey, ...] = ()
 
 
+class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the server writes about its doings.
+
+    Attributes:
+        format: "text" for people, "json" for programs: one object a line.
+        access: a line for every HTTP request that was answered, without its query.
+    """
+
+    format: Literal["text", "json"] = "text"
+    access: bool = False
+
+
 DEVELOPMENT_LISTENERS = (
-    Listener("http", "tcp:8081:interface=127.0.0.1", paths={"/ws": "protobuf"}),
+    Listener("http", "tcp:8081:interface=127.0.0.1", paths={"/ws": "protobuf"}, rest=False),
     Listener("http", "tcp:8080:interface=127.0.0.1", paths={"/ws": "signalling", "/im": "protobuf"}),
     Listener("jsonline", "tcp:8088:interface=127.0.0.1"),
     Listener("qdatastream", "tcp:8888:interface=127.0.0.1"),
@@ -156,3 +170,4 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     store: StoreSettings = field(default_factory=StoreSettings)
     retention: Retention = field(default_factory=Retention)
     auth: Auth = field(default_factory=Auth)
+    log: LogSettings = field(default_factory=LogSettings)

@@ -1,6 +1,6 @@
-"""The HTTP site: WebSockets at configured paths, a JSON answer for everything else.
+"""The HTTP site: WebSockets at configured paths, REST, a JSON answer for everything else.
 
-Requests are not logged: their query strings may hold tokens.
+Query strings are never logged: they may hold tokens.
 """
 
 from __future__ import annotations
@@ -9,34 +9,28 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
-import msgspec
 from autobahn.twisted.resource import WebSocketResource
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from imserver.http.answers import envelope, json_answer
+from imserver.http.api import Api
 from imserver.http.rules import Rule
 from imserver.protocols.connections import Admission
-from imserver.protocols.doors import Doors
+from imserver.protocols.doors import Doors, host_of
 from imserver.protocols.websocket import WebSocketFactory, WebSocketProtocol
 
-MAX_BODY = 64 * 1024
+MAX_BODY = 256 * 1024
 """Bytes of a request's body."""
 
 
-def json_answer(request: Request, status: int, message: str, data: Any = None) -> bytes:
-    """Sets the head of a JSON answer; returns its body."""
-    request.setResponseCode(status)
-    headers = request.responseHeaders
-    headers.removeHeader(b"server")
-    headers.setRawHeaders(b"content-type", [b"application/json"])
-    headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
-    return msgspec.json.encode(
-        {"success": status < 400, "code": status, "message": message, "data": data or {}}
-    )
+_access = Logger(namespace="imserver.access")
 
 
 class _Admitted:
@@ -54,15 +48,19 @@ class _Admitted:
 
 
 class Paths(Resource):
-    """Everything below the root: WebSockets at their paths, 404 elsewhere.
+    """Everything below the root: WebSockets at their paths, REST where it is served, 404 elsewhere.
 
     Every request passes the rules first.
     """
 
     isLeaf = True
 
-    def __init__(self, sockets: Mapping[str, WebSocketFactory], rules: Sequence[Rule]) -> None:
+    def __init__(
+        self, sockets: Mapping[str, WebSocketFactory], rules: Sequence[Rule], api: Api | None, proxied: bool
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._api = api
+        self._proxied = proxied
         self._sockets = {path.encode(): factory for path, factory in sockets.items()}
         self._rules = rules
 
@@ -73,6 +71,8 @@ class Paths(Resource):
             if reason is not None:
                 return self._refuse(request, 403, reason)
         factory = self._sockets.get(request.path)
+        if factory is None and self._api is not None and self._api.serves(request.path):
+            return self._api.render(request, proxied=self._proxied)
         if factory is None:
             return self._refuse(request, 404, "there is nothing here")
         if request.method != b"GET":
@@ -95,9 +95,15 @@ class Paths(Resource):
 
 
 class BoundedRequest(Request):
-    """A request whose body is kept in memory and may not be large."""
+    """A request whose body is kept in memory and may not be large.
 
+    Attributes:
+        asker: the user who was found to ask, for the access log.
+    """
+
+    asker = ""
     _body = 0
+    _refused = False
 
     def gotLength(self, length: int | None) -> None:
         """See Request: Twisted would keep a large one in a file."""
@@ -113,13 +119,34 @@ class BoundedRequest(Request):
         else:
             self._too_large()
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """See Request: forms, which Twisted would parse here, are not read; one refused is not processed."""
+        if self._refused:
+            return
+        self.content.seek(0)  # type: ignore[union-attr]
+        self.args = {}
+        self.method, self.uri, self.clientproto = command, path, version
+        self.path = path.partition(b"?")[0]
+        self.process()  # type: ignore[no-untyped-call]
+
     def _too_large(self) -> None:
+        if self._refused:
+            return
+        self._refused = True
         self._body = MAX_BODY
         transport: Any = self.channel.transport
-        if transport is not None and not transport.disconnecting:
-            transport.write(
-                b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            )
+        if transport is None or transport.disconnecting:
+            return
+        body = envelope(413, f"a request may have {MAX_BODY} bytes")
+        transport.write(
+            b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body)
+        )
+        if isinstance(transport, FileDescriptor):
+            # Closing outright while the rest is still coming in would reset the connection,
+            # and the answer could be lost with it. What comes is discarded for a while.
+            transport.loseWriteConnection()
+        else:
             self.channel.loseConnection()
 
 
@@ -192,16 +219,30 @@ class ImSite(Site):
     requestFactory: Any = BoundedRequest
 
     def __init__(
-        self, doors: Doors, sockets: Mapping[str, WebSocketFactory], rules: Sequence[Rule] = ()
+        self,
+        doors: Doors,
+        sockets: Mapping[str, WebSocketFactory],
+        rules: Sequence[Rule] = (),
+        api: Api | None = None,
+        *,
+        proxied: bool = False,
+        access_log: bool = False,
     ) -> None:
         """Args:
         sockets: the WebSocket factory of each path, e.g. "/ws".
         rules: what every request has to pass (`imserver.http.rules`); 403 otherwise.
+        api: REST, where it is served.
+        proxied: a proxy stands in front: the peer's address proves nothing.
+        access_log: log every request that was answered.
         """
         super().__init__(  # type: ignore[no-untyped-call]
-            Paths(sockets, rules), requestFactory=BoundedRequest, reactor=doors.clock, timeout=None
+            Paths(sockets, rules, api, proxied),
+            requestFactory=BoundedRequest,
+            reactor=doors.clock,
+            timeout=None,
         )
         self._doors = doors
+        self._access_log = access_log
 
     def acceptableProtocols(self) -> list[bytes]:
         """See IProtocolNegotiationFactory: WebSockets need HTTP/1.1."""
@@ -225,4 +266,14 @@ class ImSite(Site):
         """See Site."""
 
     def log(self, request: Any) -> None:
-        """See Site: nothing."""
+        """See Site."""
+        if self._access_log:
+            _access.info(
+                "{method} {path} {status}",
+                method=request.method.decode("latin-1"),
+                path=request.path.decode("latin-1"),
+                status=request.code,
+                bytes=request.sentLength,
+                address=host_of(request.getClientAddress()),
+                user=request.asker,
+            )

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.python import usage
 
 from imserver.config import ConfigError, Configuration, load
+from imserver.tap.json_log import OBSERVER_NAME, make_observer
 
 
 class Options(usage.Options):
@@ -45,6 +46,14 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Reads the configuration."""
         self.configuration = load(self["config"], self._overrides)
+        # twistd sets its logging up after this, and takes another observer's maker from here.
+        twistd: Any = self.parent
+        if self.configuration.log.format == "json" and twistd is not None and not twistd.get("logger"):
+            logfile = twistd.get("logfile")
+            if logfile is None and not twistd.get("nodaemon"):
+                logfile = "twistd.log"
+            make_observer.logfile = logfile
+            twistd["logger"] = OBSERVER_NAME
 
     def parseOptions(self, options: Sequence[str] | None = None) -> Any:
         """See usage.Options."""

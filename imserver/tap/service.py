@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,8 +18,11 @@ from twisted.logger import Logger
 from imserver.assembly import Services, engine_settings, read_external_keys
 from imserver.backends.embedded import DataDirectoryError, EmbeddedCellar
 from imserver.backends.embedded.committer import ThreadCommitter
+from imserver.backends.embedded.metering import MeteredCommitter
 from imserver.config import ConfigError, Configuration
 from imserver.config.loading import data_directory
+from imserver.http.api import Api
+from imserver.http.vitals import Vitals
 from imserver.model.errors import ImError
 from imserver.protocols.control import ControlFactory
 from imserver.protocols.doors import Doors
@@ -37,7 +41,7 @@ from imserver.tap.listening import (
 )
 from imserver.tap.options import Options
 from imserver.tap.threads import BoundedThreads
-from imserver.tap.wiring import check_demo, door_limits, listener_factory
+from imserver.tap.wiring import api_limits, check_demo, door_limits, listener_factory, store_bytes
 
 READ_THREADS = 4
 READ_QUEUE = 10_000
@@ -73,6 +77,7 @@ class Server(Service):
         )
         self._cellar: EmbeddedCellar | None = None
         self._doors: Doors | None = None
+        self._vitals: Vitals | None = None
         self._ports: list[OpenPort] = []
         self._control: ControlPort | None = None
 
@@ -88,9 +93,10 @@ class Server(Service):
         configuration, demo = self._configuration, self._demo
         self._readers.start()
         self._hashers.start()
+        commits = MeteredCommitter(ThreadCommitter(self._reactor.callFromThread), time.monotonic)
         cellar = EmbeddedCellar(
             self._data,
-            ThreadCommitter(self._reactor.callFromThread),
+            commits,
             self._readers,
             self._reactor,
             time.time,
@@ -119,7 +125,14 @@ class Server(Service):
         # The hub is handed back only the attachments it gave, so it may name their class.
         hub = cast(SessionHub, services.hub)
         self._doors = doors = Doors(hub, self._reactor, door_limits(configuration))
-        factories = [listener_factory(listener, doors, demo=demo) for listener in configuration.listener]
+        self._vitals = vitals = Vitals(
+            services.hub, doors, time.monotonic, commits, partial(store_bytes, self._data), cellar.store.check
+        )
+        api = Api(services.accounts, vitals, self._reactor, api_limits(configuration))
+        factories = [
+            listener_factory(listener, doors, demo=demo, api=api, access_log=configuration.log.access)
+            for listener in configuration.listener
+        ]
         self._ports = await open_ports(configuration.listener, self._endpoints, factories)
         for opened in self._ports:
             spoken = ", ".join(f"{path} {name}" for path, name in (opened.listener.paths or {}).items())
@@ -130,6 +143,7 @@ class Server(Service):
             )
         operators = ControlFactory(services.hub.administration.operate, self._reactor)
         self._control = open_control(self._reactor, self._data, operators)
+        vitals.listening = True
         write_ports(self._data, self._ports)
 
     def _not_started(self, failure: Any) -> None:
@@ -151,6 +165,8 @@ class Server(Service):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
+        if self._vitals is not None:
+            self._vitals.listening = False
         if self._control is not None:
             await self._control.close()
         if self._ports:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.protocol import Factory
 
+from imserver.backends.embedded.database import DATABASE_NAME
 from imserver.config import ConfigError, Configuration, Listener
 from imserver.config.endpoints import is_loopback
+from imserver.http.api import Api, ApiLimits
 from imserver.http.rules import Rule, loopback_rule, origin_rule
 from imserver.http.site import ImSite
 from imserver.protocols.connections import DoorLimits
@@ -43,7 +47,24 @@ def door_limits(configuration: Configuration) -> DoorLimits:
     )
 
 
-def listener_factory(listener: Listener, doors: Doors, *, demo: bool) -> Factory:
+def api_limits(configuration: Configuration) -> ApiLimits:
+    """How often REST may be asked: as often as a connection of another format."""
+    limits = configuration.limits
+    return ApiLimits(limits.commands_per_second, float(limits.command_burst))
+
+
+def store_bytes(data: Path) -> dict[str, int]:
+    """The sizes of the store's files, by name."""
+    sizes = {}
+    for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal"):
+        with contextlib.suppress(OSError):
+            sizes[name] = (data / name).stat().st_size
+    return sizes
+
+
+def listener_factory(
+    listener: Listener, doors: Doors, *, demo: bool, api: Api | None = None, access_log: bool = False
+) -> Factory:
     """What answers on a listener."""
     options = CodecOptions(
         time.time,
@@ -62,5 +83,12 @@ def listener_factory(listener: Listener, doors: Doors, *, demo: bool) -> Factory
     rules: list[Rule] = [origin_rule(listener.allowed_origins or ())]
     if demo:
         rules.append(loopback_rule)
-    site: Any = ImSite(doors, sockets, rules)
+    site: Any = ImSite(
+        doors,
+        sockets,
+        rules,
+        None if listener.rest is False else api,
+        proxied=getattr(listener, "proxy_protocol", None) is not None,
+        access_log=access_log,
+    )
     return site  # type: ignore[no-any-return]

@@ -1,0 +1,118 @@
+"""/metrics: the vitals in Prometheus' text format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+import imserver
+from imserver.http.vitals import Buckets, Vitals
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
+
+
+class Metrics(Collector):
+    """Reads the vitals at each scrape."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        """All metrics."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        """See Collector: registering asks for nothing."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """See Collector."""
+        yield InfoMetricFamily("imserver", "The program", {"version": imserver.__version__})
+        yield _gauge("uptime_seconds", "Seconds since the start", self._vitals.uptime)
+        yield from self._connections()
+        yield from self._messages()
+        yield from self._store()
+        requests = CounterMetricFamily("imserver_http_requests", "REST requests answered", labels=["status"])
+        for status, count in self._vitals.requests.items():
+            requests.add_metric([str(status)], count)
+        yield requests
+
+    def _connections(self) -> Iterator[Metric]:
+        vitals = self._vitals
+        doors, log_ins = vitals.doors, vitals.hub.log_ins
+        sessions = GaugeMetricFamily("imserver_sessions", "Live sessions", labels=["format"])
+        for format, count in vitals.hub.registry.formats.items():
+            sessions.add_metric([format], count)
+        yield sessions
+        yield _gauge("connections", "Open connections", doors.counter.total)
+        yield _gauge(
+            "connections_unauthenticated", "Open connections that have not logged in", doors.counter.strangers
+        )
+        yield _counter("connections_refused", "Connections closed for want of room", doors.counter.refused)
+        ended = CounterMetricFamily("imserver_logins", "Log-ins by their result", labels=["result"])
+        ended.add_metric(["ok"], log_ins.accepted)
+        for code, count in log_ins.by_code.items():
+            ended.add_metric([code.value], count)
+        yield ended
+        yield _gauge("outbox_bytes", "Bytes queued for all peers", doors.budget.used)
+        yield _gauge("outbox_limit_bytes", "Bytes that may be queued for all peers", doors.budget.limit)
+
+    def _messages(self) -> Iterator[Metric]:
+        accepted = CounterMetricFamily("imserver_messages_accepted", "Durable sends", labels=["format"])
+        refused = CounterMetricFamily("imserver_messages_refused", "Refused sends", labels=["format", "code"])
+        delivered = CounterMetricFamily("imserver_deliveries", "Messages queued for peers", labels=["format"])
+        dropped = CounterMetricFamily(
+            "imserver_events_dropped",
+            "Typing, presence and so on, not told to slow peers",
+            labels=["format"],
+        )
+        slow = CounterMetricFamily("imserver_slow_peers", "Peers sent away as slow", labels=["format"])
+        for format, tally in self._vitals.doors.tallies.items():
+            accepted.add_metric([format], tally.accepted)
+            delivered.add_metric([format], tally.delivered)
+            dropped.add_metric([format], tally.dropped)
+            slow.add_metric([format], tally.slow)
+            for code, count in tally.refused.items():
+                refused.add_metric([format, code.value], count)
+        yield from (accepted, refused, delivered, dropped, slow)
+
+    def _store(self) -> Iterator[Metric]:
+        commits = self._vitals.commits
+        yield _histogram("commit_rows", "Rows of the log per transaction", commits.rows)
+        yield _histogram("commit_seconds", "Seconds until a transaction was durable", commits.seconds)
+        yield _counter("commit_failures", "Transactions that failed", commits.failures)
+        sizes = GaugeMetricFamily("imserver_store_bytes", "Sizes of the store's files", labels=["file"])
+        for name, size in self._vitals.store_bytes().items():
+            sizes.add_metric([name], size)
+        yield sizes
+
+
+def _gauge(name: str, help: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"imserver_{name}", help, value)
+
+
+def _counter(name: str, help: str, value: float) -> Metric:
+    return CounterMetricFamily(f"imserver_{name}", help, value)
+
+
+def _histogram(name: str, help: str, value: Buckets) -> Metric:
+    buckets: list[tuple[str, float]] = []
+    sum_so_far = 0
+    for bound, count in zip((*value.bounds, float("inf")), value.counts, strict=True):
+        sum_so_far += count
+        buckets.append(("+Inf" if bound == float("inf") else repr(float(bound)), sum_so_far))
+    family = HistogramMetricFamily(f"imserver_{name}", help)
+    family.add_metric([], buckets, value.total)
+    return family

@@ -1,0 +1,100 @@
+"""What the server knows of its own state: gathered when somebody asks, from plain numbers kept elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from imserver.http.views import StatsData
+from imserver.protocols.doors import Doors
+from imserver.services.hub import Hub
+
+
+class Buckets(Protocol):
+    """A histogram: counts per bucket (not cumulated), upper bounds but for the last one, and the sum."""
+
+    @property
+    def bounds(self) -> Sequence[float]: ...
+    @property
+    def counts(self) -> Sequence[int]: ...
+    @property
+    def total(self) -> float: ...
+
+
+class Commits(Protocol):
+    """What is counted of the store's commits: rows and seconds of each, and the failed ones."""
+
+    @property
+    def rows(self) -> Buckets: ...
+    @property
+    def seconds(self) -> Buckets: ...
+    @property
+    def failures(self) -> int: ...
+
+
+class Vitals:
+    """The sources of /metrics, /readyz and the statistics.
+
+    Args:
+        clock: monotonic float seconds.
+        commits: the store's.
+        store_bytes: sizes of the store's files by name.
+        check_store: returns normally if the store takes messages now; ImError otherwise.
+
+    Attributes:
+        listening: set by the owner while all listeners are open.
+        requests: REST requests answered, by status.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        doors: Doors,
+        clock: Callable[[], float],
+        commits: Commits,
+        store_bytes: Callable[[], dict[str, int]],
+        check_store: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.hub = hub
+        self.doors = doors
+        self.commits = commits
+        self.store_bytes = store_bytes
+        self.check_store = check_store
+        self.listening = False
+        self.requests: dict[int, int] = {}
+        self._clock = clock
+        self._started_at = clock()
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._started_at
+
+    def answered(self, status: int) -> None:
+        """Counts a REST request."""
+        self.requests[status] = self.requests.get(status, 0) + 1
+
+    def stats(self) -> StatsData:
+        """The numbers that administrators are shown."""
+        hub, doors = self.hub, self.doors
+        tallies = doors.tallies
+        refused: dict[str, int] = {}
+        for tally in tallies.values():
+            for code, count in tally.refused.items():
+                refused[code.value] = refused.get(code.value, 0) + count
+        return StatsData(
+            uptime_seconds=self.uptime,
+            connections=doors.counter.total,
+            unauthenticated=doors.counter.strangers,
+            refused_connections=doors.counter.refused,
+            sessions=dict(hub.registry.formats),
+            accepted={format: tally.accepted for format, tally in tallies.items()},
+            refused=refused,
+            delivered={format: tally.delivered for format, tally in tallies.items()},
+            dropped_events=sum(tally.dropped for tally in tallies.values()),
+            slow_peers=sum(tally.slow for tally in tallies.values()),
+            log_ins=hub.log_ins.accepted,
+            failed_log_ins=sum(hub.log_ins.by_code.values()),
+            outbox_bytes=doors.budget.used,
+            store_bytes=sum(self.store_bytes().values()),
+        )
