@@ -18,6 +18,7 @@ from imserver.wire.qdatastream.ids import Address, address_of
 from imserver.wire.qdatastream.strings import NULL, StringForm, decode, encode, encode_u16
 
 _TEXT: Final = Form.TEXT
+_UTF8: Final = StringForm.UTF8
 _HEX: Final = frozenset("0123456789abcdef")
 MAX_FILE_NAME_BYTES: Final = 255
 
@@ -71,12 +72,11 @@ def call_id(parsed: Parsed, raw: bytes) -> str:
 # Reading
 
 
-def _read_text(parsed: Parsed) -> SendMessage:
-    raw, body = parsed.fields
-    to = address(parsed, raw)
-    data = text_of(parsed, body).encode()
-    # An answer to "group_<id>/<sender>", as the client saw it, goes to the group.
-    return SendMessage(Content(_TEXT, data), recipient="" if to.group else to.user, group=to.group)
+def send_text(parsed: Parsed, recipient: str, group: str, raw: bytes) -> SendMessage:
+    """TEXT to a user or a group. Raises WireError if the text is not well formed."""
+    text = text_of(parsed, raw)
+    data = raw if parsed.form is _UTF8 else text.encode()
+    return SendMessage(Content(_TEXT, data), recipient=recipient, group=group)
 
 
 def _read_call(parsed: Parsed) -> CallRequest:
@@ -146,7 +146,6 @@ def read_file(parsed: Parsed) -> Any:
 
 _PING: Final = Ping()
 READERS: Final[dict[int, Callable[[Parsed], Any]]] = {
-    tables.TEXT: _read_text,
     tables.FILE: read_file,
     tables.CALL_REQUEST: _read_call,
     tables.CALL_ACCEPT: _read_accept,
@@ -157,7 +156,7 @@ READERS: Final[dict[int, Callable[[Parsed], Any]]] = {
     tables.LOGIN: _read_login,
     tables.REGISTER: _read_login,
 }
-"""What a server reads, by message type. They raise WireError."""
+"""What a server reads, by message type, but for TEXT. They raise WireError."""
 
 
 # Writing: the types that look the same in both directions

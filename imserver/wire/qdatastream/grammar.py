@@ -15,7 +15,14 @@ from msgspec import Struct
 from imserver.model.errors import ErrorCode
 from imserver.wire.qdatastream import tables
 from imserver.wire.qdatastream.reason import read_reason
-from imserver.wire.qdatastream.scanner import Incomplete, Malformed, Mode, Scanner
+from imserver.wire.qdatastream.scanner import (
+    MAX_ID_BYTES,
+    MAX_STRING_BYTES,
+    Incomplete,
+    Malformed,
+    Mode,
+    Scanner,
+)
 from imserver.wire.qdatastream.strings import StringForm
 
 __all__ = ["Incomplete", "Malformed", "Mode", "Parsed", "Role", "parse"]
@@ -23,6 +30,9 @@ __all__ = ["Incomplete", "Malformed", "Mode", "Parsed", "Role", "parse"]
 MAX_CHUNK: Final = 60_000
 MAX_NAME_BYTES: Final = 4096
 MAX_U16_BYTES: Final = 0xFFFF
+
+_UTF8: Final = StringForm.UTF8
+_QSTRING: Final = StringForm.QSTRING
 
 Fields = tuple[Any, ...]
 
@@ -162,6 +172,41 @@ _FROM_SERVER: Final[dict[int, _Reader]] = {
 _READERS: Final = {Role.CLIENT: _FROM_CLIENT, Role.SERVER: _FROM_SERVER}
 
 
+def _text_at_once(data: bytes | bytearray, at: int, whole: bool) -> Parsed | None:
+    """A TEXT that is there from end to end, in a fraction of the time; None leaves it to the scanner."""
+    size = len(data)
+    if size - at < 5:
+        return None
+    length = data[at + 1] << 8 | data[at + 2]
+    if length:
+        if length > MAX_ID_BYTES:
+            return None
+        form = _UTF8
+        start = at + 3
+        middle = start + length
+        body = middle + 2
+        if body > size:
+            return None
+        end = body + (data[middle] << 8 | data[middle + 1])
+    else:
+        length = data[at + 3] << 8 | data[at + 4]
+        if length & 1 or not 0 < length <= 2 * MAX_ID_BYTES:
+            return None
+        form = _QSTRING
+        start = at + 5
+        middle = start + length
+        body = middle + 4
+        if body > size:
+            return None
+        length = int.from_bytes(data[middle:body], "big")
+        if length & 1 or length > MAX_STRING_BYTES:
+            return None
+        end = body + length
+    if end > size or (whole and end != size):
+        return None
+    return Parsed(0, form, (bytes(data[start:middle]), bytes(data[body:end])), end)
+
+
 def parse(data: bytes | bytearray, at: int, mode: Mode, last: StringForm, role: Role = Role.CLIENT) -> Parsed:
     """Reads the message that begins at `at`.
 
@@ -174,6 +219,10 @@ def parse(data: bytes | bytearray, at: int, mode: Mode, last: StringForm, role: 
         Incomplete: (never where WHOLE) more bytes are needed.
         Malformed: it is none.
     """
+    if at < len(data) and not data[at]:
+        text = _text_at_once(data, at, mode is Mode.WHOLE)
+        if text is not None:
+            return text
     scanner = Scanner(data, at, mode, last)
     number = scanner.number(1)
     reader = _READERS[role].get(number)

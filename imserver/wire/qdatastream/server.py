@@ -7,14 +7,15 @@ from typing import Any, Final, Literal
 
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Pong, SessionKicked
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.messages import InboxPage, Message, MessageAccepted
+from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
 from imserver.model.presence import PresenceChanged
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.qdatastream import tables
-from imserver.wire.qdatastream.commands import READERS
+from imserver.wire.qdatastream.commands import READERS, address, send_text
 from imserver.wire.qdatastream.events import EVENTS, Push, presence, push
 from imserver.wire.qdatastream.framing import Framing
-from imserver.wire.qdatastream.grammar import Malformed, Mode, parse
+from imserver.wire.qdatastream.grammar import Malformed, Mode, Parsed, parse
+from imserver.wire.qdatastream.ids import Address
 from imserver.wire.qdatastream.opening import read_id, read_token, whole
 from imserver.wire.qdatastream.strings import StringForm, decode, encode, encode_u16
 
@@ -45,6 +46,7 @@ class QDataStreamServerCodec:
     Attributes:
         framing: to be set once it is known; says what the peer understands.
         form: the form of the peer's strings.
+        profile: see ServerCodec.
         unanswered: refusals that the peer could not be told.
 
     Args:
@@ -61,8 +63,12 @@ class QDataStreamServerCodec:
         "_framing",
         "_opened",
         "_presence",
+        "_to",
+        "_to_form",
+        "_to_raw",
         "_user",
         "form",
+        "profile",
         "traits",
         "unanswered",
     )
@@ -77,6 +83,7 @@ class QDataStreamServerCodec:
     ) -> None:
         self.traits = traits
         self.form = StringForm.QSTRING
+        self.profile: Hashable = ""
         self.unanswered = 0
         self._auth = auth
         self._presence = presence
@@ -84,6 +91,9 @@ class QDataStreamServerCodec:
         self._framing: Framing | None = None
         self._opened = False
         self._user = ""
+        self._to = Address("", "")
+        self._to_raw = b""
+        self._to_form: StringForm | None = None
 
     @property
     def framing(self) -> Framing | None:
@@ -93,12 +103,11 @@ class QDataStreamServerCodec:
     @framing.setter
     def framing(self, framing: Framing) -> None:
         self._framing = framing
-        self.form = StringForm.UTF8 if framing is Framing.INT16 else StringForm.QSTRING
+        self._speak(StringForm.UTF8 if framing is Framing.INT16 else StringForm.QSTRING)
 
-    @property
-    def profile(self) -> Hashable:
-        """See ServerCodec."""
-        return self._framing, self.form
+    def _speak(self, form: StringForm) -> None:
+        self.form = form
+        self.profile = f"{self._framing} {form}"
 
     # In
 
@@ -117,9 +126,22 @@ class QDataStreamServerCodec:
         except Malformed as fault:
             tag = frame[0] if frame else tables.NO_REQUEST
             raise WireError(fault.code, fault.text, tag=tag) from None
-        if parsed.form is not None:
-            self.form = parsed.form
+        form = parsed.form
+        if form is not None and form is not self.form:
+            self._speak(form)
+        if parsed.type == tables.TEXT:
+            return Request(self._text(parsed), tables.TEXT)
         return Request(READERS[parsed.type](parsed), parsed.type)
+
+    def _text(self, parsed: Parsed) -> SendMessage:
+        raw, body = parsed.fields
+        # Most texts go where the one before went.
+        if raw != self._to_raw or parsed.form is not self._to_form:
+            self._to = address(parsed, raw)
+            self._to_raw, self._to_form = raw, parsed.form
+        user, group = self._to
+        # An answer to "group_<id>/<sender>", as the client saw it, goes to the group.
+        return send_text(parsed, "" if group else user, group, body)
 
     def _open(self, frame: bytes) -> Request:
         kind = frame[0] if frame else tables.NO_REQUEST

@@ -22,6 +22,9 @@ class StringForm(enum.Enum):
     QSTRING = "u32 length, UTF-16"
 
 
+_UTF8: Final = StringForm.UTF8
+
+
 def encode(text: str, form: StringForm) -> bytes:
     """A string with its length.
 
@@ -52,7 +55,7 @@ def decode(data: bytes, form: StringForm) -> str:
     Raises:
         ValueError: not UTF-8 or UTF-16, unpaired surrogates included.
     """
-    return str(data, "utf-8" if form is StringForm.UTF8 else "utf-16-be")
+    return str(data, "utf-8" if form is _UTF8 else "utf-16-be")
 
 
 def cut(text: str, form: StringForm, room: int) -> list[bytes]:

@@ -18,10 +18,12 @@ from imserver.wire.qdatastream import (
     NotAnOpening,
     QDataStreamClientCodec,
     QDataStreamServerCodec,
+    StringForm,
     UnframedParser,
     add_length,
 )
-from imserver.wire.qdatastream.grammar import Role
+from imserver.wire.qdatastream.grammar import Mode, Role, _text_at_once
+from imserver.wire.qdatastream.scanner import Scanner
 from tests.effort import effort, seeds
 from tests.unit.wire.qdatastream_samples import CALL, MEDIA, NULL, REGISTRATION, STRINGS, samples
 
@@ -121,6 +123,14 @@ class Fuzz(SynchronousTestCase):
         given_back = sum(len(frame) for frame in frames if isinstance(frame, bytes))
         added = sum(1 for frame in frames if isinstance(frame, bytes) and frame[0] == 6)
         self.assertTrue(received <= given_back <= received + added)
+
+    @given(streams.map(b"\x00".__add__), st.booleans())
+    def test_a_text_read_at_once_is_the_same(self, data: bytes, whole: bool) -> None:
+        text = _text_at_once(data, 0, whole)
+        if text is not None:
+            scanner = Scanner(data, 1, Mode.WHOLE if whole else Mode.OPEN, StringForm.QSTRING)
+            self.assertEqual(text.fields, (scanner.first_id(), scanner.string()))
+            self.assertEqual((text.form, text.end), (scanner.form, scanner.at))
 
     def test_mutants(self) -> None:
         for seed in seeds(1):
