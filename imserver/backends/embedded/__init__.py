@@ -18,7 +18,7 @@ forgets, `backup` copies, `verify` checks.
 """
 
 from imserver.backends.embedded.cellar import EmbeddedCellar
-from imserver.backends.embedded.database import DataDirectoryError
+from imserver.backends.embedded.database import DataDirectoryError, DataDirectoryInUse
 from imserver.backends.embedded.settings import EngineSettings
 
-__all__ = ["DataDirectoryError", "EmbeddedCellar", "EngineSettings"]
+__all__ = ["DataDirectoryError", "DataDirectoryInUse", "EmbeddedCellar", "EngineSettings"]

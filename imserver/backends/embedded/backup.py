@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.database import connect
+
+Progress = Callable[[int, int], None]
+"""Told how many pages remain, and of how many."""
 
 PAGES = 512
 _PAUSE = 0.005
@@ -34,8 +38,8 @@ def _copy(core: Core, target: Path) -> None:
         core.database.give_back(source)
 
 
-def copy_store(source: sqlite3.Connection, target: Path) -> None:
-    """The same over any connection to the store, in the calling thread."""
+def copy_store(source: sqlite3.Connection, target: Path, progress: Progress | None = None) -> None:
+    """The same over any connection to the store, in the calling thread; `progress` is told now and then."""
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     begun = False
     try:
@@ -45,7 +49,7 @@ def copy_store(source: sqlite3.Connection, target: Path) -> None:
                 source.execute("BEGIN")
                 begun = True
                 source.execute("SELECT 1 FROM meta").fetchone()
-            source.backup(copy, pages=PAGES, sleep=_PAUSE)
+            source.backup(copy, pages=PAGES, sleep=_PAUSE, progress=_watched(progress))
             copy.execute("INSERT OR REPLACE INTO meta VALUES ('restored', 1)")
             copy.execute("PRAGMA journal_mode = DELETE").fetchone()
             _sync(target)
@@ -55,6 +59,12 @@ def copy_store(source: sqlite3.Connection, target: Path) -> None:
     finally:
         if begun:
             source.execute("ROLLBACK")
+
+
+def _watched(progress: Progress | None) -> Callable[[int, int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda status, remaining, total: progress(remaining, total)
 
 
 def _sync(path: Path) -> None:

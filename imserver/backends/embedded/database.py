@@ -18,6 +18,10 @@ class DataDirectoryError(Exception):
     """The data directory cannot be used; the text is one clear line for the operator."""
 
 
+class DataDirectoryInUse(DataDirectoryError):
+    """Another process holds the lock."""
+
+
 class Database(Protocol):
     """Connections to one database."""
 
@@ -90,7 +94,7 @@ class FileDatabase:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise DataDirectoryError(f"{self.directory} is in use by another process") from None
+            raise DataDirectoryInUse(f"{self.directory} is in use by another process") from None
         self._lock = lock
 
     def _prepare(self) -> None:

@@ -1,0 +1,82 @@
+"""`imserver token …`."""
+
+from __future__ import annotations
+
+import argparse
+
+from imserver.cli import secrets
+from imserver.cli.output import Output, moment, printable
+from imserver.cli.parsing import Parsers, add_command, add_family, add_file
+from imserver.cli.users import perform
+from imserver.model import admin
+
+
+def add_commands(parsers: Parsers) -> None:
+    """Adds them."""
+    tokens = add_family(parsers, "token", "issue and check tokens")
+
+    command = add_command(
+        tokens,
+        "issue",
+        _issue,
+        "issue tokens for a user",
+        "Issues an access token and a refresh token, as a log-in by password does, and prints them."
+        " Whoever has them is that user until they expire or the user is kicked.",
+        "imserver token issue bot --platform server > bot.token",
+    )
+    command.add_argument("user", metavar="USER")
+    command.add_argument("--platform", metavar="TEXT", default="", help="what the token says of the device")
+
+    command = add_command(
+        tokens,
+        "verify",
+        _verify,
+        "check an access token",
+        "Checks an access token as a log-in would: signature, times, revocation, account.",
+        "imserver token verify --token-file bot.token",
+    )
+    add_file(
+        command,
+        "--token-file",
+        metavar="FILE",
+        help=f"its first line is the token; - = stdin (or {secrets.TOKEN_VARIABLE}, or a prompt)",
+    )
+
+    command = add_command(
+        tokens,
+        "rotate-keys",
+        _rotate,
+        "sign new tokens with a new key",
+        "Signs new tokens with a new key. Tokens signed before stay valid.",
+        "imserver token rotate-keys\nimserver token rotate-keys --forget-old",
+    )
+    command.add_argument(
+        "--forget-old", action="store_true", help="after a leak: refuse every token signed before"
+    )
+
+
+def _issue(options: argparse.Namespace, output: Output) -> int:
+    reply = perform(options, admin.IssueTokens(options.user, options.platform))
+    output.result(reply, f"{reply.token}\n{reply.refresh_token}")
+    return 0
+
+
+def _verify(options: argparse.Namespace, output: Output) -> int:
+    token = secrets.token(options.token_file)
+    reply = perform(options, admin.InspectToken(token.strip()))
+    issuer = "a foreign issuer" if reply.external else f"this server (log-in {reply.sid})"
+    lines = (
+        f"user     {printable(reply.user)}",
+        f"platform {printable(reply.platform) or '-'}",
+        f"issuer   {issuer}",
+        f"expires  {moment(reply.expires_at)}",
+    )
+    output.result(reply, "\n".join(lines))
+    return 0
+
+
+def _rotate(options: argparse.Namespace, output: Output) -> int:
+    reply = perform(options, admin.RotateTokenKeys(options.forget_old))
+    before = "tokens signed before are void" if options.forget_old else "tokens signed before stay valid"
+    output.result(reply, f"new tokens are signed with key {reply.kid}; {before}")
+    return 0
