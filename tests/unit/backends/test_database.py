@@ -9,6 +9,7 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
+import imserver
 from imserver.backends.embedded.database import DataDirectoryError, FileDatabase, connect
 from imserver.backends.embedded.schema import MIGRATIONS, migrate
 from imserver.backends.embedded.verify import verify
@@ -73,7 +74,10 @@ class DirectoryTest(FileCase):
         self.assertIn("in use by another process", self.open_fault())
         self.wait_for(self.embedded.close())
         holder = subprocess.Popen(
-            [sys.executable, "-c", _HOLD, str(self.directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-c", _HOLD, str(self.directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=Path(imserver.__file__).resolve().parent.parent,
         )
         assert holder.stdin is not None
         assert holder.stdout is not None

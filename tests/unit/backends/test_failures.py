@@ -71,7 +71,7 @@ class FailedCommitTest(EngineCase, SynchronousTestCase):
         ]
         waiting = [ensureDeferred(call) for call in calls]
         self.settle()
-        for deferred in waiting[:4]:
+        for deferred in waiting:
             error = self.failureResultOf(deferred, ImError).value
             self.assertEqual(ErrorCode.UNAVAILABLE, error.code)
         self.assertEqual(["alice", "bob"], [member.user for member in self.members("team")])
