@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,6 +18,7 @@ from tests.unit.backends.engine import EngineCase, temporary_directory
 
 _HOLD = """
 import sys
+from pathlib import Path
 from pathlib import Path
 from imserver.backends.embedded.database import FileDatabase
 database = FileDatabase(Path(sys.argv[1]))
