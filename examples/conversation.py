@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+import uuid
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
@@ -41,11 +42,16 @@ class Person:
 
     def ask(self, command: Any) -> Deferred[Any]:
         """Sends a command; fires with its reply."""
-        self._sequence += 1
+        tag = self.new_tag()
         answer: Deferred[Any] = Deferred()
-        self._waiting[self._sequence] = answer
-        self.write(self._codec.request(command, self._sequence))
+        self._waiting[tag] = answer
+        self.write(self._codec.request(command, tag))
         return answer
+
+    def new_tag(self) -> Any:
+        """What tells the answer to one request from others."""
+        self._sequence += 1
+        return self._sequence
 
     def say(self, to: str, text: str) -> Deferred[Any]:
         """Sends a text; fires once the server has it on disk."""
@@ -107,9 +113,13 @@ class Bob(Person, LineReceiver):
         """See LineReceiver."""
         self.received(line)
 
+    def new_tag(self) -> str:
+        """An id for ever: the server takes a second send with the same one for a retry."""
+        return str(uuid.uuid4())
+
     def write(self, frame: bytes) -> None:
-        """The codec's lines end with a line feed."""
-        self.transport.write(frame)
+        """One line a frame."""
+        self.sendLine(frame.rstrip(b"\n"))  # type: ignore[no-untyped-call]
 
 
 async def main(reactor: Any, web_port: str = "8081", line_port: str = "8088") -> None:

@@ -130,8 +130,8 @@ class Store(Protocol):
         CONFLICT, FORBIDDEN for a group one is not in and for another pair's
         canonical name, BAD_REQUEST for a name no client may use), dedupe by
         (sender, format, client id) — the same digest: the first answer again;
-        another: CONFLICT —, the send rate (TOO_FAST), then assigns message id, position and every inbox seq and
-        makes it durable. UNAVAILABLE if it could not be made durable.
+        another: CONFLICT —, the send rate (TOO_FAST), then assigns message id, position
+        and every inbox seq and makes it durable. UNAVAILABLE if it could not be made durable.
         """
 
     def refuse(self, ticket: Any, error: ImError) -> None:

@@ -1,4 +1,4 @@
-"""The embedded engine's list of conversations, from memory and from the disk; and what is counted of its commits."""
+"""The engine's list of conversations, from memory and from the disk; what is counted of its commits."""
 
 from __future__ import annotations
 
