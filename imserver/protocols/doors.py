@@ -66,7 +66,7 @@ class Doors:
         self.counter = ConnectionCounter(limits.connections, limits.unauthenticated_per_address)
         self.tallies = Tallies()
         self.closing = False
-        self._links: set[Link] = set()
+        self._links: dict[Link, None] = {}
         self._all_gone: Deferred[None] | None = None
 
     def __len__(self) -> int:
@@ -83,13 +83,13 @@ class Doors:
     ) -> Link:
         """Starts a session on a connection that is ready to carry frames."""
         link = Link(self, protocol, transport, codec, admission)
-        self._links.add(link)
+        self._links[link] = None
         link.start(secure=ISSLTransport.providedBy(transport))
         return link
 
     def gone(self, link: Link) -> None:
         """Called by the link when its connection is gone."""
-        self._links.discard(link)
+        self._links.pop(link, None)
         if not self._links and self._all_gone is not None:
             waiting, self._all_gone = self._all_gone, None
             waiting.callback(None)

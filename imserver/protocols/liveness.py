@@ -38,7 +38,8 @@ class Wheel:
         """
         self._clock = clock
         self._tick = tick
-        self._slots: dict[int, set[Watched]] = {}
+        # In order, so that one and the same run is always the same.
+        self._slots: dict[int, dict[Watched, None]] = {}
         self._call: IDelayedCall | None = None
         self._done = -1
         self._turning = False
@@ -57,7 +58,7 @@ class Wheel:
         """Never looks at it again."""
         slot = self._slots.get(watched.wheel_slot)
         if slot is not None:
-            slot.discard(watched)
+            slot.pop(watched, None)
             if not slot:
                 del self._slots[watched.wheel_slot]
                 if not self._slots and self._call is not None:
@@ -69,7 +70,7 @@ class Wheel:
         # One slot late, never early: what is due in a slot's middle is due at its end.
         slot = max(int(when / self._tick) + 1, self._done + 1)
         watched.wheel_slot = slot
-        self._slots.setdefault(slot, set()).add(watched)
+        self._slots.setdefault(slot, {})[watched] = None
 
     def _turn(self) -> None:
         self._call = None
@@ -82,7 +83,7 @@ class Wheel:
         self._done = current
         self._turning = True
         for slot in due:
-            for watched in self._slots.pop(slot, ()):
+            for watched in self._slots.pop(slot, {}):
                 if watched.wheel_slot != slot:
                     continue  # forgotten, or moved, by one that was checked before it
                 watched.wheel_slot = -1
