@@ -15,8 +15,8 @@ from tests.simulation.run import report, run_seed
 from tests.simulation.simulation import Simulation
 
 ROOT = Path(__file__).parents[2]
-FIXED = range(1, 51)
-RANDOM_RUNS = 50
+FIXED = range(1, 61)
+RANDOM_RUNS = 40
 SEEDS_PER_MUTATION = 60
 
 
