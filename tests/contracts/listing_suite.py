@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from imserver.model.conversations import ConversationPage
 from imserver.model.errors import ErrorCode
 from tests.contracts.cellar_case import BIG, CellarCase
 
-_Base: Any = object
 
-
-class ListingSuite(CellarCase, _Base):
+class ListingSuite(CellarCase):
     """`Store.conversations` and `Store.check`."""
 
     def setUp(self) -> None:
