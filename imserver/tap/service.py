@@ -13,6 +13,7 @@ from typing import Any, cast
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from imserver.assembly import Services, engine_settings, read_external_keys
@@ -43,6 +44,8 @@ from imserver.tap.options import Options
 from imserver.tap.threads import BoundedThreads
 from imserver.tap.wiring import api_limits, check_demo, door_limits, listener_factory, store_bytes
 
+TRIM_SECONDS = 3600.0
+"""How often what is beyond its time (retention, dedupe window, change log, dead grants) is removed."""
 READ_THREADS = 4
 READ_QUEUE = 10_000
 PASSWORD_QUEUE = 500
@@ -80,6 +83,8 @@ class Server(Service):
         self._vitals: Vitals | None = None
         self._ports: list[OpenPort] = []
         self._control: ControlPort | None = None
+        self._trimmer = LoopingCall(self._trim)
+        self._trimmer.clock = reactor
 
     def startService(self) -> None:
         """See IService. Opens everything once the reactor runs; ends the process if it cannot."""
@@ -144,7 +149,16 @@ class Server(Service):
         operators = ControlFactory(services.hub.administration.operate, self._reactor)
         self._control = open_control(self._reactor, self._data, operators)
         vitals.listening = True
+        self._trimmer.start(TRIM_SECONDS, now=False)
         write_ports(self._data, self._ports)
+
+    async def _trim(self) -> None:
+        assert self._cellar is not None
+        try:
+            await self._cellar.trim(time.time())
+        except ImError as error:
+            # The disk fails; the next round finds the same work.
+            self.log.warn("nothing was trimmed: {text}", text=error.text)
 
     def _not_started(self, failure: Any) -> None:
         error = failure.value
@@ -167,6 +181,8 @@ class Server(Service):
     async def _stop(self) -> None:
         if self._vitals is not None:
             self._vitals.listening = False
+        if self._trimmer.running:
+            self._trimmer.stop()
         if self._control is not None:
             await self._control.close()
         if self._ports:
