@@ -94,10 +94,11 @@ def startup_fault(settings: Configuration) -> str | None:
 
 def effective(settings: Configuration, data: str) -> dict[str, Any]:
     """The configuration as plain values, secrets masked, what is decided elsewhere filled in."""
-    tree: dict[str, Any] = _masked("", msgspec.to_builtins(settings))
+    tree = msgspec.to_builtins(settings)
     tree["data_dir"] = data
     tree["auth"]["self_registration"] = self_registration(settings)
-    return tree
+    shown: dict[str, Any] = _masked("", tree)
+    return shown
 
 
 def _masked(key: str, value: Any) -> Any:
