@@ -111,7 +111,7 @@ class CreateGroupBody(Body, frozen=True):
     name: Text = ""
     open: bool = False
     password: Annotated[str, Meta(max_length=1024)] = ""
-    members: Annotated[tuple[Id, ...], Meta(max_length=10_000)] = ()
+    members: Annotated[tuple[Id, ...], Meta(max_length=500)] = ()
 
 
 class JoinBody(Body, frozen=True):

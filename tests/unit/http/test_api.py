@@ -1,0 +1,177 @@
+"""The API over a memory transport: what a real process can hardly be brought to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from imserver.backends.embedded.metering import MeteredCommitter
+from imserver.http.api import READY_SECONDS, Api
+from imserver.http.site import ImSite
+from imserver.http.vitals import Vitals
+from imserver.model.accounts import Role
+from imserver.model.errors import ErrorCode, ImError
+from imserver.protocols.doors import Doors
+from tests.unit.services.hub_world import HubCase
+
+
+class ApiCase(HubCase):
+    """A site on a memory transport."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        hub: Any = self.hub
+        self.doors = Doors(hub, self.clock)
+        self.vitals = Vitals(
+            self.hub,
+            self.doors,
+            self.clock.seconds,
+            MeteredCommitter(self.committer, self.clock.seconds),
+            lambda: {"imserver.db": 7},
+            self.cellar.store.check,
+        )
+        self.vitals.listening = True
+        self.api = Api(self.accounts, self.vitals, self.clock)
+        self.site: Any = ImSite(self.doors, {}, (), self.api)
+        self.proxied: Any = ImSite(self.doors, {}, (), self.api, proxied=True)
+
+    def begin(self, path: str, site: Any = None, host: str = "127.0.0.1", **headers: str) -> StringTransport:
+        """Sends a request; the transport holds the answer once there is one."""
+        peer = IPv4Address("TCP", host, 1234)
+        channel = (site or self.site).buildProtocol(peer)
+        transport = StringTransport(peerAddress=peer)
+        channel.makeConnection(transport)
+        lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        channel.dataReceived(("\r\n".join(lines) + "\r\n\r\n").encode())
+        self.settle()
+        return transport
+
+    def status(self, transport: StringTransport) -> int:
+        """The status of the answer; 0 if there is none yet."""
+        said = transport.value()
+        return int(said.split()[1]) if said else 0
+
+    def body(self, transport: StringTransport) -> dict[str, Any]:
+        """The envelope."""
+        body: dict[str, Any] = json.loads(transport.value().partition(b"\r\n\r\n")[2])
+        return body
+
+
+class Readiness(ApiCase):
+    """/readyz and /healthz."""
+
+    def test_ready(self) -> None:
+        self.assertEqual(200, self.status(self.begin("/readyz")))
+
+    def test_not_while_listeners_are_closed(self) -> None:
+        self.vitals.listening = False
+        transport = self.begin("/readyz")
+        self.assertEqual(503, self.status(transport))
+        self.assertIn(b"Retry-After: 1", transport.value())
+        self.assertEqual(200, self.status(self.begin("/healthz")))
+
+    def test_not_while_going_down(self) -> None:
+        channels = self.site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+        transport = StringTransport()
+        channels.makeConnection(transport)
+        self.doors.shut_down()
+        channels.dataReceived(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        self.settle()
+        self.assertEqual(503, self.status(transport))
+
+    def test_not_while_the_disk_fails(self) -> None:
+        self.committer.failures = 1
+        transport = self.begin("/readyz")
+        self.assertEqual(503, self.status(transport))
+        self.assertNotIn("disk", json.dumps(self.body(transport)))
+        self.assertEqual(200, self.status(self.begin("/readyz")))
+
+    def test_not_while_the_writer_is_silent(self) -> None:
+        self.committer.held = True
+        transport = self.begin("/readyz")
+        self.assertEqual(0, self.status(transport))
+        self.clock.advance(READY_SECONDS)
+        self.assertEqual(503, self.status(transport))
+        self.committer.held = False
+        self.assertEqual(200, self.status(self.begin("/readyz")))
+
+
+class Scraping(ApiCase):
+    """Who may read /metrics without a token."""
+
+    def test_this_machine_only(self) -> None:
+        self.assertEqual(200, self.status(self.begin("/metrics")))
+        self.assertEqual(401, self.status(self.begin("/metrics", host="192.0.2.1")))
+        self.assertEqual(401, self.status(self.begin("/metrics", self.proxied)))
+        self.assertEqual(401, self.status(self.begin("/metrics", **{"X-Forwarded-For": "127.0.0.1"})))
+        self.assertEqual(200, self.status(self.begin("/metrics", self.site, "127.3.2.1")))
+
+    def test_what_is_counted_is_told(self) -> None:
+        self.doors.tallies["jsonline"].delivered = 5
+        self.doors.tallies["jsonline"].refuse(ErrorCode.TOO_FAST)
+        text = self.begin("/metrics").value().decode()
+        self.assertIn('imserver_deliveries_total{format="jsonline"} 5.0', text)
+        self.assertIn('imserver_messages_refused_total{code="TOO_FAST",format="jsonline"} 1.0', text)
+        self.assertIn('imserver_store_bytes{file="imserver.db"} 7.0', text)
+        self.assertIn("imserver_connections 1.0", text)
+
+
+class Faults(ApiCase):
+    """What goes wrong on our side."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # Log-in of a demo user creates the account, which needs commits.
+        self.assertEqual(
+            200, self.status(self.begin("/api/users/me", Authorization="Bearer demo_token_alice"))
+        )
+
+    def test_no_details_get_out(self) -> None:
+        async def broken(*arguments: Any) -> Any:
+            raise RuntimeError("the secret of the house")
+
+        self.patch(self.cellar.store, "inbox", broken)
+        self.patch(self.hub.messages._store, "history", broken)
+        transport = self.begin("/api/messages", Authorization="Bearer demo_token_alice")
+        self.assertEqual(500, self.status(transport))
+        self.assertEqual(
+            {"success": False, "code": 500, "message": "internal error", "data": {}}, self.body(transport)
+        )
+        (logged,) = self.flushLoggedErrors(RuntimeError)
+        self.assertEqual("the secret of the house", str(logged.value))
+
+    def test_a_store_that_is_away(self) -> None:
+        async def away(*arguments: Any) -> Any:
+            raise ImError(ErrorCode.UNAVAILABLE, "not now")
+
+        self.patch(self.hub.messages._store, "history", away)
+        transport = self.begin("/api/messages", Authorization="Bearer demo_token_alice")
+        self.assertEqual((503, True), (self.status(transport), self.body(transport)["data"]["retryable"]))
+
+    def test_whoever_hung_up_is_not_answered(self) -> None:
+        self.committer.held = True
+        transport = self.begin("/readyz")
+        channel: Any = transport.producer
+        channel.connectionLost(Failure(ConnectionLost()))
+        self.committer.held = False
+        self.clock.advance(READY_SECONDS)
+        self.settle()
+        self.assertEqual(b"", transport.value())
+        self.assertEqual([], self.flushLoggedErrors())
+
+    def test_roles_are_read_anew(self) -> None:
+        headers = {"Authorization": "Bearer demo_token_alice"}
+        self.assertEqual(403, self.status(self.begin("/api/admin/stats", **headers)))
+        ensureDeferred(self.cellar.directory.change_account("alice", role=Role.ADMIN))
+        self.settle()
+        self.assertEqual(200, self.status(self.begin("/api/admin/stats", **headers)))
+        ensureDeferred(self.cellar.directory.change_account("alice", disabled=True))
+        self.settle()
+        self.assertEqual(403, self.status(self.begin("/api/users/me", **headers)))
