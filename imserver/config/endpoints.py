@@ -5,7 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from imserver.config.schema import Listener
+
 _UNESCAPED_COLON = re.compile(r"(?<!\\):")
+
+
+def is_local(listener: Listener) -> bool:
+    """Whether only programs of this machine can be the clients of a listener: a proxy brings others."""
+    return listener.proxy_protocol is None and listener.forwarded_for is None and is_loopback(listener.endpoint)
 
 
 def is_loopback(endpoint: str) -> bool:

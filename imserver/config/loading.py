@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -11,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from imserver.config.endpoints import is_loopback
-from imserver.config.schema import Configuration, Listener
+from imserver.config.endpoints import is_local
+from imserver.config.faults import ConfigError
+from imserver.config.schema import Configuration, Listener, Proxies
 
 _ONLY_FOR = {
     "dialect": "jsonline",
@@ -21,15 +23,12 @@ _ONLY_FOR = {
     "allowed_origins": "http",
     "rest": "http",
     "echo_client_id": "http",
+    "forwarded_for": "http",
     "auth": "qdatastream",
     "framing": "qdatastream",
     "presence": "qdatastream",
     "unframed_errors": "qdatastream",
 }
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; the text is one line for the operator."""
 
 
 def load(file: str | None = None, overrides: Sequence[str] = ()) -> Configuration:
@@ -75,7 +74,7 @@ def self_registration(configuration: Configuration) -> bool:
     """As configured; otherwise only where every listener is on the loopback interface."""
     if configuration.auth.self_registration is not None:
         return configuration.auth.self_registration
-    return all(is_loopback(listener.endpoint) for listener in configuration.listener)
+    return all(is_local(listener) for listener in configuration.listener)
 
 
 def _read(file: str) -> dict[str, Any]:
@@ -147,4 +146,11 @@ def _listener_fault(listener: Listener) -> str | None:
             return f"{option}: is for listeners of format {format} only"
     if listener.format == "http" and not listener.paths and not listener.rest:
         return "paths: an http listener needs at least one, or rest = true"
+    for option in ("proxy_protocol", "forwarded_for"):
+        proxies: Proxies | None = getattr(listener, option)
+        for number, network in enumerate(proxies.trusted if proxies is not None else ()):
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                return f"{option}.trusted[{number}]: {network!r} is neither an address nor a network"
     return None

@@ -17,12 +17,52 @@ Text = Annotated[str, Meta(min_length=1)]
 Path = Annotated[str, Meta(pattern=r"^/\S*$")]
 
 
+class Certificate(Struct, frozen=True, forbid_unknown_fields=True):
+    """Two PEM files.
+
+    Attributes:
+        certificate: the server's own certificate, then its intermediates.
+        key: its private key, without a password.
+    """
+
+    certificate: Text
+    key: Text
+
+
+class Tls(Certificate, frozen=True, forbid_unknown_fields=True):
+    """TLS 1.2 or later on a listener. The files are read again on SIGHUP.
+
+    Attributes:
+        certificate / key: what clients are shown that name no host, or none of `sni`.
+        client_ca: PEM file of authorities; every client must show a certificate of one of them.
+        sni: more certificates; each is shown to the clients that ask for one of its DNS names.
+    """
+
+    client_ca: Text | None = None
+    sni: tuple[Certificate, ...] = ()
+
+
+class Proxies(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may say on whose behalf a connection is.
+
+    Attributes:
+        trusted: addresses and networks of proxies, e.g. "10.0.0.0/24". Nobody else is let in.
+    """
+
+    trusted: Annotated[tuple[Text, ...], Meta(min_length=1)]
+
+
 class Listener(Struct, frozen=True, forbid_unknown_fields=True):
     """One listening address and what is spoken there.
 
     Attributes:
         format: "qdatastream" (document 000), "jsonline" (document 004) or "http".
         endpoint: any Twisted server endpoint string.
+        tls: certificates, where the connection is encrypted.
+        proxy_protocol: every connection begins with a PROXY protocol header (v1 or v2, before
+            TLS), whose address counts as the client's.
+        forwarded_for: http: every request has the header X-Forwarded-For, whose last address
+            that is not itself trusted counts as the client's.
         dialect: jsonline: which of its dialects is spoken.
         require_authorization: jsonline: every request needs `headers.Authorization`.
         paths: http: the format spoken at each WebSocket path.
@@ -38,6 +78,9 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
 
     format: Literal["qdatastream", "jsonline", "http"]
     endpoint: Text
+    tls: Tls | None = None
+    proxy_protocol: Proxies | None = None
+    forwarded_for: Proxies | None = None
     dialect: Literal["draft"] | None = None
     require_authorization: bool | None = None
     paths: dict[Path, Literal["protobuf", "signalling"]] | None = None

@@ -82,6 +82,11 @@ class Faults(SynchronousTestCase):
             ("listener.0.paths={'/ws'='irc'}", "listener[0].paths[...]: invalid"),
             ("listener.0.paths={'ws'='protobuf'}", "listener[0].paths: expected"),
             ("listener=[]", "listener: "),
+            ("listener.0.tls={certificate='a.pem'}", "listener[0].tls: object missing"),
+            ("listener.0.tls={certificate='a',key='b',ciphers='x'}", "listener[0].tls.ciphers: unknown key"),
+            ("listener.0.proxy_protocol={trusted=[]}", "listener[0].proxy_protocol.trusted: expected"),
+            ("listener.0.proxy_protocol={trusted=['lb']}", "listener[0].proxy_protocol.trusted[0]: 'lb'"),
+            ("listener.2.forwarded_for={trusted=['::1']}", "listener[2].forwarded_for: is for"),
         ):
             self.assertIn(path, self.refused(override))
 
@@ -90,8 +95,6 @@ class Faults(SynchronousTestCase):
             "turn=[]",
             "media_server=[]",
             "store.url=redis://127.0.0.1",
-            "listener.0.tls={}",
-            "listener.0.proxy_protocol={}",
         ):
             self.assertIn("unknown key", self.refused(override))
 
@@ -144,6 +147,8 @@ class Reach(SynchronousTestCase):
         open_to_all = "listener.2.endpoint=tcp:8088"
         self.assertTrue(self_registration(load()))
         self.assertFalse(self_registration(load(None, [open_to_all])))
+        proxied = "listener.2.proxy_protocol={trusted=['127.0.0.1']}"
+        self.assertFalse(self_registration(load(None, [proxied])))
         self.assertTrue(self_registration(load(None, [open_to_all, "auth.self_registration=true"])))
         self.assertFalse(self_registration(load(None, ["auth.self_registration=false"])))
 
