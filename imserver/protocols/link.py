@@ -73,7 +73,8 @@ class Link:
             doors.flusher,
             doors.budget,
             doors.limits.outbox_bytes,
-            None if codec.traits.acks else doors.watch,
+            doors.watch,
+            confirm_messages=not codec.traits.acks,
         )
         self.session = Session(
             codec, doors.hub, self, doors.clock, doors.limits, doors.tallies[codec.traits.name]

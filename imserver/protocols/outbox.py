@@ -39,7 +39,7 @@ class OutboxOwner(Protocol):
         """More answers and events than the limit: the peer is slow."""
 
     def outbox_delivered(self) -> None:
-        """The peer's kernel has every message pushed so far (only where `watch` was given)."""
+        """The peer's kernel has everything whose arrival somebody wants to know of."""
 
     def outbox_finished(self) -> None:
         """After `finish`: everything was handed to the transport."""
@@ -57,6 +57,7 @@ class Outbox:
     __slots__ = (
         "_blocked",
         "_budget",
+        "_confirm_messages",
         "_dirty",
         "_finishing",
         "_flusher",
@@ -85,11 +86,14 @@ class Outbox:
         flusher: Flusher,
         budget: Budget,
         limit: int,
-        watch: DrainWatch | None = None,
+        watch: DrainWatch,
+        *,
+        confirm_messages: bool = False,
     ) -> None:
         """Args:
         limit: bytes of answers and events before the peer counts as slow.
-        watch: given where somebody wants to know that the peer's kernel has the messages.
+        watch: asks the kernel what the peer has.
+        confirm_messages: the owner wants to hear of the arrival of messages, too.
         """
         self._transport = transport
         self._owner = owner
@@ -97,6 +101,7 @@ class Outbox:
         self._budget = budget
         self._limit = limit
         self._watch = watch
+        self._confirm_messages = confirm_messages
         self._frames: list[bytes] = []
         self.total = 0
         self.pace: Pace | None = None
@@ -106,7 +111,7 @@ class Outbox:
         self._pulled = False  # registered as a pull producer
         self._dirty = False  # the flusher knows
         self._refused = False  # somebody was told to wait for room
-        self._pushed = False  # messages were queued since the peer's kernel last had all
+        self._pushed = False  # something to be confirmed was queued since the peer's kernel last had all
         self._finishing = False
         self._lost = False
         self._rounds = 0
@@ -137,12 +142,18 @@ class Outbox:
     def push(self, frame: bytes) -> None:
         """Queues a message; the caller has looked at `writable`."""
         if not (self._finishing or self._lost):
-            self._pushed = True
+            if self._confirm_messages:
+                self._pushed = True
             self._add(frame)
 
     def pass_over(self) -> None:
         """A message was not put on the wire: the peer has it as soon as it has those before it."""
-        if self._watch is not None and not (self._finishing or self._lost):
+        if self._confirm_messages:
+            self.confirm()
+
+    def confirm(self) -> None:
+        """The owner wants to hear when the peer's kernel has everything queued so far."""
+        if not (self._finishing or self._lost):
             self._pushed = True
             if not self.total:
                 self._watch.add(self)
@@ -230,7 +241,7 @@ class Outbox:
         self.total -= count
         self._rounds += 1
         self._budget.release(count)
-        if self._pushed and self._watch is not None and not self._frames:
+        if self._pushed and not self._frames:
             self._watch.add(self)
         self._tell_drained()
 

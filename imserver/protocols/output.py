@@ -22,7 +22,9 @@ NORMAL, GOING_AWAY, POLICY, BROKEN = 1000, 1001, 1008, 1011
 """WebSocket close codes (RFC 6455, 7.4.1)."""
 
 # Events that the services tell again (or that nobody misses) when they are dropped.
-_DROPPABLE = frozenset({TypingChanged, PresenceChanged, MessageRevoked, MessagesRead})
+_CHANGES = frozenset({MessageRevoked, MessagesRead})
+"""Events of the change log: told again until the peer's kernel has them."""
+_DROPPABLE = frozenset({TypingChanged, PresenceChanged}) | _CHANGES
 
 
 class SessionLink(Protocol):
@@ -152,4 +154,6 @@ class SessionOutput:
         except Exception:
             self._broken("an event could not be encoded")
             return False
+        if type(event) in _CHANGES:
+            self._outbox.confirm()
         return True

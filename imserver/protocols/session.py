@@ -448,10 +448,10 @@ class Session(SessionOutput):
             self._link.resume_reading()
 
     def delivered(self) -> None:
-        """The peer's kernel has every message pushed so far."""
-        if self._attachment is None or (self._acks and self._codec.traits.acks_by_choice):
-            return
-        self._attachment.delivered()
+        """The peer's kernel has everything queued so far."""
+        if self._attachment is not None:
+            traits = self._codec.traits
+            self._attachment.delivered(not traits.acks and not (self._acks and traits.acks_by_choice))
 
     def slow(self) -> None:
         """The peer does not take what is queued for it: what can still be dropped is, then goodbye."""

@@ -54,6 +54,7 @@ class LiveSession:
         "_settled",
         "_started",
         "_told",
+        "_unconfirmed",
         "client",
         "principal",
         "receiver",
@@ -76,6 +77,7 @@ class LiveSession:
         self._head = 0  # the highest number known to be committed
         self._login_head = 0  # up to here it is backlog
         self._told = 0  # the last change told
+        self._unconfirmed = False  # whether the peer's kernel may not have it yet
         self._direct = False
         self._reading = False
         self._reading_changes = False
@@ -118,8 +120,15 @@ class LiveSession:
         if self._lost_change:
             self._resume_changes()
 
-    def delivered(self) -> None:
+    def delivered(self, messages: bool) -> None:
         """See Attachment.delivered."""
+        if self._unconfirmed:
+            self._unconfirmed = False
+            self._confirm_changes()
+        if messages:
+            self._pass_all()
+
+    def _pass_all(self) -> None:
         principal = self.principal
         self._delivery.store.acknowledge(principal.user, principal.format, principal.device, self._pushed)
 
@@ -138,7 +147,7 @@ class LiveSession:
         if not self._closed:
             self._closed = True
             if self._settled:
-                self.delivered()
+                self._pass_all()
             self._own.clear()
             self._delivery.closed(self)
 
@@ -190,9 +199,13 @@ class LiveSession:
         event = change.event
         if renamed:
             event = msgspec.structs.replace(event, conversation=event.canonical)
-        own = change.origin == self.principal.session
-        if own or self.receiver.notify(event):
-            self._changes_told(change.change_id)
+        if change.origin == self.principal.session:
+            self._told = change.change_id
+            if not self._unconfirmed:
+                self._confirm_changes()
+        elif self.receiver.notify(event):
+            self._told = change.change_id
+            self._unconfirmed = True
         else:
             self._lost_change = True
 
@@ -280,17 +293,17 @@ class LiveSession:
                     if not self.receiver.notify(event):
                         self._lost_change = True
                         return
-                    self._changes_told(change_id)
+                    self._told = change_id
+                    self._unconfirmed = True
         except ImError as error:
             self._lost_change = True
             self._delivery.log.warn("change log not readable: {code}", code=error.code)
         finally:
             self._reading_changes = False
 
-    def _changes_told(self, change_id: int) -> None:
-        self._told = change_id
+    def _confirm_changes(self) -> None:
         principal = self.principal
-        self._delivery.store.changes_told(principal.user, principal.format, principal.device, change_id)
+        self._delivery.store.changes_told(principal.user, principal.format, principal.device, self._told)
 
 
 class Delivery:

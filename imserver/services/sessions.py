@@ -80,8 +80,12 @@ class Attachment(Protocol):
     def drained(self) -> None:
         """The outbox has room again: go on reading what was not pushed. Cheap to call."""
 
-    def delivered(self) -> None:
-        """The peer's kernel has everything pushed so far (formats without acks)."""
+    def delivered(self, messages: bool) -> None:
+        """The peer's kernel has everything that was queued so far.
+
+        Args:
+            messages: that acknowledges messages, too (formats without acks).
+        """
 
     def close(self) -> None:
         """The connection is gone. Idempotent; removes this session and no other."""

@@ -481,28 +481,36 @@ class Checker:
         self._told_of_revokes(done)
 
     def _told_of_revokes(self, done: dict[str, str]) -> None:
-        """Connections that lived on after an answered revoke heard of it."""
-        heard: dict[int, set[str]] = {
-            link.number: {event.message_id for _, event in link.events if isinstance(event, MessageRevoked)}
-            for link in self.history.links
-        }
-        origins: dict[str, set[int]] = defaultdict(set)
+        """Every device that had logged in before an answered revoke, and is there at the end, heard of it."""
+        heard: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+        known: dict[tuple[str, str, str], int] = {}
+        there: set[tuple[str, str, str]] = set()
+        origins: dict[str, set[tuple[str, str, str]]] = defaultdict(set)
         first: dict[str, int] = {}
-        for revoke in self.history.revokes:
-            origins[revoke.message_id].add(revoke.link.number)
-            first.setdefault(revoke.message_id, revoke.invoked)
         for link in self.history.links:
-            if link.closed != FOREVER or link.logged_in is None or link.kicked:
+            if link.logged_in is None:
                 continue
+            device = (link.user, link.format, link.device)
+            known[device] = min(known.get(device, FOREVER), link.login_step)
+            heard[device].update(
+                event.message_id for _, event in link.events if isinstance(event, MessageRevoked)
+            )
+            if link.closed == FOREVER and not link.kicked:
+                there.add(device)
+        for revoke in self.history.revokes:
+            link = revoke.link
+            origins[revoke.message_id].add((link.user, link.format, link.device))
+            first.setdefault(revoke.message_id, revoke.invoked)
+        for device in sorted(there):
             for message_id in done:
                 if (
-                    message_id in self.seq[link.user]
+                    message_id in self.seq[device[0]]
                     and not self.by_id[message_id].group  # who has left a group is not told
-                    and link.login_step < first[message_id]
-                    and link.number not in origins[message_id]
-                    and message_id not in heard[link.number]
+                    and known[device] < first[message_id]
+                    and device not in origins[message_id]
+                    and message_id not in heard[device]
                 ):
-                    self.fault(f"{link.user} link {link.number}: not told of the revoke of {message_id}")
+                    self.fault(f"{'/'.join(device)}: not told of the revoke of {message_id}")
 
     def _cursors(self) -> None:
         """A device's cursor is never beyond what some device of the user acknowledged."""

@@ -126,7 +126,7 @@ def acknowledge_in_advance(node: Node) -> None:
 
     def broken(self: LiveSession, *arguments: Any) -> None:
         offer(self, *arguments)
-        self.delivered()
+        self.delivered(True)
 
     node.patch(LiveSession, "offer", broken)
 

@@ -47,6 +47,7 @@ class Stream:
 
     Attributes:
         paused: the reader does not read.
+        lost: bytes written that will never arrive; the writer's kernel keeps them.
         on_drain: called when some bytes were taken.
     """
 
@@ -57,6 +58,7 @@ class Stream:
         "_due",
         "_end",
         "_ended",
+        "lost",
         "manner",
         "on_drain",
         "paused",
@@ -69,6 +71,7 @@ class Stream:
         self.world = world
         self.manner = manner
         self.paused = False
+        self.lost = 0
         self.on_drain: Callable[[], None] | None = None
         self._deliver = deliver
         self._end = end
@@ -82,7 +85,9 @@ class Stream:
 
     def write(self, data: bytes) -> None:
         """Sends bytes on their way."""
-        if not self._ended:
+        if self._ended:
+            self.lost += len(data)
+        else:
             self._buffer += data
             self._arrange()
 
@@ -96,13 +101,16 @@ class Stream:
         """Loses a random tail of what is under way; nothing comes after it, not even an end."""
         self._ended = True
         if self._buffer:
-            del self._buffer[self._chance.randrange(len(self._buffer) + 1) :]
+            kept = self._chance.randrange(len(self._buffer) + 1)
+            self.lost += len(self._buffer) - kept
+            del self._buffer[kept:]
         self._end = _nothing
 
     def stop(self) -> None:
         """Delivers nothing more at all."""
         self._ended = True
         self.paused = True
+        self.lost += len(self._buffer)
         self._buffer.clear()
 
     def pause(self) -> None:
@@ -202,6 +210,11 @@ class Socket:
         self._connection.server_closed()
 
     # The connection's side
+
+    @property
+    def under_way(self) -> int:
+        """Bytes sent that have not arrived."""
+        return len(self._connection.down) + self._connection.down.lost
 
     @property
     def readable(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from imserver.backends.embedded import retention
 from imserver.protocols import outbox
@@ -11,10 +12,16 @@ from imserver.services import delivery
 from tests.simulation.plan import Plan
 
 
+def simulated_backlog(transport: Any) -> int | None:
+    """What `kernel.kernel_backlog` says of a simulated socket: the bytes that have not arrived."""
+    return int(transport.socket.under_way)
+
+
 @contextmanager
 def tuned(plan: Plan) -> Iterator[None]:
     """Sets the constants of a plan, and the old ones afterwards."""
     before = (delivery.PAGE_ROWS, delivery.CHANGES_PER_READ, outbox.WRITABLE_BELOW, retention.SLICE)
+    kernel, outbox.kernel_backlog = outbox.kernel_backlog, simulated_backlog
     delivery.PAGE_ROWS = plan.page_rows
     delivery.CHANGES_PER_READ = plan.page_rows
     outbox.WRITABLE_BELOW = plan.writable_below
@@ -22,4 +29,5 @@ def tuned(plan: Plan) -> Iterator[None]:
     try:
         yield
     finally:
+        outbox.kernel_backlog = kernel
         delivery.PAGE_ROWS, delivery.CHANGES_PER_READ, outbox.WRITABLE_BELOW, retention.SLICE = before

@@ -148,8 +148,8 @@ class StubAttachment:
     def drained(self) -> None:
         self.told.append("drained")
 
-    def delivered(self) -> None:
-        self.told.append("delivered")
+    def delivered(self, messages: bool) -> None:
+        self.told.append("delivered" if messages else "confirmed")
 
     def close(self) -> None:
         self.told.append("close")

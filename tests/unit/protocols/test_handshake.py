@@ -276,4 +276,4 @@ class Acks(SynchronousTestCase):
         peer.say("ack#1 4")
         self.assertEqual(hub.done[-1], AckMessages(4))
         session.delivered()
-        self.assertEqual(hub.attachments[0].told, ["start", "delivered"])
+        self.assertEqual(hub.attachments[0].told, ["start", "delivered", "confirmed"])

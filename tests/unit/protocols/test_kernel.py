@@ -62,7 +62,10 @@ class KernelBacklog(SynchronousTestCase):
         clock = Clock()
         watch = DrainWatch(clock, 0.05)
         owner = Owner()
-        outbox = Outbox(SocketTransport(self.ours), owner, Flusher(clock), Budget(10**6), 10**6, watch)
+        transport = SocketTransport(self.ours)
+        outbox = Outbox(
+            transport, owner, Flusher(clock), Budget(10**6), 10**6, watch, confirm_messages=True
+        )
         outbox.start()
         outbox.put(b"answer")
         clock.advance(0)
@@ -80,7 +83,13 @@ class KernelBacklog(SynchronousTestCase):
         clock = Clock()
         owner = Owner()
         outbox = Outbox(
-            SocketTransport(self.ours), owner, Flusher(clock), Budget(10**6), 10**6, DrainWatch(clock)
+            SocketTransport(self.ours),
+            owner,
+            Flusher(clock),
+            Budget(10**6),
+            10**6,
+            DrainWatch(clock),
+            confirm_messages=True,
         )
         outbox.start()
         outbox.push(b"message")

@@ -10,6 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.protocols.flushing import Budget, Flusher
+from imserver.protocols.kernel import DrainWatch
 from imserver.protocols.outbox import CHUNK, CONGESTED_FROM, WRITABLE_BELOW, Outbox
 
 
@@ -81,7 +82,7 @@ class OutboxCase(SynchronousTestCase):
         self.outbox = self.make(self.transport, self.owner)
 
     def make(self, transport: Any, owner: Owner, limit: int = 1024 * 1024) -> Outbox:
-        outbox = Outbox(transport, owner, self.flusher, self.budget, limit)
+        outbox = Outbox(transport, owner, self.flusher, self.budget, limit, DrainWatch(self.clock))
         outbox.start()
         return outbox
 

@@ -41,8 +41,8 @@ class PaceCase(SynchronousTestCase):
         self.clock = Clock()
         self.wire = Wire(self.clock)
         self.addCleanup(self.wire.close)
-        self.outbox = Outbox(self.wire, Owner(), Flusher(self.clock), Budget(10**9), 1024 * 1024)
         self.fast, self.slow = DrainWatch(self.clock, 0.002), DrainWatch(self.clock, 0.05)
+        self.outbox = Outbox(self.wire, Owner(), Flusher(self.clock), Budget(10**9), 1024 * 1024, self.slow)
         self.outbox.pace = Pace(self.wire, self.outbox.flush, self.fast, self.slow)
         self.outbox.start()
 

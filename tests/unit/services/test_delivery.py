@@ -182,6 +182,10 @@ class ChangeTests(HubCase):
         bob, again = self.log_in("bob")
         self.assertEqual(self.revocations(again), [sent.message_id])
         bob.close()
+        bob, lost_on_the_way = self.log_in("bob")
+        self.assertEqual(self.revocations(lost_on_the_way), [sent.message_id], "no kernel had it")
+        bob.delivered(False)
+        bob.close()
         _, third = self.log_in("bob")
         self.assertEqual(self.revocations(third), [])
 
