@@ -24,6 +24,9 @@ def configured(settings: Configuration) -> list[tuple[Path, Path | None]]:
     """(certificates, private key) of every listener that has them, each pair once."""
     pairs: dict[tuple[Path, Path | None], None] = {}
     for listener in settings.listener:
+        if listener.tls is not None:
+            for pair in (listener.tls, *listener.tls.sni):
+                pairs[Path(pair.certificate), Path(pair.key)] = None
         kind, *arguments = _ARGUMENT.split(listener.endpoint)
         named = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
         if kind == "ssl":

@@ -7,13 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-import shtab
-
 from imserver import __version__
 from imserver.cli import doctor, groups, sessions, settings, store, talk, tokens, users
 from imserver.cli.errors import EXIT_CODES, CommandError
 from imserver.cli.output import Output, printable
-from imserver.cli.parsing import HelpFormatter, Parsers, add_command, add_globals
+from imserver.cli.parsing import HelpFormatter, Parsers, add_command, add_globals, completion
 
 INTERRUPTED = 130
 _DESCRIPTION = """\
@@ -75,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _completion(options: argparse.Namespace, output: Output) -> int:
-    sys.stdout.write(shtab.complete(build_parser(), shell=options.shell) + "\n")
+    sys.stdout.write(completion(build_parser(), options.shell) + "\n")
     return 0
 
 

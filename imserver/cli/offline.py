@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 
 from imserver.assembly import KEYS_FILE, Services, engine_settings, read_external_keys
 from imserver.backends.embedded import DataDirectoryError, DataDirectoryInUse, EmbeddedCellar
-from imserver.backends.embedded.database import DATABASE_NAME, LOCK_NAME, FileDatabase
+from imserver.backends.embedded.database import DATABASE_NAME, FileDatabase
 from imserver.backends.embedded.memory import InlineThreads, deterministic_cellar
 from imserver.cli.errors import UNREACHABLE, CommandError
 from imserver.cli.operator import refusal
@@ -26,7 +26,7 @@ from imserver.config import ConfigError, Configuration
 from imserver.model.errors import ImError
 from imserver.services.keys import Key, KeyRingError
 
-_MAY_BE_THERE = {LOCK_NAME, KEYS_FILE, "lost+found"}
+_MAY_BE_THERE = {KEYS_FILE, "lost+found"}
 TURNS = 2000
 TURN_SECONDS = 0.01
 
@@ -50,7 +50,7 @@ class Local:
             CommandError: it cannot be opened, or it is not a data directory.
         """
         try:
-            if not (data / DATABASE_NAME).exists() and {path.name for path in data.iterdir()} - _MAY_BE_THERE:
+            if _foreign({path.name for path in data.iterdir()}):
                 raise CommandError(UNREACHABLE, f"{data}: holds something else than a server's data")
             keys = read_external_keys(settings)
             become_owner(data)
@@ -93,6 +93,12 @@ class Local:
     def close(self) -> None:
         """Writes what is left and lets go of the lock."""
         finish(self._clock, self._cellar.close())
+
+
+def _foreign(names: set[str]) -> bool:
+    """Whether a directory with these files belongs to something else; another command may be making it."""
+    ours = {name for name in names if name.startswith("imserver.")}
+    return DATABASE_NAME not in ours and bool(names - ours - _MAY_BE_THERE)
 
 
 def finish(clock: Clock, work: Coroutine[Any, Any, Any]) -> Any:

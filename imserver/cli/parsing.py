@@ -7,14 +7,14 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import shtab
-
 from imserver.cli.errors import EXIT_CODES
 from imserver.cli.output import Output
 
 Run = Callable[[argparse.Namespace, Output], int]
 Parsers = Any  # argparse._SubParsersAction has no public name
 
+FILE, DIRECTORY = "file", "directory"
+"""What an argument names, for completion: its attribute `names`."""
 CONFIG_VARIABLE = "IMSERVER_CONFIG"
 DATA_VARIABLE = "IMSERVER_DATA_DIR"
 
@@ -41,7 +41,7 @@ def add_globals(parser: argparse.ArgumentParser, *, top: bool) -> None:
         default=default(os.environ.get(DATA_VARIABLE) or None),
         help=f"the server's data directory (or {DATA_VARIABLE})",
     )
-    data.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+    data.names = DIRECTORY  # type: ignore[attr-defined]
     config = group.add_argument(
         "--config",
         "-c",
@@ -49,7 +49,7 @@ def add_globals(parser: argparse.ArgumentParser, *, top: bool) -> None:
         default=default(os.environ.get(CONFIG_VARIABLE) or None),
         help=f"the server's configuration (or {CONFIG_VARIABLE})",
     )
-    config.complete = shtab.FILE  # type: ignore[attr-defined]
+    config.names = FILE  # type: ignore[attr-defined]
     group.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -97,4 +97,23 @@ def add_family(parsers: Parsers, name: str, help: str) -> Parsers:
 
 def add_file(parser: argparse.ArgumentParser, *names: str, **options: Any) -> None:
     """An argument that is the name of a file."""
-    parser.add_argument(*names, **options).complete = shtab.FILE  # type: ignore[attr-defined]
+    parser.add_argument(*names, **options).names = FILE  # type: ignore[attr-defined]
+
+
+def completion(parser: argparse.ArgumentParser, shell: str) -> str:
+    """The script by which a shell ("bash", "zsh") completes the parser's command lines."""
+    import shtab
+
+    _mark(parser, {FILE: shtab.FILE, DIRECTORY: shtab.DIRECTORY})
+    script: str = shtab.complete(parser, shell=shell)
+    return script
+
+
+def _mark(parser: argparse.ArgumentParser, kinds: dict[str, Any]) -> None:
+    for action in parser._actions:
+        names = getattr(action, "names", None)
+        if names is not None:
+            action.complete = kinds[names]  # type: ignore[attr-defined]
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                _mark(child, kinds)

@@ -37,7 +37,11 @@ def peer_uid(transport: Any) -> int:
 
 
 class ControlProtocol(LineReceiver):
-    """One operator. Requests are done one after the other; meanwhile nothing is read."""
+    """One operator.
+
+    Requests are done one after the other. While one is done, and while the peer
+    does not read its answers, nothing is read.
+    """
 
     delimiter = b"\n"
     MAX_LENGTH = control.MAX_LINE
@@ -47,6 +51,8 @@ class ControlProtocol(LineReceiver):
     def __init__(self, factory: ControlFactory) -> None:
         self._control = factory
         self._connected = False
+        self._busy = False
+        self._deaf = False
         self._idle: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -62,6 +68,7 @@ class ControlProtocol(LineReceiver):
             return
         self._connected = True
         factory.connections.add(self)
+        transport.registerProducer(self, True)
         self._wait()
 
     def _wait(self) -> None:
@@ -87,7 +94,8 @@ class ControlProtocol(LineReceiver):
             self._answer(control.encode_refusal(error.id, ImError(ErrorCode.BAD_REQUEST, error.text)))
             return
         self._stop_waiting()
-        self.pauseProducing()  # type: ignore[no-untyped-call]
+        self._busy = True
+        self._read_on()
         running = ensureDeferred(self._perform(id, command))
         running.addErrback(lambda failure: self.log.failure("control: no answer", failure))
 
@@ -105,9 +113,31 @@ class ControlProtocol(LineReceiver):
             self.log.failure("control: {command} failed", command=type(command).__name__)
             answer = control.encode_refusal(id, ImError(ErrorCode.INTERNAL, "the server failed; see its log"))
         self._answer(answer)
+        self._busy = False
         if self._connected:
             self._wait()
-            self.resumeProducing()  # type: ignore[no-untyped-call]
+            self._read_on()
+
+    def pauseProducing(self) -> None:
+        """See IPushProducer: the answers pile up."""
+        self._deaf = True
+        self._read_on()
+
+    def resumeProducing(self) -> None:
+        """See IPushProducer: they were read."""
+        self._deaf = False
+        self._read_on()
+
+    def stopProducing(self) -> None:
+        """See IPushProducer."""
+
+    def _read_on(self) -> None:
+        """Reads, or not, as things are now."""
+        wanted = not self._busy and not self._deaf
+        if wanted and self.paused:
+            super().resumeProducing()  # type: ignore[no-untyped-call]
+        elif not wanted and not self.paused:
+            super().pauseProducing()  # type: ignore[no-untyped-call]
 
     def _answer(self, answer: bytes) -> None:
         if self._connected:

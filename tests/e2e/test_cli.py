@@ -74,7 +74,8 @@ async def refused(data: Path, code: int, *arguments: str, **options: Any) -> str
     """A command that must end with this code and one line."""
     result = await imserver(data, *arguments, **options)
     assert (result.code, result.out) == (code, ""), result
-    assert result.error.startswith("imserver: ") and result.error.count("\n") == 1, result
+    assert result.error.startswith("imserver: "), result
+    assert result.error.count("\n") == 1, result
     return result.error
 
 
@@ -298,9 +299,8 @@ async def test_bad_input_on_the_control_socket_hurts_nobody(serve: Serve) -> Non
     deaf.connect(str(server.data / "control.sock"))
     deaf.settimeout(0.5)
     with pytest.raises(TimeoutError):
-        # The server stops reading from somebody who does not read its answers.
-        while True:
-            deaf.sendall(b'{"id":1,"command":"ListUsers"}\n' * 1000)
+        # Of somebody who does not read its answers the server does not take all of this.
+        deaf.sendall(b'{"id":1,"command":"ListUsers"}\n' * 300_000)
     assert len(await done(server.data, "user", "list")) == 4
     person = JsonLinePerson("alice")
     await person.log_in(server)
@@ -337,9 +337,8 @@ async def test_strangers_are_hung_up_on(serve: Serve) -> None:
                 text=True,
                 check=False,
             )
-            assert ("Permission" not in asked.stderr) and (
-                asked.stdout.strip() not in ("", "0")
-            ) is expected, asked
+            assert "Permission" not in asked.stderr, asked
+            assert (asked.stdout.strip() not in ("", "0")) is expected, asked
     finally:
         shutil.rmtree(folder)
     await server.stop()
@@ -402,11 +401,7 @@ async def test_chat(serve: Serve, terminal: Callable[..., Terminal], format: str
         "-d", str(server.data), "chat", "-u", "alice", "-f", format, "--to", "bob", IMSERVER_PASSWORD="alice"
     )
     await chat.expect("logged in as alice")
-    if format == "protobuf":
-        await chat.expect("bob: before you came")
-    else:
-        # A device that is new begins at the end.
-        assert "before you came" not in chat.shown
+    await chat.expect("bob: before you came")
     await bob.send("c1", "hello \x1b[31mred", user="alice")
     await chat.expect("bob: hello \ufffd[31mred")
     chat.type("good day\n")
@@ -455,9 +450,8 @@ async def test_log_ins_that_fail_are_one_line(serve: Serve) -> None:
     for format in ("jsonline", "protobuf", "signalling"):
         assert "password" in await refused(server.data, 1, *send, "-f", format, password="wrong")
         await done(server.data, *send, "-f", format, password="alice")
-    assert "no such user" in await refused(
-        server.data, 1, "send", "-u", "alice", "--to", "eve", "x", password="alice"
-    )
+    send_eve = ("send", "-u", "alice", "--to", "eve", "x")
+    assert "no account" in await refused(server.data, 1, *send_eve, password="alice")
     port = server.port("jsonline")
     await server.stop()
     assert "refused" in await refused(server.data, 3, *send, "--port", str(port), password="alice")

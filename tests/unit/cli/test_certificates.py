@@ -71,7 +71,6 @@ class CertificateTests(CliCase):
             found = self.check()
             self.assertEqual(found.status, status)
             self.assertIn(word, found.text)
-        self.write(issue("im.test", issue("old.test", self.root, end=3)), self.middle)
         old = issue("old.test", self.root, end=3)
         self.write(issue("im.test", old), old)
         self.assertEqual(self.check().status, Status.WARN)

@@ -120,6 +120,22 @@ class ControlTests(ControlCase):
         self.assertEqual(self.factory.connections, set())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_nothing_is_done_for_those_who_do_not_read(self) -> None:
+        protocol, transport = self.connect()
+        self.assertIs(transport.producer, protocol)
+        protocol.dataReceived(LIST % 1 + LIST % 2 + b"nonsense\n")
+        protocol.pauseProducing()
+        self.waiting[0].callback(admin.UserList([], False))
+        self.assertEqual((len(self.asked), transport.producerState), (1, "paused"))
+        protocol.resumeProducing()
+        self.assertEqual(len(self.asked), 2)
+        protocol.pauseProducing()
+        protocol.resumeProducing()
+        self.assertEqual(transport.producerState, "paused")
+        self.waiting[1].callback(admin.UserList([], False))
+        self.assertEqual([answer["id"] for answer in self.answers(transport)], [1, 2, 0])
+        self.assertEqual(transport.producerState, "producing")
+
     def test_the_idle_are_hung_up_on_but_not_those_who_wait(self) -> None:
         protocol, transport = self.connect()
         protocol.dataReceived(LIST % 1)
