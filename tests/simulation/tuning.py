@@ -8,7 +8,8 @@ from typing import Any
 
 from imserver.backends.embedded import retention
 from imserver.protocols import outbox
-from imserver.services import delivery
+from imserver.protocols.kernel import kernel_backlog
+from imserver.services import change_cursor, live
 from tests.simulation.plan import Plan
 
 
@@ -20,14 +21,14 @@ def simulated_backlog(transport: Any) -> int | None:
 @contextmanager
 def tuned(plan: Plan) -> Iterator[None]:
     """Sets the constants of a plan, and the old ones afterwards."""
-    before = (delivery.PAGE_ROWS, delivery.CHANGES_PER_READ, outbox.WRITABLE_BELOW, retention.SLICE)
-    kernel, outbox.kernel_backlog = outbox.kernel_backlog, simulated_backlog
-    delivery.PAGE_ROWS = plan.page_rows
-    delivery.CHANGES_PER_READ = plan.page_rows
+    before = (live.PAGE_ROWS, change_cursor.CHANGES_PER_READ, outbox.WRITABLE_BELOW, retention.SLICE)
+    setattr(outbox, "kernel_backlog", simulated_backlog)  # noqa: B010 - not one of its exports
+    live.PAGE_ROWS = plan.page_rows
+    change_cursor.CHANGES_PER_READ = plan.page_rows
     outbox.WRITABLE_BELOW = plan.writable_below
     retention.SLICE = plan.page_rows
     try:
         yield
     finally:
-        outbox.kernel_backlog = kernel
-        delivery.PAGE_ROWS, delivery.CHANGES_PER_READ, outbox.WRITABLE_BELOW, retention.SLICE = before
+        setattr(outbox, "kernel_backlog", kernel_backlog)  # noqa: B010
+        live.PAGE_ROWS, change_cursor.CHANGES_PER_READ, outbox.WRITABLE_BELOW, retention.SLICE = before
