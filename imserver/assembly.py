@@ -59,6 +59,7 @@ class Services:
     Attributes:
         accounts: for the demo users, later for administration.
         hub: what sessions talk to.
+        keys: the token keys.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Services:
         hasher = PasswordHasher(
             password_threads, time_cost=auth.password_time_cost, memory_kib=auth.password_memory_kib
         )
-        keys = load_key_ring(data / KEYS_FILE, os.urandom, external=external_keys)
+        self.keys = keys = load_key_ring(data / KEYS_FILE, os.urandom, external=external_keys)
         tokens = Tokens(keys, time.time, os.urandom, auth.access_token_seconds, auth.refresh_token_seconds)
         self.accounts = Accounts(
             directory,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,12 @@ def read_credentials(pair: Certificate) -> Credentials:
             belong together, or the chain is out of order.
     """
     chain = read_certificates(pair.certificate)
-    for child, parent in zip(chain, chain[1:], strict=False):
+    for child, parent in pairwise(chain):
         try:
             child.verify_directly_issued_by(parent)
         except (ValueError, TypeError, InvalidSignature):
             raise ConfigError(
-                f"{pair.certificate}: the chain is out of order: own certificate first, then each one's issuer"
+                f"{pair.certificate}: the chain is out of order: own certificate, then each one's issuer"
             ) from None
     try:
         key: Any = load_pem_private_key(Path(pair.key).read_bytes(), None)

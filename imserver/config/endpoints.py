@@ -12,7 +12,8 @@ _UNESCAPED_COLON = re.compile(r"(?<!\\):")
 
 def is_local(listener: Listener) -> bool:
     """Whether only programs of this machine can be the clients of a listener: a proxy brings others."""
-    return listener.proxy_protocol is None and listener.forwarded_for is None and is_loopback(listener.endpoint)
+    proxied = listener.proxy_protocol is not None or listener.forwarded_for is not None
+    return not proxied and is_loopback(listener.endpoint)
 
 
 def is_loopback(endpoint: str) -> bool:

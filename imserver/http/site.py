@@ -24,6 +24,7 @@ from imserver.http.api import Api
 from imserver.http.rules import Rule
 from imserver.protocols.connections import Admission
 from imserver.protocols.doors import Doors, host_of
+from imserver.protocols.proxy import Trusted, client_address
 from imserver.protocols.websocket import WebSocketFactory, WebSocketProtocol
 
 MAX_BODY = 256 * 1024
@@ -56,16 +57,26 @@ class Paths(Resource):
     isLeaf = True
 
     def __init__(
-        self, sockets: Mapping[str, WebSocketFactory], rules: Sequence[Rule], api: Api | None, proxied: bool
+        self,
+        sockets: Mapping[str, WebSocketFactory],
+        rules: Sequence[Rule],
+        api: Api | None,
+        proxied: bool,
+        trusted: Trusted | None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._api = api
         self._proxied = proxied
+        self._trusted = trusted
         self._sockets = {path.encode(): factory for path, factory in sockets.items()}
         self._rules = rules
 
     def render(self, request: Request) -> bytes | int:
         """See IResource."""
+        if self._trusted is not None:
+            reason = self._believe(request, self._trusted)
+            if reason is not None:
+                return self._refuse(request, 403, reason)
         for rule in self._rules:
             reason = rule(request)
             if reason is not None:
@@ -84,8 +95,23 @@ class Paths(Resource):
             return self._refuse(request, 426, "a WebSocket is spoken here")
         channel = request.channel
         assert isinstance(channel, Channel)
+        if self._trusted is not None and not channel.admission.move(host_of(request.getClientAddress())):
+            return self._refuse(request, 429, "too many connections that have not logged in")
         answer: bytes | int = WebSocketResource(_Admitted(factory, channel)).render(request)
         return answer
+
+    @staticmethod
+    def _believe(request: Request, trusted: Trusted) -> str | None:
+        """Makes the client that the proxy names the request's; why not, if it cannot be."""
+        values = request.requestHeaders.getRawHeaders(b"x-forwarded-for") or []
+        peer = host_of(request.channel.getPeer())
+        try:
+            client = trusted.client_of(peer, [value.decode("latin-1") for value in values])
+        except ValueError:
+            return "X-Forwarded-For of a trusted proxy is needed"
+        # The port is not known.
+        request.client = client_address(client, 0)
+        return None
 
     def _refuse(self, request: Request, status: int, message: str) -> bytes:
         # Whoever wanted an upgrade has nothing more to say on this connection.
@@ -226,6 +252,7 @@ class ImSite(Site):
         api: Api | None = None,
         *,
         proxied: bool = False,
+        trusted: Trusted | None = None,
         access_log: bool = False,
     ) -> None:
         """Args:
@@ -233,15 +260,17 @@ class ImSite(Site):
         rules: what every request has to pass (`imserver.http.rules`); 403 otherwise.
         api: REST, where it is served.
         proxied: a proxy stands in front: the peer's address proves nothing.
+        trusted: the proxies that stand in front and say whose each request is (X-Forwarded-For).
         access_log: log every request that was answered.
         """
         super().__init__(  # type: ignore[no-untyped-call]
-            Paths(sockets, rules, api, proxied),
+            Paths(sockets, rules, api, proxied, trusted),
             requestFactory=BoundedRequest,
             reactor=doors.clock,
             timeout=None,
         )
         self._doors = doors
+        self._trusted = trusted
         self._access_log = access_log
 
     def acceptableProtocols(self) -> list[bytes]:
@@ -250,7 +279,8 @@ class ImSite(Site):
 
     def buildProtocol(self, addr: IAddress | None) -> Channel | None:  # type: ignore[override]
         """See IProtocolFactory; None (the connection is closed) where there is no room."""
-        admission = self._doors.admit(addr)
+        proxy = self._trusted is not None and host_of(addr) in self._trusted
+        admission = self._doors.admit(addr, proxy=proxy)
         if admission is None:
             return None
         channel = super().buildProtocol(addr)  # type: ignore[no-untyped-call]

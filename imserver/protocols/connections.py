@@ -49,11 +49,15 @@ class ConnectionCounter:
         self.total = 0
         self.refused = 0
 
-    def admit(self, address: str) -> Admission | None:
-        """Counts a new connection; None if there is no room for it, and the caller closes it."""
+    def admit(self, address: str, *, proxy: bool = False) -> Admission | None:
+        """Counts a new connection; None if there is no room for it, and the caller closes it.
+
+        Args:
+            proxy: the address is a proxy's, so that its connections may be many.
+        """
         strangers = self._strangers.get(address, 0)
         if (self._limit and self.total >= self._limit) or (
-            self._per_address and strangers >= self._per_address
+            self._per_address and strangers >= self._per_address and not proxy
         ):
             self.refused += 1
             return None
@@ -70,6 +74,15 @@ class ConnectionCounter:
         """Connections of all addresses that are not logged in."""
         return sum(self._strangers.values())
 
+    def _move_stranger(self, old: str, new: str) -> bool:
+        strangers = self._strangers.get(new, 0)
+        if self._per_address and strangers >= self._per_address:
+            self.refused += 1
+            return False
+        self._forget_stranger(old)
+        self._strangers[new] = strangers + 1
+        return True
+
     def _forget_stranger(self, address: str) -> None:
         left = self._strangers[address] - 1
         if left:
@@ -79,7 +92,7 @@ class ConnectionCounter:
 
 
 class Admission:
-    """One connection's place in the counts. Both methods may be called again."""
+    """One connection's place in the counts. All methods may be called again."""
 
     __slots__ = ("_counter", "_open", "_stranger", "address")
 
@@ -94,6 +107,14 @@ class Admission:
         if self._stranger:
             self._stranger = False
             self._counter._forget_stranger(self.address)
+
+    def move(self, address: str) -> bool:
+        """The proxy's connection is this client's from now on; False if the client has too many."""
+        if address != self.address and self._stranger:
+            if not self._counter._move_stranger(self.address, address):
+                return False
+            self.address = address
+        return True
 
     def release(self) -> None:
         """The connection is gone."""

@@ -72,11 +72,11 @@ class Doors:
     def __len__(self) -> int:
         return len(self._links)
 
-    def admit(self, address: IAddress | None) -> Admission | None:
-        """Counts a connection that was just accepted; None: close it at once."""
+    def admit(self, address: IAddress | None, *, proxy: bool = False) -> Admission | None:
+        """Counts a connection that was just accepted, perhaps from a proxy; None: close it at once."""
         if self.closing:
             return None
-        return self.counter.admit(host_of(address))
+        return self.counter.admit(host_of(address), proxy=proxy)
 
     def open(
         self, protocol: FrameProtocol, transport: Any, codec: ServerCodec, admission: Admission

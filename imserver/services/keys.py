@@ -89,6 +89,7 @@ class KeyRing:
         external: keys that only verify.
         random_bytes: source of new secrets.
         save: makes the own keys durable before a new one is used.
+        load: reads the own keys again.
 
     Attributes:
         version: grows with every change, so that what was derived from the keys can be dropped.
@@ -104,6 +105,7 @@ class KeyRing:
         *,
         external: Sequence[Key] = (),
         save: Callable[[Sequence[Key]], None] | None = None,
+        load: Callable[[], Sequence[Key]] | None = None,
     ) -> None:
         if not own:
             raise KeyRingError("there is no key to sign tokens with")
@@ -111,7 +113,8 @@ class KeyRing:
         self._external = list(external)
         self._random_bytes = random_bytes
         self._save = save
-        self._by_kid = self._index(own)
+        self._load = load
+        self._by_kid = self._index(own, self._external)
         self.version = 1
 
     @property
@@ -149,7 +152,7 @@ class KeyRing:
         """
         key = new_key(self._random_bytes, at)
         own = [*self._own[-(MAX_KEYS - 1) :], key] if keep_old else [key]
-        by_kid = self._index(own)
+        by_kid = self._index(own, self._external)
         if self._save is not None:
             self._save(own)
         self._own = own
@@ -157,9 +160,21 @@ class KeyRing:
         self.version += 1
         return key
 
-    def _index(self, own: Sequence[Key]) -> dict[str, Key]:
-        by_kid = {key.kid: key for key in (*own, *self._external)}
-        if len(by_kid) != len(own) + len(self._external) or "" in by_kid:
+    def reload(self, external: Sequence[Key]) -> None:
+        """Takes up what the key file holds now, and other external keys.
+
+        Raises:
+            KeyRingError: they cannot be used; then nothing changed.
+        """
+        own = list(self._own if self._load is None else self._load())
+        by_kid = self._index(own, external)
+        self._own, self._external, self._by_kid = own, list(external), by_kid
+        self.version += 1
+
+    @staticmethod
+    def _index(own: Sequence[Key], external: Sequence[Key]) -> dict[str, Key]:
+        by_kid = {key.kid: key for key in (*own, *external)}
+        if len(by_kid) != len(own) + len(external) or "" in by_kid:
             raise KeyRingError("every token key needs an id of its own")
         return by_kid
 
@@ -181,11 +196,17 @@ def load_key_ring(
     def save(keys: Sequence[Key]) -> None:
         _write(path, keys)
 
+    def load() -> list[Key]:
+        keys = _read(path)
+        if keys is None:
+            raise KeyRingError(f"{path}: is gone")
+        return keys
+
     own = _read(path)
     if own is None:
         own = [new_key(random_bytes)]
         save(own)
-    return KeyRing(own, random_bytes, external=external, save=save)
+    return KeyRing(own, random_bytes, external=external, save=save, load=load)
 
 
 def _read(path: Path) -> list[Key] | None:

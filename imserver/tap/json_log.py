@@ -31,6 +31,11 @@ class JsonObserver:
     def __init__(self, stream: TextIO | LogFile) -> None:
         self._stream: Any = stream
 
+    def reopen(self) -> None:
+        """Goes on in a new file of the same name, if it is a file: somebody may have moved the old one."""
+        if isinstance(self._stream, LogFile):
+            self._stream.reopen()
+
     def __call__(self, event: LogEvent) -> None:
         """See ILogObserver. Never raises: there is nobody to tell."""
         try:
@@ -90,12 +95,20 @@ class ObserverMaker:
 
     def __init__(self) -> None:
         self.logfile: str | None = None
+        self._made: JsonObserver | None = None
 
     def __call__(self) -> JsonObserver:
         """What twistd calls."""
         if self.logfile is None or self.logfile == "-":
-            return JsonObserver(sys.stdout)
-        return JsonObserver(LogFile.fromFullPath(self.logfile))
+            self._made = JsonObserver(sys.stdout)
+        else:
+            self._made = JsonObserver(LogFile.fromFullPath(self.logfile))
+        return self._made
+
+    def reopen(self) -> None:
+        """See JsonObserver. Raises OSError."""
+        if self._made is not None:
+            self._made.reopen()
 
 
 make_observer = ObserverMaker()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import time
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -27,7 +29,8 @@ from imserver.http.vitals import Vitals
 from imserver.model.errors import ImError
 from imserver.protocols.control import ControlFactory
 from imserver.protocols.doors import Doors
-from imserver.services.keys import Key, KeyRingError
+from imserver.protocols.tls import TlsContexts
+from imserver.services.keys import Key, KeyRing, KeyRingError
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
 from imserver.tap.control import ControlPort, open_control
@@ -41,8 +44,18 @@ from imserver.tap.listening import (
     write_ports,
 )
 from imserver.tap.options import Options
+from imserver.tap.reloading import reload_files, warn_of_dates
+from imserver.tap.systemd import Notifier
 from imserver.tap.threads import BoundedThreads
-from imserver.tap.wiring import api_limits, check_demo, door_limits, listener_factory, store_bytes
+from imserver.tap.wiring import (
+    api_limits,
+    check_demo,
+    door_limits,
+    listener_factory,
+    store_bytes,
+    tls_contexts,
+    wrapped,
+)
 
 TRIM_SECONDS = 3600.0
 """How often what is beyond its time (retention, dedupe window, change log, dead grants) is removed."""
@@ -64,6 +77,7 @@ class Server(Service):
         endpoints: list[IStreamServerEndpoint],
         external_keys: list[Key],
         failpoint: failpoints.KillAt | None,
+        contexts: list[TlsContexts | None],
         *,
         demo: bool,
     ) -> None:
@@ -73,6 +87,9 @@ class Server(Service):
         self._endpoints = endpoints
         self._external_keys = external_keys
         self._failpoint = failpoint
+        self._contexts = contexts
+        self._keys: KeyRing | None = None
+        self._notifier = Notifier(os.environ, reactor)
         self._demo = demo
         self._readers = BoundedThreads(reactor, READ_THREADS, READ_QUEUE, "imserver-read")
         self._hashers = BoundedThreads(
@@ -92,6 +109,8 @@ class Server(Service):
         self._reactor.callWhenRunning(self._begin)
 
     def _begin(self) -> None:
+        # Unhandled it would end the process.
+        signal.signal(signal.SIGHUP, self._hang_up)
         ensureDeferred(self._start()).addErrback(self._not_started)
 
     async def _start(self) -> None:
@@ -121,6 +140,7 @@ class Server(Service):
             self._hashers,
             demo=demo,
         )
+        self._keys = services.keys
         if demo:
             await services.accounts.create_demo_users()
             self.log.warn(
@@ -138,6 +158,12 @@ class Server(Service):
             listener_factory(listener, doors, demo=demo, api=api, access_log=configuration.log.access)
             for listener in configuration.listener
         ]
+        factories = [
+            wrapped(factory, listener, contexts, doors)
+            for factory, listener, contexts in zip(
+                factories, configuration.listener, self._contexts, strict=True
+            )
+        ]
         self._ports = await open_ports(configuration.listener, self._endpoints, factories)
         for opened in self._ports:
             spoken = ", ".join(f"{path} {name}" for path, name in (opened.listener.paths or {}).items())
@@ -151,6 +177,19 @@ class Server(Service):
         vitals.listening = True
         self._trimmer.start(TRIM_SECONDS, now=False)
         write_ports(self._data, self._ports)
+        warn_of_dates(self._contexts, datetime.now(UTC))
+        self._notifier.ready()
+
+    def _hang_up(self, number: int, frame: Any) -> None:
+        self._reactor.callFromThread(self._reload)
+
+    def _reload(self) -> None:
+        if self._keys is None:
+            return  # starting or stopping
+        self._notifier.reloading()
+        reload_files(self._configuration, self._contexts, self._keys)
+        warn_of_dates(self._contexts, datetime.now(UTC))
+        self._notifier.ready()
 
     async def _trim(self) -> None:
         assert self._cellar is not None
@@ -179,6 +218,8 @@ class Server(Service):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
+        self._notifier.stopping()
+        self._keys = None
         if self._vitals is not None:
             self._vitals.listening = False
         if self._trimmer.running:
@@ -194,6 +235,7 @@ class Server(Service):
             await self._cellar.close()
         self._hashers.stop()
         self._readers.stop()
+        self._notifier.close()
 
 
 def makeService(options: Options) -> Server:
@@ -209,6 +251,7 @@ def makeService(options: Options) -> Server:
     try:
         endpoints = parse_endpoints(reactor, configuration.listener)
         keys = read_external_keys(configuration)
+        contexts = tls_contexts(configuration.listener)
     except ConfigError as error:
         raise SystemExit(f"imserver: {options['config'] or 'configuration'}: {error}") from None
     try:
@@ -220,7 +263,7 @@ def makeService(options: Options) -> Server:
     if options["check-config"]:
         raise SystemExit(0)
     data = data_directory(options["data-dir"] or configuration.data_dir, os.environ).absolute()
-    return Server(reactor, configuration, data, endpoints, keys, failpoint, demo=demo)
+    return Server(reactor, configuration, data, endpoints, keys, failpoint, contexts, demo=demo)
 
 
 def _exit_with(code: int) -> None:

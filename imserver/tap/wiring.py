@@ -12,13 +12,15 @@ from twisted.internet.protocol import Factory
 
 from imserver.backends.embedded.database import DATABASE_NAME
 from imserver.config import ConfigError, Configuration, Listener
-from imserver.config.endpoints import is_loopback
+from imserver.config.endpoints import is_local
 from imserver.http.api import Api, ApiLimits
 from imserver.http.rules import Rule, loopback_rule, origin_rule
 from imserver.http.site import ImSite
 from imserver.protocols.connections import DoorLimits
 from imserver.protocols.doors import Doors
 from imserver.protocols.formats import CodecOptions, stream_factory, websocket_factory
+from imserver.protocols.proxy import ProxyFactory, Trusted
+from imserver.protocols.tls import TlsContexts, TlsFactory
 
 
 def check_demo(listeners: Sequence[Listener]) -> None:
@@ -28,9 +30,10 @@ def check_demo(listeners: Sequence[Listener]) -> None:
         ConfigError: a listener that other machines may reach.
     """
     for number, listener in enumerate(listeners):
-        if not is_loopback(listener.endpoint):
+        if not is_local(listener):
             raise ConfigError(
-                f"--demo: listener[{number}] ({listener.endpoint}) is not on the loopback interface"
+                f"--demo: listener[{number}] ({listener.endpoint}) is not on the loopback interface,"
+                " or behind a proxy"
             )
 
 
@@ -62,6 +65,35 @@ def store_bytes(data: Path) -> dict[str, int]:
     return sizes
 
 
+def tls_contexts(listeners: Sequence[Listener]) -> list[TlsContexts | None]:
+    """The certificates of each listener; None where it is not encrypted.
+
+    Raises:
+        ConfigError: with the path of a listener whose files cannot be used.
+    """
+    contexts: list[TlsContexts | None] = []
+    for number, listener in enumerate(listeners):
+        try:
+            contexts.append(
+                None
+                if listener.tls is None
+                else TlsContexts(listener.tls, [b"http/1.1"] if listener.format == "http" else ())
+            )
+        except ConfigError as error:
+            raise ConfigError(f"listener[{number}].tls: {error}") from None
+    return contexts
+
+
+def wrapped(factory: Factory, listener: Listener, contexts: TlsContexts | None, doors: Doors) -> Factory:
+    """The factory behind what its listener needs: the PROXY header comes first, then TLS."""
+    outer: Any = factory
+    if contexts is not None:
+        outer = TlsFactory(contexts, outer, doors)
+    if listener.proxy_protocol is not None:
+        outer = ProxyFactory(Trusted(listener.proxy_protocol.trusted), outer, doors)
+    return outer  # type: ignore[no-any-return]
+
+
 def listener_factory(
     listener: Listener, doors: Doors, *, demo: bool, api: Api | None = None, access_log: bool = False
 ) -> Factory:
@@ -70,7 +102,7 @@ def listener_factory(
         time.time,
         echo_client_id=bool(listener.echo_client_id),
         require_authorization=bool(listener.require_authorization),
-        auth=listener.auth or ("none" if is_loopback(listener.endpoint) else "password"),
+        auth=listener.auth or ("none" if is_local(listener) else "password"),
         framing=listener.framing or "auto",
         presence=bool(listener.presence),
         unframed_errors=bool(listener.unframed_errors),
@@ -88,7 +120,8 @@ def listener_factory(
         sockets,
         rules,
         None if listener.rest is False else api,
-        proxied=getattr(listener, "proxy_protocol", None) is not None,
+        proxied=listener.proxy_protocol is not None or listener.forwarded_for is not None,
+        trusted=None if listener.forwarded_for is None else Trusted(listener.forwarded_for.trusted),
         access_log=access_log,
     )
     return site  # type: ignore[no-any-return]
