@@ -96,6 +96,8 @@ class Traits(Struct, frozen=True):
             carry a bearer token (`Request.authorization`).
         acks_by_choice: with `acks` False: once a session has sent its first AckMessages,
             only those advance its device's cursor.
+        ping_follows_sends: a Ping is answered after the sends before it (they are durable or
+            refused by then): where nothing else tells a client what became of them.
         skips_oversize: a WebSocket message longer than `max_frame` is skipped to its
             end and answered TOO_LARGE; False: the connection is closed with 1009.
     """
@@ -113,6 +115,7 @@ class Traits(Struct, frozen=True):
     requires_authorization: bool = False
     acks_by_choice: bool = False
     skips_oversize: bool = False
+    ping_follows_sends: bool = False
 
 
 class ServerCodec(Protocol):

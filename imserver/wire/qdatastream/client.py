@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final
 
-from imserver.model.accounts import LoggedIn, LogIn, Ping, Pong
+from imserver.model.accounts import KickReason, LoggedIn, LogIn, Ping, Pong, SessionKicked
 from imserver.model.calls import AcceptCall, CallMedia, CallRequest, EndCall, RejectCall
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import group_name
@@ -31,6 +31,13 @@ from imserver.wire.qdatastream.commands import (
 from imserver.wire.qdatastream.grammar import Malformed, Mode, Parsed, Role, parse
 from imserver.wire.qdatastream.strings import StringForm, encode
 
+# What a goodbye means; the reverse of what the server writes.
+_KICKS: Final = {
+    ErrorCode.CONFLICT: KickReason.OTHER_DEVICE,
+    ErrorCode.AUTH_FAILED: KickReason.ACCOUNT,
+    ErrorCode.UNAVAILABLE: KickReason.SHUTDOWN,
+    ErrorCode.TOO_FAST: KickReason.SLOW,
+}
 _WRITERS: Final[dict[type, Any]] = {AcceptCall: write_accept, RejectCall: write_reject, EndCall: write_end}
 
 
@@ -39,7 +46,8 @@ class QDataStreamClientCodec:
 
     Requests have no ids there: LogIn by password and Ping are answered in order,
     with their tags; nothing else has an answer, and an ERROR to it comes as
-    (None, ImError). A TEXT does not say which message it is: its InboxRow has
+    (None, ImError), one that belongs to no request as (None, SessionKicked) where
+    it is a goodbye. A TEXT does not say which message it is: its InboxRow has
     number 0, no message id and no times.
 
     Args:
@@ -98,8 +106,17 @@ class QDataStreamClientCodec:
             case tables.AUTH_RESPONSE:
                 return (self._logins.popleft() if self._logins else None), _auth_response(parsed)
             case tables.ERROR:
-                return None, _error(parsed)
+                return self._error(parsed)
         return None, _push(parsed)
+
+    def _error(self, parsed: Parsed) -> tuple[Any, Any]:
+        request, status, reason = parsed.fields
+        error = ImError(tables.ERROR_CODES.get(status, ErrorCode.INTERNAL), text_of(parsed, reason))
+        if request == tables.HEARTBEAT and self._pings:
+            return self._pings.popleft(), error
+        if request == tables.NO_REQUEST and error.code in _KICKS:
+            return None, SessionKicked(_KICKS[error.code], error.text)
+        return None, error
 
 
 def _recipient(command: SendMessage) -> str:
@@ -116,11 +133,6 @@ def _auth_response(parsed: Parsed) -> LoggedIn | ImError:
     if success:
         return LoggedIn(texts[1], texts[0], "", 0, 0, 1, "")
     return ImError(ErrorCode.AUTH_FAILED, texts[0])
-
-
-def _error(parsed: Parsed) -> ImError:
-    _, status, reason = parsed.fields
-    return ImError(tables.ERROR_CODES.get(status, ErrorCode.INTERNAL), text_of(parsed, reason))
 
 
 def _push(parsed: Parsed) -> Any:

@@ -25,6 +25,7 @@ TRAITS: Final = Traits(
     acks=False,
     close_on_refused_login=False,
     answers_before_login=True,
+    ping_follows_sends=True,
 )
 REGISTRATION: Final = -1
 """The tag of a first message that is neither LOGIN nor REGISTER: good ones have no answer."""
