@@ -237,9 +237,14 @@ def production(settings: Configuration) -> list[Finding]:
     findings = []
     for listener in public:
         name = f"{listener.format} on {listener.endpoint}"
-        if listener.endpoint.startswith(("tcp:", "tcp4:", "tcp6:")) and not getattr(listener, "tls", None):
-            text = f"{name}: not encrypted, and others can reach it"
-            findings.append(Finding("exposure", Status.WARN, text))
+        proxied = listener.proxy_protocol is not None or listener.forwarded_for is not None
+        if listener.tls is None and listener.endpoint.startswith(("tcp:", "tcp4:", "tcp6:")):
+            if proxied:
+                text = f"{name}: not encrypted here; the proxy in front must do it"
+                findings.append(Finding("exposure", Status.OK, text))
+            else:
+                text = f"{name}: not encrypted, and others can reach it"
+                findings.append(Finding("exposure", Status.WARN, text))
         if listener.auth == "none":
             text = f"{name}: others can reach it, and anybody may be anybody"
             findings.append(Finding("exposure", Status.FAIL, text))

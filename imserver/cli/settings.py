@@ -72,11 +72,12 @@ def _read(options: argparse.Namespace) -> Configuration:
 
 
 def startup_fault(settings: Configuration) -> str | None:
-    """What else would keep a server from starting with it, in one line: endpoints, key files."""
+    """What else would keep a server from starting with it, in one line: endpoints, certificates, keys."""
     from twisted.internet import reactor
     from twisted.internet.endpoints import serverFromString
 
     from imserver.assembly import read_external_keys
+    from imserver.config.certificates import read_certificates, read_credentials
 
     for number, listener in enumerate(settings.listener):
         try:
@@ -85,6 +86,14 @@ def startup_fault(settings: Configuration) -> str | None:
             # Endpoint parsers come with plugins and raise what they like.
             reason = str(error) or type(error).__name__
             return f"listener[{number}].endpoint: {listener.endpoint!r} cannot be used: {reason}"
+        try:
+            if listener.tls is not None:
+                for pair in (listener.tls, *listener.tls.sni):
+                    read_credentials(pair)
+                if listener.tls.client_ca is not None:
+                    read_certificates(listener.tls.client_ca)
+        except ConfigError as error:
+            return f"listener[{number}].tls: {error}"
     try:
         read_external_keys(settings)
     except ConfigError as error:

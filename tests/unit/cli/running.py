@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,8 @@ class CliCase(SynchronousTestCase):
     """With a data directory that does not exist yet, and no secrets in the environment."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir(parents=True)
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
         self.data = self.folder / "data"
         for name in ("PASSWORD", "TOKEN", "CONFIG", "DATA_DIR"):
             self.set_environment(f"IMSERVER_{name}", None)

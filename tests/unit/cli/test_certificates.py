@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from imserver.cli import certificates
 from imserver.cli.checks import Finding, Status
 from imserver.config import Configuration, Listener
+from imserver.config.schema import Certificate, Tls
 from tests.unit.cli.running import CliCase
 
 NOW = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
@@ -111,9 +112,24 @@ class CertificateTests(CliCase):
                 Listener("jsonline", "ssl:8444:privateKey=/k.pem:certKey=/c.pem"),
                 Listener("jsonline", "ssl:8445:privateKey=/both.pem"),
                 Listener("jsonline", "tcp:1"),
+                Listener(
+                    "jsonline", "tcp:2", tls=Tls("/t.pem", "/t.key", sni=(Certificate("/s.pem", "/s.key"),))
+                ),
             )
         )
+        expected = [
+            ("/c.pem", "/k.pem"),
+            ("/both.pem", "/both.pem"),
+            ("/t.pem", "/t.key"),
+            ("/s.pem", "/s.key"),
+        ]
         self.assertEqual(
-            certificates.configured(settings),
-            [(Path("/c.pem"), Path("/k.pem")), (Path("/both.pem"), Path("/both.pem"))],
+            certificates.configured(settings), [(Path(chain), Path(key)) for chain, key in expected]
         )
+
+    def test_config_check_reads_them(self) -> None:
+        settings = ("--set", f'listener.0.tls={{certificate="{self.chain}", key="{self.key}"}}')
+        self.write(issue("im.test", self.middle), self.middle)
+        self.assertIn("good", self.imserver("config", "check", *settings))
+        self.write(issue("im.test", self.middle), self.middle, key=self.root)
+        self.assertIn("listener[0].tls", self.imserver("config", "check", *settings, code=1))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from imserver.cli import checks
 from imserver.cli.checks import Finding, Status
 from imserver.config import Configuration, Listener
-from imserver.config.schema import Auth, Limits
+from imserver.config.schema import Auth, Limits, Proxies, Tls
 from tests.unit.cli.running import CliCase
 
 NOW = 1_790_000_000.0
@@ -121,6 +121,10 @@ class CheckTests(CliCase):
         encrypted = Listener("jsonline", "ssl:8088")
         self.assertEqual(worst(self.production(encrypted)), Status.OK)
         self.assertEqual(worst(self.production(encrypted, registration=True)), Status.WARN)
+        tls = Listener("jsonline", "tcp:8088", tls=Tls("c.pem", "k.pem"))
+        self.assertEqual(worst(self.production(tls)), Status.OK)
+        proxied = Listener("jsonline", "tcp:8088", proxy_protocol=Proxies(("10.0.0.1",)))
+        self.assertEqual(worst(self.production(proxied)), Status.OK)
         anybody = Listener("qdatastream", "ssl:8888", auth="none")
         self.assertEqual(worst(self.production(anybody)), Status.FAIL)
 
