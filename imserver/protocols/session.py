@@ -253,7 +253,7 @@ class Session(SessionOutput):
             raise ImError(ErrorCode.TOO_FAST, "too many commands a second")
         if self._state == ACTIVE:
             self._check_authorization(request)
-            if self._unanswered and (kind in _BARRIERS or request.dedupe):
+            if self._unanswered and (kind in _BARRIERS or request.dedupe or self._ping_waits(kind)):
                 self._busy = True
                 self._held = request
                 return
@@ -273,6 +273,9 @@ class Session(SessionOutput):
             raise ImError(ErrorCode.AUTH_FAILED, "log in first")
         else:
             self._link.close(POLICY, "log in first")
+
+    def _ping_waits(self, kind: type) -> bool:
+        return kind is Ping and self._codec.traits.ping_follows_sends
 
     def _check_authorization(self, request: Request) -> None:
         token = request.authorization

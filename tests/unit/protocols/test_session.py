@@ -172,6 +172,16 @@ class Order(SynchronousTestCase):
         self.hub.answer()
         self.assertEqual(kinds(self.hub), [SendMessage, LeaveGroup, ListGroups])
 
+    def test_a_ping_waits_for_the_sends_before_it_where_the_format_says_so(self) -> None:
+        for waits in (True, False):
+            with self.subTest(waits=waits):
+                hub = StubHub()
+                peer = LinePeer(doors(hub), replace(STUB, ping_follows_sends=waits))
+                peer.say("login#1 alice", "send#2 a", "ping#3")
+                self.assertEqual(peer.heard(), ["login#1 alice"] + ([] if waits else ["ping#3 ok"]))
+                hub.answer()
+                self.assertEqual(peer.heard(), ["send#2 m1"] + (["ping#3 ok"] if waits else []))
+
     def test_too_many_unanswered_sends_pause_reading_and_none_is_lost(self) -> None:
         lines = [f"send#{n} x" for n in range(1000)]
         self.peer.say(*lines)

@@ -370,3 +370,21 @@ class Clients(SynchronousTestCase):
         client.request(LogIn(user="alice", password="pw"), "m")
         tag, error = client.decode(b"\x0a\x00\x00\x02no")
         self.assertEqual((tag, error.code, error.text), ("m", ErrorCode.AUTH_FAILED, "no"))
+
+    def test_errors_go_to_whom_they_concern(self) -> None:
+        client = QDataStreamClientCodec()
+        client.request(Ping(), "p")
+        tag, error = client.decode(bytes.fromhex("0b 07 01ad 0004 736c6f77"))
+        self.assertEqual((tag, error.code, error.text), ("p", ErrorCode.TOO_FAST, "slow"))
+        tag, error = client.decode(bytes.fromhex("0b 00 01ad 0004 736c6f77"))
+        self.assertEqual((tag, type(error)), (None, ImError))
+        for status, reason in (
+            ("0199", KickReason.OTHER_DEVICE),
+            ("0191", KickReason.ACCOUNT),
+            ("01f7", KickReason.SHUTDOWN),
+            ("01ad", KickReason.SLOW),
+        ):
+            goodbye = client.decode(bytes.fromhex(f"0b ff {status} 0003 627965"))
+            self.assertEqual(goodbye, (None, SessionKicked(reason, "bye")))
+        # A message without a type is answered like that, and is no goodbye.
+        self.assertEqual(client.decode(bytes.fromhex("0b ff 0190 0000"))[1].code, ErrorCode.BAD_REQUEST)
