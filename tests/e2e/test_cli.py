@@ -23,6 +23,7 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 
 from tests.clients.jsonline_client import connect_tcp
+from tests.e2e.certificates import Authority
 from tests.e2e.conftest import Serve
 from tests.e2e.people import JsonLinePerson
 from tests.e2e.server import WEAK_PASSWORDS, Server, sleep
@@ -441,6 +442,22 @@ async def test_chat_ends_with_the_server(serve: Serve, terminal: Callable[..., T
         assert "imserver: " in chat.shown
         assert "Traceback" not in chat.shown
     await server.ended()
+
+
+@ensureDeferred
+async def test_talking_over_tls(serve: Serve, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "pki")
+    chain, key = authority.issue("server", "localhost")
+    tls = f'{{certificate = "{chain}", key = "{key}"}}'
+    server = serve(overrides=[f"listener.{number}.tls={tls}" for number in range(3)])
+    await server.start()
+    send = ("send", "-u", "alice", "--to", "bob", "x", "--host", "localhost", "--tls")
+    for format in ("jsonline", "protobuf", "signalling"):
+        await done(server.data, *send, "-f", format, "--ca", str(authority.root), password="alice")
+    assert "certificate verify failed" in await refused(server.data, 3, *send, password="alice")
+    plain = ("send", "-u", "alice", "--to", "bob", "x", "-f", "protobuf")
+    assert (await imserver(server.data, *plain, password="alice")).code == 3
+    await server.stop()
 
 
 @ensureDeferred
