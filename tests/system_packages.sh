@@ -3,9 +3,14 @@
 # Without apt or root it only says what is missing; the tests that need it then fail.
 set -eu
 missing=""
-for program in strace; do
-    command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
-done
+want() { # a program and the package that brings it
+    PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+want strace strace
+want openssl openssl
+want curl curl
+want haproxy haproxy
+want systemd-socket-activate systemd
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     apt-get update -qq

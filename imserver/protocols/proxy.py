@@ -41,7 +41,6 @@ class Trusted:
             address = address.ipv4_mapped
         return any(address in network for network in self._networks)
 
-
     def client_of(self, peer: str, forwarded: Sequence[str]) -> str:
         """Whom a request is from that came with X-Forwarded-For.
 

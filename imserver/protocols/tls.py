@@ -67,9 +67,7 @@ class TlsContexts:
         settings = self._settings
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        context.set_options(
-            SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
-        )
+        context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
         # Idle connections give their record buffers back.
         context.set_mode(SSL.MODE_RELEASE_BUFFERS)
         context.set_cipher_list(CIPHERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from imserver.http.rules import Rule, loopback_rule, origin_rule
 from imserver.http.site import ImSite
 from imserver.protocols.connections import DoorLimits
 from imserver.protocols.doors import Doors
-from imserver.protocols.formats import CodecOptions, stream_factory, websocket_factory
+from imserver.protocols.formats import FORMATS, CodecOptions, Format, stream_factory, websocket_factory
 from imserver.protocols.proxy import ProxyFactory, Trusted
 from imserver.protocols.tls import TlsContexts, TlsFactory
 
@@ -95,7 +95,13 @@ def wrapped(factory: Factory, listener: Listener, contexts: TlsContexts | None, 
 
 
 def listener_factory(
-    listener: Listener, doors: Doors, *, demo: bool, api: Api | None = None, access_log: bool = False
+    listener: Listener,
+    doors: Doors,
+    *,
+    demo: bool,
+    formats: Mapping[str, Format] = FORMATS,
+    api: Api | None = None,
+    access_log: bool = False,
 ) -> Factory:
     """What answers on a listener."""
     options = CodecOptions(
@@ -108,7 +114,7 @@ def listener_factory(
         unframed_errors=bool(listener.unframed_errors),
     )
     if listener.format != "http":
-        return stream_factory(listener.format, doors, options)
+        return stream_factory(listener.format, doors, options, formats)
     sockets = {
         path: websocket_factory(format, doors, options) for path, format in (listener.paths or {}).items()
     }

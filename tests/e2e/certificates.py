@@ -26,8 +26,9 @@ class Authority:
     def __init__(self, folder: Path, name: str = "test") -> None:
         folder.mkdir(exist_ok=True)
         self._folder = folder
-        self._root_key, self._key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(
-            ec.SECP256R1()
+        self._root_key, self._key = (
+            ec.generate_private_key(ec.SECP256R1()),
+            ec.generate_private_key(ec.SECP256R1()),
         )
         root_name, own_name = _name(f"{name} root"), _name(f"{name} intermediate")
         root = _sign(root_name, self._root_key.public_key(), root_name, self._root_key, authority=True)
@@ -35,9 +36,7 @@ class Authority:
         self.root = folder / f"{name}-root.pem"
         self.root.write_bytes(root.public_bytes(Encoding.PEM))
 
-    def issue(
-        self, file: str, *names: str, days: float = 30, chain: bool = True
-    ) -> tuple[Path, Path]:
+    def issue(self, file: str, *names: str, days: float = 30, chain: bool = True) -> tuple[Path, Path]:
         """Writes FILE.pem (with the intermediate) and FILE.key; returns both paths.
 
         Args:
@@ -53,9 +52,7 @@ class Authority:
             written += self._certificate.public_bytes(Encoding.PEM)
         paths = self._folder / f"{file}.pem", self._folder / f"{file}.key"
         paths[0].write_bytes(written)
-        paths[1].write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
+        paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         paths[1].chmod(0o600)
         return paths
 
