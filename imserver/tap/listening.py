@@ -45,6 +45,8 @@ def parse_endpoints(reactor: Any, listeners: Sequence[Listener]) -> list[IStream
         except Exception as error:
             # Endpoint parsers come with plugins and raise what they like.
             reason = str(error) or type(error).__name__
+            if listener.endpoint.startswith("systemd:") and isinstance(error, LookupError):
+                reason = "systemd handed over no such socket"
             raise ConfigError(
                 f"listener[{number}].endpoint: {listener.endpoint!r} cannot be used: {reason}"
             ) from None

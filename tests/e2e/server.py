@@ -109,7 +109,20 @@ class Server:
             StartFailed: it ended instead.
         """
         written = self.log.stat().st_size if self.log.exists() else 0
-        process = self.launch(environment)
+        self.launch(environment)
+        return await self.listening(written)
+
+    async def listening(self, written: int = 0) -> Server:
+        """Waits until the process listens.
+
+        Args:
+            written: bytes in the log before its start.
+
+        Raises:
+            StartFailed: it ended instead.
+        """
+        process = self._process
+        assert process is not None
         deadline = time.monotonic() + START_SECONDS
         while not self._read_ports():
             code = process.poll()

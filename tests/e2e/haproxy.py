@@ -1,0 +1,77 @@
+"""Runs Debian's HAProxy in front of a server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.e2e.server import sleep
+
+_DEFAULTS = """
+global
+    maxconn 2000
+defaults
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+"""
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class HAProxy:
+    """One HAProxy with a frontend for each way to a server.
+
+    Attributes:
+        ports: where each frontend listens, by name.
+    """
+
+    def __init__(self, folder: Path, ways: Mapping[str, str]) -> None:
+        """Args:
+        ways: by name, the lines of a `listen` block after its `bind`, separated by ";".
+        """
+        self.ports = {name: free_port() for name in ways}
+        self._file = folder / "haproxy.cfg"
+        blocks = [
+            "\n    ".join([f"listen {name}", f"bind 127.0.0.1:{self.ports[name]}", *lines.split(";")])
+            for name, lines in ways.items()
+        ]
+        self._file.write_text(_DEFAULTS + "\n".join(blocks) + "\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> HAProxy:
+        """Starts it and waits until it listens."""
+        program = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+        assert program is not None, "haproxy is missing; see tests/system_packages.sh"
+        log = self._file.with_suffix(".log")
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [program, "-db", "-f", str(self._file)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        for _ in range(1000):
+            assert self._process.poll() is None, log.read_text()
+            try:
+                for port in self.ports.values():
+                    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            except ConnectionRefusedError:
+                await sleep(0.02)
+            else:
+                return self
+        raise AssertionError(log.read_text())
+
+    def close(self) -> None:
+        """Ends it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(30)
