@@ -130,7 +130,8 @@ class LiveSession:
         principal = self.principal
         seq, message_id = command.seq, command.message_id
         self._home.store.acknowledge(principal.user, principal.format, principal.device, seq, message_id)
-        if seq >= self._foreign if seq else message_id == self._foreign_id:
+        # What the store ignores settles nothing: a number that was never given, no name at all.
+        if self._foreign <= seq <= self._pushed if seq else message_id and message_id == self._foreign_id:
             self._settled = True
 
     def close(self) -> None:

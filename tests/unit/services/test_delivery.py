@@ -120,6 +120,18 @@ class BacklogTests(HubCase):
         _, third = self.log_in("bob", "phone")
         self.assertEqual(third.messages, [])
 
+    def test_an_acknowledgement_of_what_was_never_given_is_ignored(self) -> None:
+        self.send(self.alice, "in", recipient="bob")
+        for pulls in (False, True):
+            for command in (AckMessages(seq=2), AckMessages(seq=10**9), AckMessages()):
+                bob, _ = self.log_in("bob", "phone", pulls=pulls)
+                self.hub.acknowledge(bob, command)
+                bob.close()
+                with self.subTest(command=command, pulls=pulls):
+                    bob, again = self.log_in("bob", "phone")
+                    self.assertEqual(again.messages, [(1, "in")])
+                    bob.close()
+
     def test_a_client_that_pulls_is_pushed_only_what_is_new(self) -> None:
         self.send(self.alice, "old", recipient="bob")
         bob, peer = self.log_in("bob", pulls=True)
