@@ -85,7 +85,9 @@ def startup_fault(settings: Configuration) -> str | None:
         except Exception as error:
             # Endpoint parsers come with plugins and raise what they like.
             reason = str(error) or type(error).__name__
-            return f"listener[{number}].endpoint: {listener.endpoint!r} cannot be used: {reason}"
+            # Only the service itself is handed its sockets.
+            if not (isinstance(error, LookupError) and listener.endpoint.startswith("systemd:")):
+                return f"listener[{number}].endpoint: {listener.endpoint!r} cannot be used: {reason}"
         try:
             if listener.tls is not None:
                 for pair in (listener.tls, *listener.tls.sni):
