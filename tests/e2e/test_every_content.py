@@ -103,15 +103,21 @@ async def test_what_belongs_to_a_message(server: Server, sender: str) -> None:
             else:
                 wanted[person] += [Body(text) for text in (line.plain, *SHOWN_ATTACHMENTS)]
     # One of the three alone does not bring the others with it.
-    for number, alone in enumerate(({"attachments": ATTACHMENTS[:1]}, {"meta": META}, {"extra": EXTRA})):
-        sent = await first.send_body(f"a{number}", Body(cell(first, lines[0]))._replace(**alone), group=group)
+    line = lines[0]
+    alone = [
+        Body(None, attachments=ATTACHMENTS[:1]),
+        Body(None, meta=META),
+        Body(None, extra=EXTRA),
+    ]
+    for number, body in enumerate(alone):
+        sent = await first.send_body(f"a{number}", body._replace(content=cell(first, line)), group=group)
         assert sent.error == 0
         for person in others:
             if person.tells:
-                wanted[person].append(Body(cell(person, lines[0]))._replace(**alone))
+                wanted[person].append(body._replace(content=cell(person, line)))
             else:
-                shown = SHOWN_ATTACHMENTS[:1] if "attachments" in alone else []
-                wanted[person] += [Body(text) for text in (lines[0].plain, *shown)]
+                shown = SHOWN_ATTACHMENTS[:1] if body.attachments else []
+                wanted[person] += [Body(text) for text in (line.plain, *shown)]
     await arrives(others, wanted)
     await log_out(first, *others)
     server.assert_clean()
