@@ -8,7 +8,6 @@ import termios
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 FAST_LOOKS = 25
@@ -82,12 +81,14 @@ def unconfirmed(transport: Any) -> int:
 
 
 class Pace:
-    """Lets each write wait until the peer's kernel has the one before it.
+    """Lets each write wait until the peer's kernel has the one before it, and a moment more.
 
-    For peers that take what one read gives them for one message. Implements Awaiting.
+    For peers that take what one read gives them for one message. On a fast network their
+    kernel has a message before they were woken to read it: hence the moment, which is
+    what `fast` waits between two questions. Implements Awaiting.
     """
 
-    __slots__ = ("_asked", "_fast", "_go_on", "_held", "_slow", "_transport", "_turns", "_waiting")
+    __slots__ = ("_asked", "_fast", "_go_on", "_held", "_slow", "_transport", "_waiting")
 
     def __init__(
         self, transport: Any, go_on: Callable[[], None], fast: DrainWatch, slow: DrainWatch
@@ -100,9 +101,7 @@ class Pace:
         self._go_on = go_on
         self._fast = fast
         self._slow = slow
-        # Transports that are no plain sockets may join what is written within one turn.
-        self._turns = not isinstance(transport, FileDescriptor)
-        self._held = False  # something was written in this turn
+        self._held = False  # something was written a moment ago
         self._waiting = False
         self._asked = 0
 
@@ -119,11 +118,14 @@ class Pace:
 
     def wrote(self) -> None:
         """A write was made."""
-        self._held = self._turns
+        self._held = True
+        self._fast.add(self)
 
     def kernel_drained(self) -> bool | None:
         """See Awaiting."""
         self._held = False
+        if not self._waiting:
+            return None
         if unconfirmed(self._transport):
             self._asked += 1
             if self._asked != FAST_LOOKS:
@@ -133,5 +135,5 @@ class Pace:
         slow = self._asked >= FAST_LOOKS
         self._waiting = False
         self._go_on()
-        # By then the next write may wait already, with the fast ones.
-        return None if slow or not self._waiting else False
+        # By then the next write was made, or waits, with the fast ones.
+        return None if slow or not (self._held or self._waiting) else False

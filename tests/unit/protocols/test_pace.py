@@ -69,6 +69,34 @@ class PaceCase(SynchronousTestCase):
         self.assertEqual(self.wire.chunks, [b"a", b"b", b"c"])
         self.assertEqual(self.outbox.total, 0)
 
+    def test_two_writes_are_a_moment_apart_however_fast_the_kernel_is(self) -> None:
+        self.outbox.put(b"a")
+        self.outbox.put(b"b")
+        self.clock.advance(0)
+        self.confirm()
+        self.wire.doWrite()
+        self.confirm()
+        self.clock.advance(0.001)
+        self.assertEqual(unconfirmed(self.wire), 0)  # "b" waits
+        self.clock.advance(0.001)
+        self.assertEqual(unconfirmed(self.wire), 1)
+        self.wire.doWrite()
+        self.confirm()
+        # What comes within the moment waits for its end, too; after it nothing waits.
+        self.outbox.put(b"c")
+        self.clock.advance(0)
+        self.assertEqual(unconfirmed(self.wire), 0)
+        self.clock.advance(0.002)
+        self.wire.doWrite()
+        self.clock.advance(0.002)
+        self.confirm()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.outbox.put(b"d")
+        self.clock.advance(0)
+        self.assertEqual(unconfirmed(self.wire), 1)
+        self.wire.doWrite()
+        self.assertEqual(self.wire.chunks, [b"a", b"b", b"c", b"d"])
+
     def test_a_peer_that_confirms_nothing_is_asked_less_often(self) -> None:
         self.wire.socket.setblocking(False)
         try:
