@@ -35,6 +35,25 @@ class Counts(SynchronousTestCase):
             admission.release()
         self.assertEqual((counter.total, counter.unauthenticated("a")), (0, 0))
 
+    def test_a_proxys_connection_becomes_its_clients(self) -> None:
+        counter = ConnectionCounter(0, 2)
+        behind = [counter.admit("proxy", proxy=True) for _ in range(5)]
+        assert all(behind)
+        moved = [admission.move("client") for admission in behind if admission is not None]
+        self.assertEqual(moved, [True, True, False, False, False])
+        self.assertEqual((counter.unauthenticated("proxy"), counter.unauthenticated("client")), (3, 2))
+        first = behind[0]
+        assert first is not None
+        self.assertEqual(first.address, "client")
+        self.assertTrue(first.move("client"))
+        first.authenticated()
+        self.assertTrue(first.move("another"))
+        self.assertEqual(counter.unauthenticated("another"), 0)
+        for admission in behind:
+            assert admission is not None
+            admission.release()
+        self.assertEqual((counter.total, counter.strangers, counter.refused), (0, 0, 3))
+
     def test_zero_means_no_limit(self) -> None:
         counter = ConnectionCounter(0, 0)
         self.assertTrue(all(counter.admit("a") for _ in range(2000)))
