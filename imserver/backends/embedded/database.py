@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -64,9 +65,13 @@ class FileDatabase:
         self._lock: int | None = None
         self._connections: list[sqlite3.Connection] = []
         self._idle: list[sqlite3.Connection] = []
+        self._lent: set[sqlite3.Connection] = set()
+        self._pool = threading.Lock()
+        self._closed = False
 
     def open(self) -> None:
         """Locks the directory, creates what is missing (directory 0700, files 0600) and migrates."""
+        self._closed = False
         try:
             if not self.directory.is_dir():
                 self.directory.mkdir(mode=0o700, parents=True)
@@ -135,20 +140,35 @@ class FileDatabase:
 
     def borrow(self) -> sqlite3.Connection:
         """One of a few readers; more are made as threads ask at the same time."""
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self.reader()
+        with self._pool:
+            if self._closed:
+                raise sqlite3.ProgrammingError("the database was closed")
+            connection = self._idle.pop() if self._idle else self.reader()
+            self._lent.add(connection)
+        return connection
 
     def give_back(self, connection: sqlite3.Connection) -> None:
         """Keeps it for the next page."""
-        self._idle.append(connection)
+        with self._pool:
+            self._lent.discard(connection)
+            if self._closed:
+                connection.close()
+            else:
+                self._idle.append(connection)
 
     def close(self) -> None:
-        """Closes every connection; the last one checkpoints."""
-        while self._connections:
-            self._connections.pop().close()
-        self._idle.clear()
+        """Closes every connection; the last one checkpoints.
+
+        One that a thread is reading with is closed when it is given back: SQLite
+        does not survive it otherwise.
+        """
+        with self._pool:
+            self._closed = True
+            while self._connections:
+                connection = self._connections.pop()
+                if connection not in self._lent:
+                    connection.close()
+            self._idle.clear()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

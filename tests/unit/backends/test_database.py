@@ -113,6 +113,22 @@ class DirectoryTest(FileCase):
         reader = self.database.reader()
         self.assertRaises(sqlite3.OperationalError, reader.execute, "DELETE FROM log")
 
+    def test_closing_waits_for_who_is_reading(self) -> None:
+        database = FileDatabase(temporary_directory(self) / "other")
+        database.open()
+        reader = database.borrow()
+        rows = reader.execute("SELECT key FROM meta")
+        database.close()
+        # Closed under a thread in the middle of a read, SQLite would crash the process.
+        rows.fetchall()
+        reader.execute("SELECT key FROM meta").fetchall()
+        database.give_back(reader)
+        self.assertRaises(sqlite3.ProgrammingError, reader.execute, "SELECT 1")
+        self.assertRaises(sqlite3.ProgrammingError, database.borrow)
+        database.open()
+        database.give_back(database.borrow())
+        database.close()
+
     def test_a_file_that_is_no_database(self) -> None:
         self.wait_for(self.embedded.close())
         (self.directory / "imserver.db").write_bytes(
