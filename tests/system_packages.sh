@@ -7,6 +7,7 @@ want() { # a program and the package that brings it
     PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
 want strace strace
+want irssi irssi
 want openssl openssl
 want curl curl
 want haproxy haproxy

@@ -14,8 +14,9 @@ import msgspec
 
 from imserver.config.endpoints import is_local
 from imserver.config.faults import ConfigError
-from imserver.config.schema import Configuration, Listener, Proxies
+from imserver.config.schema import STREAM_FORMATS, Configuration, Listener, Proxies
 
+_WEBSOCKET_FORMATS = ("protobuf", "signalling")
 _ONLY_FOR = {
     "dialect": "jsonline",
     "require_authorization": "jsonline",
@@ -127,8 +128,11 @@ def _explain(error: msgspec.ValidationError) -> str:
 
 def _fault(configuration: Configuration) -> str | None:
     """What types alone do not tell."""
+    for key in configuration.formats:
+        if key in STREAM_FORMATS or key in _WEBSOCKET_FORMATS:
+            return f"formats.{key}: is built in"
     for number, listener in enumerate(configuration.listener):
-        fault = _listener_fault(listener)
+        fault = _listener_fault(listener, configuration.formats)
         if fault is not None:
             return f"listener[{number}].{fault}"
     retention = configuration.retention
@@ -140,7 +144,9 @@ def _fault(configuration: Configuration) -> str | None:
     return None
 
 
-def _listener_fault(listener: Listener) -> str | None:
+def _listener_fault(listener: Listener, formats: Mapping[str, str]) -> str | None:
+    if listener.format not in STREAM_FORMATS and listener.format not in formats:
+        return f"format: {listener.format!r} is none of {', '.join([*STREAM_FORMATS, *formats])}"
     for option, format in _ONLY_FOR.items():
         if getattr(listener, option) is not None and listener.format != format:
             return f"{option}: is for listeners of format {format} only"

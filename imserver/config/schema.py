@@ -15,6 +15,10 @@ CountOrOff = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 Text = Annotated[str, Meta(min_length=1)]
 Path = Annotated[str, Meta(pattern=r"^/\S*$")]
+PythonObject = Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+STREAM_FORMATS = ("qdatastream", "jsonline", "http")
+"""What listeners may speak without further ado."""
 
 
 class Certificate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +60,8 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
     """One listening address and what is spoken there.
 
     Attributes:
-        format: "qdatastream" (document 000), "jsonline" (document 004) or "http".
+        format: "qdatastream" (document 000), "jsonline" (document 004), "http", or a key of
+            `formats`.
         endpoint: any Twisted server endpoint string.
         tls: certificates, where the connection is encrypted.
         proxy_protocol: every connection begins with a PROXY protocol header (v1 or v2, before
@@ -76,7 +81,7 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
         unframed_errors: qdatastream: unframed peers are sent ERROR, too.
     """
 
-    format: Literal["qdatastream", "jsonline", "http"]
+    format: Text
     endpoint: Text
     tls: Tls | None = None
     proxy_protocol: Proxies | None = None
@@ -205,9 +210,15 @@ DEVELOPMENT_LISTENERS = (
 
 
 class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file. data_dir "" = the place the platform suggests."""
+    """The whole file. data_dir "" = the place the platform suggests.
+
+    Attributes:
+        formats: further formats for listeners: key = "module:name" of an
+            `imserver.protocols.formats.Format`. Its module is imported at the start.
+    """
 
     data_dir: str = ""
+    formats: dict[Text, PythonObject] = {}
     listener: Annotated[tuple[Listener, ...], Meta(min_length=1)] = DEVELOPMENT_LISTENERS
     limits: Limits = field(default_factory=Limits)
     store: StoreSettings = field(default_factory=StoreSettings)

@@ -1,9 +1,10 @@
-"""The formats and their doors: a new one is a codec and a line here."""
+"""The formats and their doors: a new one is a codec and a line here, or in the configuration."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
 
@@ -100,13 +101,39 @@ FORMATS = {
 _STREAMS = frozenset({Door.LINES, Door.MESSAGES})
 
 
-def stream_factory(name: str, doors: Doors, options: CodecOptions) -> ServerFactory:
+class UnknownFormat(Exception):
+    """A format that is configured is not there; the text is one line with its key."""
+
+
+def load_formats(places: Mapping[str, str]) -> dict[str, Format]:
+    """All formats: the built-in ones, and those at "module:name" by their keys.
+
+    Raises:
+        UnknownFormat: one is not there, or is no format.
+    """
+    formats = dict(FORMATS)
+    for key, place in places.items():
+        module, _, name = place.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except Exception as error:
+            # It is somebody else's program, and may fail in any way.
+            raise UnknownFormat(f"formats.{key}: {place}: {type(error).__name__}: {error}") from None
+        if not isinstance(found, Format) or found.door is Door.MESSAGES:
+            raise UnknownFormat(f"formats.{key}: {place} is no format of lines or WebSocket messages")
+        formats[key] = found
+    return formats
+
+
+def stream_factory(
+    name: str, doors: Doors, options: CodecOptions, formats: Mapping[str, Format] = FORMATS
+) -> ServerFactory:
     """The factory of a listener that speaks one format over plain TCP or TLS.
 
     Raises:
         ValueError: no such format, or one that is carried over WebSockets.
     """
-    known = FORMATS.get(name)
+    known = formats.get(name)
     if known is None or known.door not in _STREAMS:
         raise ValueError(f"{name} is not a format of stream listeners")
     if known.door is Door.MESSAGES:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from imserver.http.vitals import Vitals
 from imserver.model.errors import ImError
 from imserver.protocols.control import ControlFactory
 from imserver.protocols.doors import Doors
+from imserver.protocols.formats import Format, UnknownFormat, load_formats
 from imserver.protocols.tls import TlsContexts
 from imserver.services.keys import Key, KeyRing, KeyRingError
 from imserver.services.sessions import SessionHub
@@ -78,6 +80,7 @@ class Server(Service):
         external_keys: list[Key],
         failpoint: failpoints.KillAt | None,
         contexts: list[TlsContexts | None],
+        formats: Mapping[str, Format],
         *,
         demo: bool,
     ) -> None:
@@ -88,6 +91,7 @@ class Server(Service):
         self._external_keys = external_keys
         self._failpoint = failpoint
         self._contexts = contexts
+        self._formats = formats
         self._keys: KeyRing | None = None
         self._notifier = Notifier(os.environ, reactor)
         self._demo = demo
@@ -155,7 +159,14 @@ class Server(Service):
         )
         api = Api(services.accounts, vitals, self._reactor, api_limits(configuration))
         factories = [
-            listener_factory(listener, doors, demo=demo, api=api, access_log=configuration.log.access)
+            listener_factory(
+                listener,
+                doors,
+                demo=demo,
+                formats=self._formats,
+                api=api,
+                access_log=configuration.log.access,
+            )
             for listener in configuration.listener
         ]
         factories = [
@@ -252,7 +263,8 @@ def makeService(options: Options) -> Server:
         endpoints = parse_endpoints(reactor, configuration.listener)
         keys = read_external_keys(configuration)
         contexts = tls_contexts(configuration.listener)
-    except ConfigError as error:
+        formats = load_formats(configuration.formats)
+    except (ConfigError, UnknownFormat) as error:
         raise SystemExit(f"imserver: {options['config'] or 'configuration'}: {error}") from None
     try:
         if demo:
@@ -263,7 +275,7 @@ def makeService(options: Options) -> Server:
     if options["check-config"]:
         raise SystemExit(0)
     data = data_directory(options["data-dir"] or configuration.data_dir, os.environ).absolute()
-    return Server(reactor, configuration, data, endpoints, keys, failpoint, contexts, demo=demo)
+    return Server(reactor, configuration, data, endpoints, keys, failpoint, contexts, formats, demo=demo)
 
 
 def _exit_with(code: int) -> None:

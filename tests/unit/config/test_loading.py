@@ -162,3 +162,23 @@ class DataDirectory(SynchronousTestCase):
         self.assertEqual(str(data_directory("", environment)), "/x/imserver")
         del environment["XDG_DATA_HOME"]
         self.assertEqual(str(data_directory("", environment)), "/home/a/.local/share/imserver")
+
+
+class Formats(SynchronousTestCase):
+    """Formats that other programs bring."""
+
+    def test_a_listener_may_speak_a_format_that_is_named(self) -> None:
+        configuration = load(None, ["formats.irc=examples.irc:FORMAT", "listener.2.format=irc"])
+        self.assertEqual(configuration.formats, {"irc": "examples.irc:FORMAT"})
+        self.assertEqual(configuration.listener[2].format, "irc")
+
+    def test_faults_are_named(self) -> None:
+        for overrides, told in (
+            (["listener.2.format=irc"], "listener[2].format: 'irc' is none of qdatastream, jsonline, http"),
+            (["formats.jsonline=a:b"], "formats.jsonline: is built in"),
+            (["formats.signalling=a:b"], "formats.signalling: is built in"),
+            (["formats.irc=no place"], "formats"),
+        ):
+            with self.subTest(overrides=overrides):
+                error = self.assertRaises(ConfigError, load, None, overrides)
+                self.assertIn(told, str(error))
