@@ -17,6 +17,8 @@ from imserver.protocols.tallies import Tallies
 from imserver.services.sessions import SessionHub
 from imserver.wire.base import ServerCodec
 
+ANSWER_TIME = 0.25
+"""Seconds before the goodbye in which what was asked already is answered and nothing new is read."""
 PACE = 0.002
 """Seconds between two looks at a peer that must have one write before it gets the next."""
 
@@ -95,20 +97,25 @@ class Doors:
             waiting.callback(None)
 
     def shut_down(self) -> Deferred[None]:
-        """Says goodbye on every connection and admits no new one.
+        """Reads no more requests, then says goodbye on every connection; admits no new one.
 
         Returns:
-            a Deferred that fires when all are gone: after `closing_time` seconds
-            at the latest. To be called once.
+            a Deferred that fires when all are gone: after ANSWER_TIME and `closing_time`
+            seconds at the latest. To be called once.
         """
         self.closing = True
+        if not self._links:
+            return succeed(None)
+        for link in self._links:
+            link.pause_reading()
+        self.clock.callLater(ANSWER_TIME, self._say_goodbye)
+        self._all_gone = Deferred()
+        return self._all_gone
+
+    def _say_goodbye(self) -> None:
         goodbye = SessionKicked(KickReason.SHUTDOWN, "the server is going down")
         for link in list(self._links):
             link.session.kicked(goodbye)
-        if not self._links:
-            return succeed(None)
-        self._all_gone = Deferred()
-        return self._all_gone
 
 
 def host_of(address: IAddress | None) -> str:

@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import KickReason, SessionKicked
+from imserver.protocols.doors import ANSWER_TIME
 from imserver.protocols.liveness import Wheel
 from tests.unit.protocols.stub import STUB, LinePeer, StubHub, doors, logged_in, message
 
@@ -214,12 +215,31 @@ class Connections(SynchronousTestCase):
         stranger = LinePeer(peer.doors, STUB)
         done: list[None] = []
         peer.doors.shut_down().addCallback(done.append)
+        peer.clock.advance(ANSWER_TIME)
         self.assertEqual((peer.heard(), stranger.heard()), (["kicked SHUTDOWN"], ["kicked SHUTDOWN"]))
         self.assertFalse(LinePeer(peer.doors).admitted)
         peer.lose()
         self.assertEqual(done, [])
         stranger.lose()
         self.assertEqual(done, [None])
+
+    def test_what_was_asked_is_answered_before_the_goodbye(self) -> None:
+        peer = logged_in(self.hub)
+        peer.say("send#1 hello")
+        peer.doors.shut_down()
+        self.assertEqual(peer.transport.producerState, "paused")
+        self.hub.answer()
+        peer.clock.advance(ANSWER_TIME)
+        heard = peer.heard()
+        self.assertEqual((heard[0].partition(" ")[0], heard[1:]), ("send#1", ["kicked SHUTDOWN"]))
+
+    def test_who_is_gone_before_the_goodbye_gets_none(self) -> None:
+        peer = logged_in(self.hub)
+        gone = peer.doors.shut_down()
+        peer.lose()
+        self.successResultOf(gone)
+        peer.clock.advance(ANSWER_TIME)
+        self.assertEqual(peer.heard(), [])
 
     def test_shutting_down_an_empty_house_is_done_at_once(self) -> None:
         self.successResultOf(doors(self.hub, Clock()).shut_down())
