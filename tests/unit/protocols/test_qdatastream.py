@@ -83,23 +83,23 @@ class Peer:
 class Framings(SynchronousTestCase):
     def test_both_on_one_port(self) -> None:
         peer = Peer()
-        peer.say(framed(REGISTRATION, TEXT, b"\x07"))
-        self.assertEqual([type(command) for command in peer.commands], [LogIn, SendMessage, Ping])
+        peer.say(framed(REGISTRATION, b"\x07", TEXT))
+        self.assertEqual([type(command) for command in peer.commands], [LogIn, Ping, SendMessage])
         self.assertEqual(peer.heard(), framed(b"\x07"))
         peer = Peer()
-        peer.say(REGISTRATION + TEXT + b"\x07")
-        self.assertEqual([type(command) for command in peer.commands], [LogIn, SendMessage, Ping])
+        peer.say(REGISTRATION + b"\x07" + TEXT)
+        self.assertEqual([type(command) for command in peer.commands], [LogIn, Ping, SendMessage])
         self.assertEqual(peer.heard(), b"\x07")
 
     def test_every_cut(self) -> None:
         for data, echo in (
-            (framed(REGISTRATION, TEXT, b"\x07"), framed(b"\x07")),
-            (REGISTRATION + TEXT + b"\x07", b"\x07"),
+            (framed(REGISTRATION, b"\x07", TEXT), framed(b"\x07")),
+            (REGISTRATION + b"\x07" + TEXT, b"\x07"),
         ):
             for end in range(len(data) + 1):
                 peer = Peer()
                 peer.say(data[:end], data[end:])
-                self.assertEqual([type(command) for command in peer.commands], [LogIn, SendMessage, Ping])
+                self.assertEqual([type(command) for command in peer.commands], [LogIn, Ping, SendMessage])
                 self.assertEqual(peer.heard(), echo)
 
     def test_a_listener_with_one_framing(self) -> None:
