@@ -20,11 +20,12 @@ from tests.clients import jsonline_client, protobuf_client, websocket_client
 from tests.clients.jsonline_client import JsonLineClient
 from tests.e2e.certificates import Authority, serial
 from tests.e2e.conftest import Serve
-from tests.e2e.server import Server, StartFailed, sleep
+from tests.e2e.server import NO_RATES, Server, StartFailed, sleep
 from tests.e2e.tls_clients import aside, endpoint, handshake, s_client, tls_override
 
 LIVE = 500
 HALF_OPEN = 1000
+UNREAD = 1000
 PING = b'{"id":"1","type":"request","command":"control/ping","payload":{}}\n'
 
 
@@ -336,3 +337,35 @@ async def test_faults_at_the_start_are_one_line(serve: Serve, authority: Authori
     lines = failed.value.output.splitlines()
     assert len(lines) == 1, lines
     assert f"listener[2].tls: {expected}" in lines[0]
+
+
+@ensureDeferred
+async def test_a_peer_that_does_not_read_costs_no_memory_and_misses_nothing(
+    serve: Serve, authority: Authority
+) -> None:
+    """OpenSSL's buffers are not where messages wait: the store is."""
+    pair = authority.issue("server", "localhost")
+    server = await serve(overrides=[tls_override(2, pair), *NO_RATES]).start()
+    alice = await protobuf_client.connect_user(reactor, server.port("/ws"), "alice")
+    bob = await jsonline_client.connect(endpoint(authority, server.port("jsonline")), JsonLineClient(reactor))
+    assert (await bob.log_in("bob"))["payload"]["status"] == 200
+    # What the first round costs once, caches above all, is there before the second one is measured.
+    before = 0
+    for round_ in range(2):
+        bob.pause()
+        before = server.rss()
+        for start in range(0, UNREAD, 20):
+            numbers = range(round_ * UNREAD + start, round_ * UNREAD + start + 20)
+            answers = await gatherResults(
+                [alice.send_text_message("bob", f"{number} {'x' * 20_000}") for number in numbers]
+            )
+            assert {answer["error_code"] for answer in answers} == {0}
+        grown = server.rss() - before
+        bob.resume()
+        for number in range(round_ * UNREAD, (round_ + 1) * UNREAD):
+            line = await bob.expect("message/event")
+            assert line["payload"]["content"]["text"].partition(" ")[0] == str(number)
+    assert grown < UNREAD * 20_000 / 4, grown
+    await bob.close()
+    await alice.close()
+    await server.stop()
