@@ -24,7 +24,7 @@ from msgspec import Struct
 from imserver import __version__
 from imserver.config import Configuration
 from imserver.config.control import SOCKET_NAME
-from imserver.config.endpoints import is_loopback
+from imserver.config.endpoints import is_local
 from imserver.config.loading import self_registration
 
 PRIVATE_FILES = ("imserver.db", "imserver.db-wal", "imserver.db-shm", "token-keys.json", SOCKET_NAME)
@@ -231,7 +231,7 @@ def _bind_fault(host: str, port: int) -> str | None:
 
 def production(settings: Configuration) -> list[Finding]:
     """Whether the configuration suits the addresses it listens on."""
-    public = [listener for listener in settings.listener if not is_loopback(listener.endpoint)]
+    public = [listener for listener in settings.listener if not is_local(listener)]
     if not public:
         return [Finding("exposure", Status.OK, "only this machine can reach it (all listeners on loopback)")]
     findings = []
