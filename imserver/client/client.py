@@ -11,7 +11,7 @@ from imserver.client.delivery import OnMessage
 from imserver.client.inbox import Position
 from imserver.client.keeper import Keeper
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.ids import GROUP_PREFIX, group_name
+from imserver.model.ids import GROUP_PREFIX, group_name, single_name
 from imserver.model.messages import (
     Content,
     Form,
@@ -111,7 +111,9 @@ class Client(Keeper):
         recipient, group = _place(to)
         if self._connection is None:
             raise ConnectionGone("not connected")
-        self._connection.post(SetTyping(typing, recipient=recipient, group=group))
+        # By its canonical name, since document 001 can say nothing else.
+        conversation = group_name(group) if group else single_name(self.user, recipient)
+        self._connection.post(SetTyping(typing, conversation))
 
     def mark_read(self, *messages: Message) -> Deferred[MessagesMarked]:
         """Sends read receipts, for messages of one conversation."""
