@@ -21,6 +21,8 @@ PAIRS = list(itertools.product(VARIANTS, repeat=2))
 LONGEST = "x界😀" * 8_192
 """64 KiB in UTF-8 and in UTF-16."""
 MANY = 20
+NEVER_TOO_LONG = ("framed-u16", "framed-qstring", "unframed-u16")
+"""Their messages cannot be longer than 65,535 bytes."""
 
 Heard = list[tuple[str, str, str]]
 
@@ -250,6 +252,21 @@ async def test_a_conversation(server: Server, first: str, second: str) -> None:
     await conversation.inboxes()
     await conversation.close()
     server.assert_clean()
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("first", [name for name in VARIANTS if name not in NEVER_TOO_LONG])
+async def test_one_byte_too_many(server: Server, first: str) -> None:
+    """Refused whole: nothing of it arrives."""
+    sender, reader = VARIANTS[first](f"long-{first}"), JsonLinePerson(f"reader-{first}")
+    for person in (sender, reader):
+        await person.log_in(server)
+    sent = await sender.send("long", LONGEST + "x", user=reader.user)
+    assert bool(sent.error) == sender.tells
+    assert (await sender.send("right", "right", user=reader.user)).error == 0
+    await hears(reader, [(sender.user, "", "right")])
+    for person in (sender, reader):
+        await person.log_out()
 
 
 @pytest_twisted.ensureDeferred
