@@ -190,6 +190,8 @@ class Connection:
 
     def lost(self, reason: str) -> None:
         """See links.Receiver."""
+        if self._early:
+            self.begin()  # the server's last words
         if self._lost:
             return
         self._lost = reason or "the connection was lost"

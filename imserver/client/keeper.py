@@ -282,8 +282,8 @@ class Keeper:
         if connection is not None:
             # Acknowledged is what was handled by now.
             connection.set_paused(False)
-            connection.close()
             self._closing = self._clock.callLater(CLOSING_SECONDS, connection.abort)
+            connection.close()
         elif self._attempt is not None:
             self._attempt.abort()
         self._sends.fail(error)
