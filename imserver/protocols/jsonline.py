@@ -2,17 +2,20 @@
 
 A line may come in any pieces and many lines in one; an empty line is nothing. A
 line that is too long is answered once and skipped to its end, the connection
-stays. A first line that is the start of an HTTP request closes it: a browser was
-led here by a foreign page.
+stays. A peer that closes its sending side only (`printf … | nc -q 3`) is sent the
+answers it waits for before the connection ends; a line without an end is nothing. A
+first line that is the start of an HTTP request closes it: a browser was led here by
+a foreign page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IAddress, ITCPTransport
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, ITCPTransport
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from imserver.model.errors import ErrorCode
 from imserver.protocols.connections import Admission
@@ -36,6 +39,7 @@ _HTTP_METHODS = (
 )
 
 
+@implementer(IHalfCloseableProtocol)
 class JsonLineProtocol(Protocol):
     """Cuts lines."""
 
@@ -119,6 +123,14 @@ class JsonLineProtocol(Protocol):
         """See IProtocol."""
         self._forget_pieces()
         self._link.lost()
+
+    def readConnectionLost(self) -> None:
+        """See IHalfCloseableProtocol: the peer said its last line."""
+        self._forget_pieces()
+        self._link.input_ended()
+
+    def writeConnectionLost(self) -> None:
+        """See IHalfCloseableProtocol: the goodbye is out; the peer closes, or is aborted."""
 
     # link.FrameProtocol
 

@@ -42,11 +42,13 @@ class Link:
         "_abort_at",
         "_admission",
         "_doors",
+        "_input_ended",
         "_lost",
         "_next_ping",
         "_paused",
         "_protocol",
         "_transport",
+        "_write_closed",
         "closing",
         "last_received",
         "outbox",
@@ -81,6 +83,8 @@ class Link:
         )
         self.closing = False
         self._lost = False
+        self._input_ended = False  # the peer closed its sending side
+        self._write_closed = False  # and this server its own
         self._paused = False
         self.wheel_slot = -1
         self._abort_at = math.inf
@@ -110,6 +114,14 @@ class Link:
         """Bytes came in; False: nothing the peer says matters any more."""
         self.last_received = self._doors.wheel.now
         return not self.closing
+
+    def input_ended(self) -> None:
+        """The peer sends nothing more, but may still read its answers."""
+        self._input_ended = True
+        if self._write_closed:
+            self._transport.loseConnection()
+        elif not self.closing:
+            self.session.input_ended()
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -143,7 +155,7 @@ class Link:
         if self._paused:
             self._paused = False
             self.last_received = self._doors.wheel.now
-            if not self._lost:
+            if not (self._lost or self._input_ended):
                 self._transport.resumeProducing()
 
     def close(self, code: int, text: str) -> None:
@@ -188,9 +200,10 @@ class Link:
         """See OutboxOwner."""
         if self._lost:
             return
-        if isinstance(self._transport, FileDescriptor):
+        if isinstance(self._transport, FileDescriptor) and not self._input_ended:
             # Closing outright while requests of the peer are still coming in
             # would reset the connection, and the goodbye could be lost with it.
+            self._write_closed = True
             self._transport.loseWriteConnection()
         else:
             self._transport.loseConnection()

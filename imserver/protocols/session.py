@@ -89,6 +89,7 @@ class Session(SessionOutput):
         "_held",
         "_hello",
         "_hub",
+        "_input_ended",
         "_opened_at",
         "_pumping",
         "_queue",
@@ -119,6 +120,7 @@ class Session(SessionOutput):
         self._busy = False  # a coroutine runs, or `_held` waits
         self._held: Request | None = None  # waits until all sends are answered
         self._pumping = False
+        self._input_ended = False  # the peer asks nothing more
         self._unanswered = 0
         self._queue: deque[bytes | WireError] | None = None
         self._queued_bytes = 0
@@ -184,23 +186,34 @@ class Session(SessionOutput):
         if len(queue) >= QUEUED_FRAMES or self._queued_bytes >= QUEUED_BYTES:
             self._link.pause_reading()
 
+    def input_ended(self) -> None:
+        """The peer asks nothing more: what it asked is answered, then the connection ends."""
+        self._input_ended = True
+        self._pump()
+
     def _blocked(self) -> bool:
         return self._busy or self._unanswered >= MAX_UNANSWERED or self._outbox.congested
 
     def _pump(self) -> None:
         """Handles what waits, as far as it may be handled now."""
-        if self._pumping or self._queue is None:
+        if self._pumping:
             return
+        if self._queue is not None:
+            self._pump_queue(self._queue)
+        if self._input_ended and self._queue is None and not (self._busy or self._unanswered):
+            self._link.close(NORMAL, "")
+
+    def _pump_queue(self, queue: deque[bytes | WireError]) -> None:
         self._pumping = True
         try:
-            while self._queue and not self._blocked():
-                frame = self._queue.popleft()
+            while queue and self._state != ENDED and not self._blocked():
+                frame = queue.popleft()
                 if type(frame) is bytes:
                     self._queued_bytes -= len(frame)
                 self._handle(frame)
         finally:
             self._pumping = False
-        if not self._queue:
+        if not queue:
             self._queue = None
             if self._state != ENDED:
                 self._link.resume_reading()
@@ -406,7 +419,7 @@ class Session(SessionOutput):
             self._outbox.pass_over()
         if self._held is not None and not self._unanswered:
             self._release_held()
-        elif self._queue is not None:
+        elif self._queue is not None or self._input_ended:
             self._pump()
 
     def _release_held(self) -> None:

@@ -272,6 +272,10 @@ class LinePeer:
         self.transport.clear()
         return text.splitlines()
 
+    def end_input(self) -> None:
+        """Closes the peer's sending side only."""
+        self.protocol.readConnectionLost()
+
     def lose(self) -> None:
         """The connection is lost."""
         self.protocol.connectionLost(Failure(ConnectionDone()))

@@ -212,6 +212,69 @@ class Order(SynchronousTestCase):
         self.assertEqual(self.peer.heard(), ["refused#2 TOO_FAST", "sync#3 ok"])
 
 
+class EndOfInput(SynchronousTestCase):
+    """A peer that asks nothing more gets the answers it waits for, then the connection ends."""
+
+    def setUp(self) -> None:
+        self.hub = StubHub()
+        self.peer = logged_in(self.hub)
+
+    def test_with_nothing_to_answer_it_ends_at_once(self) -> None:
+        self.peer.end_input()
+        self.assertEqual(self.peer.heard(), [])
+        self.assertTrue(self.peer.closing)
+        self.assertEqual(self.hub.attachments[0].told, ["start", "close"])
+
+    def test_sends_are_answered_first(self) -> None:
+        self.peer.say("send#2 a", "send#3 b")
+        self.peer.end_input()
+        self.hub.answer()
+        self.assertEqual(self.peer.heard(), ["send#2 m1"])
+        self.assertFalse(self.peer.closing)
+        self.hub.answer()
+        self.assertEqual(self.peer.heard(), ["send#3 m2"])
+        self.assertTrue(self.peer.closing)
+
+    def test_everything_that_waits_is_done_and_answered_first(self) -> None:
+        self.peer.say("send#2 a", "sync#3", "groups#4", "nonsense#5", "send#6 b")
+        self.peer.end_input()
+        self.hub.hold = True
+        self.hub.answer()
+        self.hub.release()
+        self.hub.release()
+        self.assertEqual(
+            self.peer.heard(), ["send#2 m1", "sync#3 ok", "groups#4 ok", "refused#5 UNKNOWN_COMMAND"]
+        )
+        self.assertFalse(self.peer.closing)
+        self.hub.answer()
+        self.assertEqual(self.peer.heard(), ["send#6 m2"])
+        self.assertTrue(self.peer.closing)
+
+    def test_the_log_in_too(self) -> None:
+        peer = LinePeer(doors(self.hub))
+        self.hub.hold = True
+        peer.say("login#1 alice", "groups#2")
+        peer.end_input()
+        self.assertFalse(peer.closing)
+        self.hub.release()
+        self.hub.release()
+        self.assertEqual(peer.heard(), ["login#1 alice", "groups#2 ok"])
+        self.assertTrue(peer.closing)
+
+    def test_a_peer_that_never_takes_its_answers_is_torn_down(self) -> None:
+        self.hub.hold = True
+        self.peer.say("groups#2")
+        self.peer.end_input()
+        self.peer.clock.pump([10.0] * 12)
+        self.assertTrue(self.peer.aborted)
+
+    def test_a_line_without_an_end_is_nothing(self) -> None:
+        self.peer.feed(b"groups#2")
+        self.peer.end_input()
+        self.assertEqual(self.peer.heard(), [])
+        self.assertEqual(kinds(self.hub), [])
+
+
 class Refusals(SynchronousTestCase):
     """All error policy."""
 
