@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -60,7 +61,8 @@ def envelope(status: int, message: str, data: Any = None) -> bytes:
 
 def head(request: Request, status: int, content_type: bytes = JSON) -> None:
     """Sets status and headers."""
-    request.setResponseCode(status)
+    # Twisted has no words for some, 426 and 429 among them.
+    request.setResponseCode(status, HTTPStatus(status).phrase.encode())
     headers = request.responseHeaders
     headers.removeHeader(b"server")
     headers.setRawHeaders(b"content-type", [content_type])

@@ -489,7 +489,7 @@ async def test_unknown_paths_and_plain_requests(bench: Bench) -> None:
         await bench.open("/nothing")
     assert refused.value.status == 404
     answer = await bench.raw(b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 426 ")
+    assert answer.startswith(b"HTTP/1.1 426 Upgrade Required\r\n")
     assert b"upgrade: websocket" in answer.lower()
     answer = await bench.raw(b"POST /ws HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 405 ")
