@@ -6,6 +6,7 @@ The other one is a byte client that knows nothing of imserver.
 from __future__ import annotations
 
 import math
+import re
 import socket
 import subprocess
 import sys
@@ -291,7 +292,7 @@ async def test_refused_log_ins_say_why(serve: Serve, format: Any) -> None:
 @pytest.mark.parametrize("format", [name for name in sorted(FORMATS) if name != "qdatastream"])
 @pytest_twisted.ensureDeferred
 async def test_another_program_goes_on_at_a_position(serve: Serve, format: str) -> None:
-    server = await serve().start()
+    server = await serve(overrides=NO_RATES).start()
     bob = Bob("bob")
     await bob.log_in(server)
     alice = Alice()
@@ -310,4 +311,25 @@ async def test_another_program_goes_on_at_a_position(serve: Serve, format: str) 
     assert again.heard == [f"b{number}" for number in range(200, 310)]
     await again.client.close()
     await bob.log_out()
+    await server.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_example_of_the_documentation(serve: Serve, tmp_path: Path) -> None:
+    (example,) = re.findall(
+        r"```python\n(from twisted.*?)```", (ROOT / "docs/client.md").read_text(), re.DOTALL
+    )
+    server = await serve().start()
+    for there, here in (("8088", server.port("jsonline")), ("8080", server.port("/im"))):
+        assert there in example
+        example = example.replace(there, str(here))
+    program = tmp_path / "hello.py"
+    program.write_text(example)
+    running = subprocess.Popen(
+        [sys.executable, program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    await until(lambda: running.poll() is not None)
+    output, _ = running.communicate()
+    assert running.returncode == 0, output
+    assert "alice: Hello Bob" in output
     await server.stop()
