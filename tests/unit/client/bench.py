@@ -123,6 +123,7 @@ class FakeServer:
         down: nobody answers.
         answers: sends are accepted at once; else they are `held` by their link.
         pings: heartbeats are answered.
+        hold_pages: SYNC and history are not answered but `held` by their link.
         rows: the inbox, as SYNC and history see it.
     """
 
@@ -133,6 +134,7 @@ class FakeServer:
         self.down = False
         self.answers = True
         self.pings = True
+        self.hold_pages = False
         self.epoch = "e1"
         self.rows: list[InboxRow] = []
         self.sent: list[str] = []
@@ -182,18 +184,25 @@ class FakeServer:
                     link.held.append(request)
             case AckMessages():
                 self.acks.append(command.seq)
-            case SyncInbox():
+            case SyncInbox() | ReadHistory():
                 self.asked.append(command)
-                rows = [one for one in self.rows if one.seq > command.after][:2]
-                more = bool(rows) and rows[-1].seq < self.rows[-1].seq
-                link.reply(request, InboxPage(rows, self.logged_in().head, 1, more, self.epoch))
-            case ReadHistory():
-                self.asked.append(command)
-                rows = [one for one in self.rows if one.seq > int(command.since or 0)][:2]
-                more = bool(rows) and rows[-1].seq < self.rows[-1].seq
-                link.reply(request, MessagePage(rows, str(rows[-1].seq) if rows else "", more))
+                if self.hold_pages:
+                    link.held.append(request)
+                else:
+                    self.page(link, request, self.rows)
             case _:
                 self.asked.append(command)
+
+    def page(self, link: FakeLink, request: Request, inbox: list[InboxRow]) -> None:
+        """Answers with at most two rows of the inbox."""
+        command = request.command
+        after = command.after if isinstance(command, SyncInbox) else int(command.since or 0)
+        rows = [one for one in inbox if one.seq > after][:2]
+        more = bool(rows) and rows[-1].seq < inbox[-1].seq
+        if isinstance(command, SyncInbox):
+            link.reply(request, InboxPage(rows, inbox[-1].seq if inbox else 0, 1, more, self.epoch))
+        else:
+            link.reply(request, MessagePage(rows, str(rows[-1].seq) if rows else "", more))
 
     def accept(self, link: FakeLink, request: Request) -> None:
         self.next_seq += 1

@@ -124,6 +124,51 @@ class Received(ClientCase):
     def note(self, message: Message) -> None:
         self.heard.append(message.content.data.decode())
 
+    def test_what_is_pushed_behind_the_back_of_a_page_is_not_forgotten(self) -> None:
+        for format in NUMBERED:
+            with self.subTest(format=format):
+                self.start(format)
+                self.server.hold_pages = True
+                self.server.rows = [row(seq) for seq in range(1, 6)]
+                self.server.link.push(row(1))
+                self.server.link.push(row(3))
+                (page,) = self.server.link.held
+                self.server.link.push(row(4))
+                self.server.hold_pages = False
+                # It was read before the fourth was there.
+                self.server.page(self.server.link, page, self.server.rows[:3])
+                self.assertEqual(self.heard, ["t1", "t2", "t3", "t4", "t5"])
+                self.finish()
+
+    def test_catching_up_outlives_a_connection_that_is_lost_while_the_queue_is_full(self) -> None:
+        for format in NUMBERED:
+            with self.subTest(format=format):
+                client = self.start(format, on_message=None, queue=3)
+                self.server.rows = [row(seq) for seq in range(1, 10)]
+                self.server.link.push(row(1))
+                self.server.link.push(row(9))
+                asked = len(self.server.asked)
+                self.server.link.lose()
+                self.come_back()
+                client.on_message = self.note
+                self.assertGreater(len(self.server.asked), asked)
+                self.assertEqual(self.heard, [f"t{seq}" for seq in range(1, 10)])
+                self.finish()
+
+    def test_a_page_that_is_lost_with_its_connection_is_asked_for_again(self) -> None:
+        for format in NUMBERED:
+            with self.subTest(format=format):
+                self.start(format)
+                self.server.hold_pages = True
+                self.server.rows = [row(seq) for seq in range(1, 6)]
+                self.server.link.push(row(1))
+                self.server.link.push(row(5))
+                self.server.link.lose()
+                self.server.hold_pages = False
+                self.come_back()
+                self.assertEqual(self.heard, ["t1", "t2", "t3", "t4", "t5"])
+                self.finish()
+
     def test_ones_own_retried_message_is_no_news(self) -> None:
         for format in NUMBERED:
             with self.subTest(format=format):
