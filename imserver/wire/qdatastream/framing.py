@@ -14,7 +14,7 @@ import enum
 from typing import Final, Protocol
 
 from imserver.wire.base import WireError
-from imserver.wire.qdatastream.opening import NotAnOpening, split_opening
+from imserver.wire.qdatastream.opening import OPENING_HEAD, NotAnOpening, check_beginning, split_opening
 from imserver.wire.qdatastream.unframed import UnframedParser
 
 HEAD: Final = 4
@@ -86,7 +86,7 @@ class FrameCutter:
         if kept:
             kept += data
             if len(kept) < 2 or len(kept) < 2 + (kept[0] << 8 | kept[1]):
-                return []
+                return self._unfinished()
             data = bytes(kept)
             kept.clear()
         frames: Frames = []
@@ -108,7 +108,17 @@ class FrameCutter:
                 frames.append(frame)
         if at < end:
             kept += data[at:]
+            frames += self._unfinished()
         return frames
+
+    def _unfinished(self) -> Frames:
+        # Who sends no frames at all is told from the first bytes, not by a long wait for the "frame's" end.
+        if self._opening and len(self._kept) > 2:
+            try:
+                check_beginning(bytes(self._kept[2 : 2 + OPENING_HEAD]))
+            except NotAnOpening as error:
+                return [error]
+        return []
 
     def settle(self, now: float) -> Frames:
         """See Cutter."""

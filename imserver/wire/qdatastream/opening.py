@@ -6,17 +6,20 @@ may follow, LOGIN and REGISTER carry a password.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from imserver.model.errors import ErrorCode
 from imserver.model.ids import MAX_ID_BYTES, id_fault
 from imserver.wire.base import WireError
 from imserver.wire.qdatastream import tables
-from imserver.wire.qdatastream.scanner import Malformed, Mode, Scanner
+from imserver.wire.qdatastream.scanner import Incomplete, Malformed, Mode, Scanner
 from imserver.wire.qdatastream.strings import StringForm, decode
 
 MAX_SECRET_BYTES: Final = 16_384
 """Of a token or password as it is read; what is too long for either is refused later."""
+OPENING_HEAD: Final = 3 + MAX_ID_BYTES
+"""Bytes of the longest type and user id."""
 
 
 class NotAnOpening(WireError):
@@ -81,6 +84,16 @@ def split_opening(frame: bytes) -> list[bytes | WireError]:
     if frame[0] >= tables.HEARTBEAT or len(frame) == end:
         return [frame]
     return [frame[:end], frame[:1] + frame[end:]]
+
+
+def check_beginning(part: bytes) -> None:
+    """Looks at the beginning of a first message whose rest has not come yet.
+
+    Raises:
+        NotAnOpening: it shows already that there is none.
+    """
+    with suppress(Incomplete):
+        read_id(Scanner(part, 0, Mode.OPEN, StringForm.UTF8))
 
 
 def whole(frame: bytes) -> Scanner:

@@ -120,8 +120,9 @@ class Detection(SynchronousTestCase):
     def test_a_fixed_framing_is_not_detected(self) -> None:
         stream = InputStream(Framing.NONE)
         self.assertIsInstance(stream.feed(add_length(REGISTRATION), 0.0)[0], NotAnOpening)
+        # As a frame it would be 0x0700 bytes long, but its user id could not be read.
         stream = InputStream(Framing.INT16)
-        self.assertEqual(stream.feed(REGISTRATION, 0.0), [])  # 0x0700 bytes are still to come
+        self.assertIsInstance(stream.feed(REGISTRATION, 0.0)[0], NotAnOpening)
 
     def test_openings_that_are_none(self) -> None:
         for message in (
@@ -131,6 +132,26 @@ class Detection(SynchronousTestCase):
         ):  # fmt: skip
             frames = FrameCutter().feed(add_length(message))
             self.assertEqual([type(frame) for frame in frames], [NotAnOpening], message)
+
+    def test_an_unfinished_frame_that_is_none_is_not_waited_for(self) -> None:
+        hello = bytes.fromhex("16030100a5010000a10303") + bytes(159)  # TLS, of 170 bytes
+        for data, known in (
+            (hello, len(hello)),
+            (b"\x07\x00\x0a\x00\x01a", 3),  # the type
+            (b"\x07\x00\x07\x01\x00" + b"a" * 256, 4),  # the id's length
+            (b"\x07\x00\x07\x00\x00", 5),
+            (b"\x07\x00\x07\x00\x03a/b", 8),  # the id
+        ):
+            stream = InputStream(Framing.INT16)
+            self.assertEqual(feed_all(stream, [data[at : at + 1] for at in range(known - 1)]), [])
+            self.assertIsInstance(stream.feed(data[known - 1 :], 0.0)[0], NotAnOpening)
+        # A good beginning is waited for, and so is whatever comes later.
+        stream = InputStream()
+        message = REGISTRATION + bytes(300)
+        data = add_length(message)
+        self.assertEqual(feed_all(stream, [data[at : at + 1] for at in range(len(data) - 1)]), [])
+        self.assertEqual(stream.feed(data[-1:], 0.0), [message])
+        self.assertEqual(stream.feed(b"\x07\x00\xff\xff\xff\xff", 0.0), [])
 
 
 class LengthFrames(SynchronousTestCase):
