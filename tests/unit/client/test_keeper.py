@@ -159,7 +159,7 @@ class Kept(ClientCase):
         self.server.pings = False
         for _ in range(60):
             self.clock.advance(5.0)
-        self.assertFalse(self.server.link.gone)
+        self.assertEqual([link.gone for link in self.server.links], [False])
         self.finish()
 
     def test_closing_between_two_connections(self) -> None:
