@@ -104,9 +104,9 @@ class ProtobufServerCodec:
         try:
             command = reader(message.body)
         except DecodeError:
-            raise _undecodable(tag) from None
+            raise self._undecodable(tag) from None
         except ImError as error:
-            raise _refused(tag, error) from None
+            raise self._refused(tag, error) from None
         if type(command) is Hello:
             self._hello = True
             self._batch = command.extra.get("batch") == "1"
@@ -116,12 +116,22 @@ class ProtobufServerCodec:
         try:
             request = read_send(body)
         except DecodeError:
-            raise _undecodable(Tag(sequence, _SEND_REQ)) from None
+            raise self._undecodable(Tag(sequence, _SEND_REQ)) from None
         tag = Tag(sequence, _SEND_REQ, request.client_msg_id)
         try:
             return Request(send_command(request, self._user), tag)
         except ImError as error:
-            raise _refused(tag, error) from None
+            raise self._refused(tag, error) from None
+
+    def _undecodable(self, tag: Tag) -> WireError:
+        name = tables.COMMAND_NAMES[tag.command]
+        return self._refused(tag, ImError(ErrorCode.BAD_REQUEST, f"the body is not one of {name}"))
+
+    def _refused(self, tag: Tag, error: ImError) -> WireError:
+        code, text = error.code, error.text
+        if not self._user and tag.command not in tables.BEFORE_LOG_IN:
+            code, text = ErrorCode.AUTH_FAILED, "log in first"
+        return WireError(code, text, tag=tag, command=tables.COMMAND_NAMES[tag.command])
 
     def reply(self, request: Request, reply: Any) -> list[bytes]:
         """The RSP of a request; SYNC_FINISHED after the last SYNC_RSP, to clients that said CONNECT."""
@@ -183,12 +193,3 @@ class ProtobufServerCodec:
             return [splice_push(self.shared(row.message), row.seq) for row in page.rows]
         body = pb.BatchMessages(messages=[push_row(row) for row in page.rows]).SerializeToString()
         return [envelope(tables.BATCH_MSG, 0, body, to_ms(self._clock()))]
-
-
-def _undecodable(tag: Tag) -> WireError:
-    name = tables.COMMAND_NAMES[tag.command]
-    return WireError(ErrorCode.BAD_REQUEST, f"the body is not one of {name}", tag=tag, command=name)
-
-
-def _refused(tag: Tag, error: ImError) -> WireError:
-    return WireError(error.code, error.text, tag=tag, command=tables.COMMAND_NAMES[tag.command])

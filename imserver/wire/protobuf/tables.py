@@ -57,6 +57,9 @@ RESPONSES: Final[dict[int, int]] = {
 }
 """The command that answers each request."""
 
+BEFORE_LOG_IN: Final = frozenset({CONNECT_REQ, DISCONNECT_REQ, HEARTBEAT_REQ, AUTH_REQ, REAUTH_REQ})
+"""Requests that are read whoever sends them; of the others a stranger's are not even looked into."""
+
 UNANSWERED: Final = frozenset({MSG_ACK, TYPING_STATUS_REQ})
 """Requests the document gives no answer."""
 

@@ -275,6 +275,33 @@ class OtherRequestTests(CodecTestCase):
             self.assertEqual(self.refused(octets)[1], [])
 
 
+class BeforeLogInTests(CodecTestCase):
+    """What strangers ask is refused for who they are, never for what they ask."""
+
+    def refusal_of(self, octets: bytes) -> dict[str, Any]:
+        codec = self.codec_of(user="")
+        with self.assertRaises(WireError) as caught:
+            codec.decode(octets)
+        (answer,) = codec.refusal(caught.exception.tag, caught.exception)
+        return read(answer)
+
+    def test_faults_of_a_request_are_not_told(self) -> None:
+        # Neither a receiver nor a group; then no body at all.
+        for octets in (
+            frame("SEND_MSG_REQ", content=b"x"),
+            by_hand.encode_envelope(by_hand.COMMANDS["SEND_MSG_REQ"], 5, b"\xff"),
+        ):
+            answer = self.refusal_of(octets)
+            self.assertEqual((answer["_command"], answer["error_code"]), ("SEND_MSG_RSP", 100))
+        answer = self.refusal_of(by_hand.encode_envelope(by_hand.COMMANDS["SYNC_REQ"], 5, b"\xff"))
+        self.assertEqual((answer["_command"], answer["error_code"]), ("SYNC_RSP", 100))
+
+    def test_those_of_the_requests_open_to_strangers_are(self) -> None:
+        for name in ("CONNECT", "AUTH", "REAUTH"):
+            answer = self.refusal_of(by_hand.encode_envelope(by_hand.COMMANDS[f"{name}_REQ"], 5, b"\xff"))
+            self.assertEqual((answer["_command"], answer["error_code"]), (f"{name}_RSP", 2))
+
+
 class RefusalTests(CodecTestCase):
     """Errors on the wire."""
 
