@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IReactorTime, ISSLTransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ISSLTransport
 
 from imserver.model.accounts import KickReason, SessionKicked
 from imserver.protocols.connections import Admission, ConnectionCounter, DoorLimits
@@ -37,6 +37,7 @@ class Doors:
 
     __slots__ = (
         "_all_gone",
+        "_goodbye",
         "_links",
         "budget",
         "clock",
@@ -70,6 +71,7 @@ class Doors:
         self.closing = False
         self._links: dict[Link, None] = {}
         self._all_gone: Deferred[None] | None = None
+        self._goodbye: IDelayedCall | None = None  # waits for ANSWER_TIME to be over
 
     def __len__(self) -> int:
         return len(self._links)
@@ -93,6 +95,8 @@ class Doors:
         """Called by the link when its connection is gone."""
         self._links.pop(link, None)
         if not self._links and self._all_gone is not None:
+            if self._goodbye is not None:
+                self._goodbye.cancel()
             waiting, self._all_gone = self._all_gone, None
             waiting.callback(None)
 
@@ -108,11 +112,12 @@ class Doors:
             return succeed(None)
         for link in self._links:
             link.pause_reading()
-        self.clock.callLater(ANSWER_TIME, self._say_goodbye)
+        self._goodbye = self.clock.callLater(ANSWER_TIME, self._say_goodbye)
         self._all_gone = Deferred()
         return self._all_gone
 
     def _say_goodbye(self) -> None:
+        self._goodbye = None
         goodbye = SessionKicked(KickReason.SHUTDOWN, "the server is going down")
         for link in list(self._links):
             link.session.kicked(goodbye)

@@ -238,6 +238,7 @@ class Connections(SynchronousTestCase):
         gone = peer.doors.shut_down()
         peer.lose()
         self.successResultOf(gone)
+        self.assertEqual(peer.clock.getDelayedCalls(), [], "nothing is left behind")
         peer.clock.advance(ANSWER_TIME)
         self.assertEqual(peer.heard(), [])
 
