@@ -7,7 +7,21 @@ import re
 
 from imserver.config.schema import Listener
 
+MAX_PORT = 65_535
 _UNESCAPED_COLON = re.compile(r"(?<!\\):")
+
+
+def port_fault(endpoint: str) -> str | None:
+    """What is wrong with the port of a TCP endpoint string: listening there would fail with a traceback."""
+    kind, *arguments = _UNESCAPED_COLON.split(endpoint)
+    if kind not in ("tcp", "tcp4", "tcp6", "ssl"):
+        return None
+    for number, argument in enumerate(arguments):
+        name, is_named, value = argument.partition("=")
+        port = value if is_named and name == "port" else argument if number == 0 and not is_named else ""
+        if port.isascii() and port.isdecimal() and int(port) > MAX_PORT:
+            return f"there is no port {port}"
+    return None
 
 
 def is_local(listener: Listener) -> bool:

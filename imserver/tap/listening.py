@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 
 from imserver.config import ConfigError, Listener
+from imserver.config.endpoints import port_fault
 
 PORTS_FILE = "ports.json"
 
@@ -44,12 +45,13 @@ def parse_endpoints(reactor: Any, listeners: Sequence[Listener]) -> list[IStream
             endpoints.append(serverFromString(reactor, listener.endpoint))
         except Exception as error:
             # Endpoint parsers come with plugins and raise what they like.
-            reason = str(error) or type(error).__name__
+            reason: str | None = str(error) or type(error).__name__
             if listener.endpoint.startswith("systemd:") and isinstance(error, LookupError):
                 reason = "systemd handed over no such socket"
-            raise ConfigError(
-                f"listener[{number}].endpoint: {listener.endpoint!r} cannot be used: {reason}"
-            ) from None
+        else:
+            reason = port_fault(listener.endpoint)
+        if reason is not None:
+            raise ConfigError(f"listener[{number}].endpoint: {listener.endpoint!r} cannot be used: {reason}")
     return endpoints
 
 

@@ -7,7 +7,7 @@ import tempfile
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.config import ConfigError, load
-from imserver.config.endpoints import is_loopback
+from imserver.config.endpoints import is_loopback, port_fault
 from imserver.config.loading import data_directory, self_registration
 
 
@@ -119,6 +119,26 @@ class Faults(SynchronousTestCase):
         missing = os.path.join(folder, "missing")
         self.assertIn("No such file", str(self.assertRaises(ConfigError, load, missing)))
         self.assertIn("directory", str(self.assertRaises(ConfigError, load, folder)))
+
+
+class Ports(SynchronousTestCase):
+    def test_what_is_no_port(self) -> None:
+        for endpoint in (
+            "tcp:65536",
+            "tcp6:99999999:interface=127.0.0.1",
+            "tcp:interface=127.0.0.1:port=70000",
+        ):
+            self.assertIn("there is no port", port_fault(endpoint) or "", endpoint)
+
+    def test_what_is(self) -> None:
+        for endpoint in (
+            "tcp:0",
+            "tcp:65535",
+            "tcp:port=8080:backlog=70000",
+            "unix:/99999",
+            "systemd:index=0",
+        ):
+            self.assertIsNone(port_fault(endpoint), endpoint)
 
 
 class Reach(SynchronousTestCase):
