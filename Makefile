@@ -11,7 +11,7 @@ run: $(VENV)/run.stamp
 	$(BIN)/twistd -n --pidfile= imserver --demo --data-dir $(DATA)
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/python -m twisted.trial --temp-directory=_trial_temp tests.unit
 
 check: $(VENV)/test.stamp

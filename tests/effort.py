@@ -12,6 +12,8 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 
+# Several processes that share the tests must agree on the names of all of them.
+_chance = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID") or random.SystemRandom().random())
 EFFORT = os.environ.get("IMSERVER_EFFORT", "test")
 
 
@@ -25,4 +27,4 @@ def seeds(count: int) -> list[int]:
     asked = os.environ.get("IMSERVER_SEED")
     if asked:
         return [int(asked)]
-    return [random.SystemRandom().getrandbits(32) for _ in range(count)]
+    return [_chance.getrandbits(32) for _ in range(count)]
