@@ -227,7 +227,10 @@ class Accounts(AccountAdministration):
         return Authenticated(account, platform, sid, token, "", max(0, expires_in))
 
     async def _demo_account(self, user: str, named: str) -> Account:
-        if id_fault(user) is not None or (named and named != user):
+        fault = id_fault(user)
+        if fault is not None:
+            raise ImError(ErrorCode.AUTH_FAILED, f"the token names nobody: the user id {fault}")
+        if named and named != user:
             raise ImError(ErrorCode.AUTH_FAILED, "the token belongs to another user")
         return await self._directory.account(user) or await self._create_bare(user)
 

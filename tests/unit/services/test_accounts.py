@@ -221,13 +221,13 @@ class TokenLogInTests(AccountCase):
         self.assertEqual((accepted.account.user, accepted.sid), ("newcomer", ""))
         self.assertEqual(self.by_token("demo_token_newcomer").account, accepted.account)
         self.assertEqual(self.by_token("demo_token_alice").account.user, "alice")
-        for command in (
-            LogIn("bob", token="demo_token_alice"),
-            LogIn(token="demo_token_"),
-            LogIn(token="demo_token_a/b"),
-            LogIn(token="demo_token_group_x"),
+        for command, why in (
+            (LogIn("bob", token="demo_token_alice"), "belongs to another user"),
+            (LogIn(token="demo_token_"), "is empty"),
+            (LogIn(token="demo_token_a/b"), 'contains "/"'),
+            (LogIn(token="demo_token_group_x"), 'starts with "group_"'),
         ):
-            self.log_in_refused(ErrorCode.AUTH_FAILED, command)
+            self.assertIn(why, self.log_in_refused(ErrorCode.AUTH_FAILED, command).text)
         self.run_now(self.accounts.disable("alice"))
         self.log_in_refused(ErrorCode.FORBIDDEN, LogIn(token="demo_token_alice"))
 
