@@ -32,7 +32,7 @@ from imserver.model.messages import (
     SyncInbox,
     TypingChanged,
 )
-from imserver.services.ports import Bus, Store
+from imserver.services.ports import Bus, Conversation, Store
 
 DEFAULT_ROWS = 100
 MAX_ROWS = 500
@@ -160,12 +160,21 @@ class Messages:
         )
         if len(found.members) <= QUIET_MEMBERS:
             others = [member for member in found.members if member != principal.user]
-            self._bus.publish(
-                others,
-                TypingChanged(found.canonical, principal.user, command.typing),
-                principal.session,
-            )
+            name = await self._name_for_both(found)
+            event = TypingChanged(name, principal.user, command.typing)
+            self._bus.publish(others, event, principal.session)
         return Done()
+
+    async def _name_for_both(self, found: Conversation) -> str:
+        """The asker's own name of a single conversation, where it denotes the same one to the peer."""
+        if found.name != found.canonical and found.peer:
+            try:
+                theirs = await self._store.resolve(found.peer, found.name)
+            except ImError:
+                return found.canonical
+            if theirs.canonical == found.canonical:
+                return found.name
+        return found.canonical
 
 
 def name_fault(name: str) -> ImError | None:

@@ -75,8 +75,8 @@ def from_json(value: Any) -> Content:
     """Reads the `content` object of a JSON format, already decoded.
 
     Raises:
-        ImError: BAD_REQUEST if it is not an object with a non-empty string "type",
-            or cannot be carried (unpaired surrogates).
+        ImError: BAD_REQUEST if it is not an object with a non-empty string "type", is a
+            text without a string "text", or cannot be carried (unpaired surrogates).
     """
     if type(value) is not dict:
         raise _bad("content must be an object")
@@ -88,6 +88,8 @@ def from_json(value: Any) -> Content:
             return Content(Form.TEXT, value["text"].encode(), TEXT_NUMBER)
         except UnicodeEncodeError:
             raise _bad("the text has an unpaired surrogate") from None
+    if kind == "text" and type(value.get("text")) is not str:
+        raise _bad('a text needs a string "text"')
     if kind == "custom" and value.keys() == _OPAQUE_KEYS:
         opaque = _opaque(value["message_type"], value["data"])
         if opaque is not None:
@@ -114,7 +116,7 @@ def _typed_object(data: bytes) -> dict[str, Any] | None:
     value = parse_json(data)
     if type(value) is dict:
         kind = value.get("type")
-        if type(kind) is str and kind:
+        if type(kind) is str and kind and (kind != "text" or type(value.get("text")) is str):
             return value
     return None
 

@@ -158,10 +158,19 @@ def payload_digest(canonical: str, command: SendMessage) -> bytes:
     """What makes two sends with one client id the same: never times or sequence numbers."""
     content = command.content
     extra = sorted(command.extra.items()) if command.extra else None
+    data = _in_order(content.data) if content.form == Form.JSON else content.data
     payload: Any = (
-        canonical, int(content.form), content.number, content.data, extra, command.attachments, command.meta,
+        canonical, int(content.form), content.number, data, extra, _in_order(command.attachments),
+        _in_order(command.meta),
     )  # fmt: skip
     return blake2b(encode(payload), digest_size=16).digest()
+
+
+def _in_order(data: bytes) -> bytes:
+    """JSON with its members sorted: clients that keep objects in hash tables write them in any order."""
+    if not data:
+        return data
+    return msgspec.json.encode(msgspec.json.decode(data), order="sorted")
 
 
 def canonical_name(record: MessageRecord) -> str:

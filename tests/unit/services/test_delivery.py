@@ -346,3 +346,20 @@ class MessageRuleTests(HubCase):
         typed = [event for event in self.bob_peer.events if isinstance(event, TypingChanged)]
         self.assertEqual([(event.user, event.typing) for event in typed], [("alice", True)])
         self.assertFalse([event for event in self.peer.events if isinstance(event, TypingChanged)])
+
+    def test_typing_bears_the_name_that_both_know(self) -> None:
+        self.send(self.alice, "hi", recipient="bob", conversation="ours")
+        self.wait(self.hub.handle(self.alice, SetTyping(True, conversation="ours")))
+        self.assertEqual(self.bob_peer.events[-1].conversation, "ours")
+        self.log_in("carol")
+        self.send(self.bob, "hi", recipient="carol", conversation="ours")
+        self.wait(self.hub.handle(self.alice, SetTyping(True, conversation="ours")))
+        self.assertEqual(self.bob_peer.events[-1].conversation, "single_alice_bob")
+
+    def test_a_retry_may_write_its_objects_in_another_order(self) -> None:
+        one, same = b'{"a":1,"b":{"c":2,"d":3}}', b'{"b":{"d":3,"c":2},"a":1}'
+        first = self.send(self.alice, "x", "1", recipient="bob", client_id="c", meta=one)
+        again = self.send(self.alice, "x", "2", recipient="bob", client_id="c", meta=same)
+        self.assertEqual(again, first)
+        other = b'{"b":{"d":2,"c":3},"a":1}'
+        self.assertEqual(self.refused("x", recipient="bob", client_id="c", meta=other), ErrorCode.CONFLICT)

@@ -29,7 +29,7 @@ json_values = st.recursive(
 )
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 typed_objects = st.builds(
-    lambda kind, fields: {**fields, "type": kind},
+    lambda kind, fields: {**fields, **({"text": "a"} if kind == "text" else {}), "type": kind},
     st.sampled_from(["text", "custom", "emoji", "file-ref"]) | keys,
     st.dictionaries(
         st.sampled_from(["text", "message_type", "data", "name"]) | keys, json_values, max_size=4
@@ -86,6 +86,8 @@ class JsonTests(SynchronousTestCase):
             {"text": "a"},
             {"type": ""},
             {"type": 1},
+            {"type": "text"},
+            {"type": "text", "text": 5},
             {"type": "text", "text": "\ud800"},
             {"type": "emoji", "a": "\udfff"},
             {"type": "emoji", "\ud800": 1},
@@ -140,6 +142,10 @@ class NumberedTests(SynchronousTestCase):
     def test_one_form_per_body(self) -> None:
         """What another row of the table writes is read into that row."""
         self.assertEqual(table.from_numbered(100, b'{"type":"text","text":"a"}'), Content(Form.TEXT, b"a", 1))
+        none = b'{"type":"text","text":5}'
+        opaque = table.from_numbered(100, none)
+        self.assertEqual(opaque, Content(Form.OPAQUE, none, 100))
+        self.assertEqual(table.from_json(json.loads(table.to_json(opaque))), opaque)
         self.assertEqual(
             table.from_numbered(100, b'{"type":"custom","message_type":4,"data":"AA=="}'),
             Content(Form.OPAQUE, b"\x00", 4),

@@ -70,7 +70,11 @@ objects = st.dictionaries(st.text(characters, max_size=8), json_values, max_size
 bodies: st.SearchStrategy[Content] = st.one_of(
     st.text(characters, max_size=60).map(lambda text: Content(Form.TEXT, text.encode())),
     st.builds(
-        lambda value, kind: contents.from_json({**value, "type": kind}), objects, word | st.just("text")
+        lambda value, kind: contents.from_json(
+            {**value, **({"text": "a"} if kind == "text" else {}), "type": kind}
+        ),
+        objects,
+        word | st.just("text"),
     ),
     st.builds(contents.from_numbered, st.integers(-(2**31), 2**31 - 1).filter(lambda n: n != 1), st.binary()),
 )
