@@ -349,23 +349,37 @@ async def test_a_peer_that_does_not_read_costs_no_memory_and_misses_nothing(
     alice = await protobuf_client.connect_user(reactor, server.port("/ws"), "alice")
     bob = await jsonline_client.connect(endpoint(authority, server.port("jsonline")), JsonLineClient(reactor))
     assert (await bob.log_in("bob"))["payload"]["status"] == 200
-    # What the first round costs once, caches above all, is there before the second one is measured.
-    before = 0
-    for round_ in range(2):
-        bob.pause()
-        before = server.rss()
-        for start in range(0, UNREAD, 20):
-            numbers = range(round_ * UNREAD + start, round_ * UNREAD + start + 20)
-            answers = await gatherResults(
-                [alice.send_text_message("bob", f"{number} {'x' * 20_000}") for number in numbers]
-            )
-            assert {answer["error_code"] for answer in answers} == {0}
-        grown = server.rss() - before
-        bob.resume()
-        for number in range(round_ * UNREAD, (round_ + 1) * UNREAD):
-            line = await bob.expect("message/event")
-            assert line["payload"]["content"]["text"].partition(" ")[0] == str(number)
-    assert grown < UNREAD * 20_000 / 4, grown
+    limit = UNREAD * 20_000 // 4
+    # The store's caches fill and the heap finds its size with the same traffic to the same peer while
+    # it reads: nothing waits then, so nothing that waits hides in what is measured from.
+    rounds = iter(range(10))
+    while await _round(server, alice, bob, next(rounds)) > limit // 4:
+        pass
+    bob.pause()
+    grown = await _round(server, alice, bob, next(rounds))
+    assert grown < limit, grown
     await bob.close()
     await alice.close()
     await server.stop()
+
+
+async def _round(
+    server: Server, alice: protobuf_client.ProtobufClient, bob: JsonLineClient, round_: int
+) -> int:
+    """UNREAD messages, by how many bytes the server has grown when all are sent; then bob gets them all."""
+    before = server.rss()
+    numbers = range(round_ * UNREAD, (round_ + 1) * UNREAD)
+    for start in range(0, UNREAD, 20):
+        answers = await gatherResults(
+            [
+                alice.send_text_message("bob", f"{number} {'x' * 20_000}")
+                for number in numbers[start : start + 20]
+            ]
+        )
+        assert {answer["error_code"] for answer in answers} == {0}
+    grown = server.rss() - before
+    bob.resume()
+    for number in numbers:
+        line = await bob.expect("message/event")
+        assert line["payload"]["content"]["text"].partition(" ")[0] == str(number)
+    return grown
