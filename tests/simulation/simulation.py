@@ -24,6 +24,9 @@ LONGEST = 300.0
 """Seconds of the world's time after which a run comes to rest, whatever was still to be done."""
 QUIET = 3.0
 """Seconds without a byte that arrives, after which nothing is under way: longer than any delay."""
+SETTLING = 2000
+"""Stretches of QUIET after which a world that still moves is thought to go round in circles: peers
+with the slowest links need half an hour of its time for what they asked for."""
 USERS = ("alice", "bob", "carol", "dave", "eve")
 
 NodeMaker = Callable[[World, History, Plan, int, MemoryDatabase], Node]
@@ -99,7 +102,7 @@ class Simulation:
         """Lets the world run until nobody has said anything for a while."""
         world = self.world
         world.run(world.now + least)
-        for _ in range(200):
+        for _ in range(SETTLING):
             before = world.deliveries
             world.run(world.now + QUIET)
             if world.deliveries == before:
