@@ -12,7 +12,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Protocol
 
-from imserver.model.accounts import Disconnect, Hello, LoggedIn, LogIn, LogOut, SessionKicked
+from imserver.model.accounts import Disconnect, Hello, LoggedIn, LogIn, LogOut, Ping, SessionKicked
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import (
     AckMessages,
@@ -297,6 +297,11 @@ class Device:
                 self.unanswered.remove(send)
 
         self.request(send.command, answered, send.client_id if self.format == JSONLINE else None)
+
+    def ping(self) -> None:
+        """Says that it is still there."""
+        if self.state == "online":
+            self.request(Ping(), lambda _: None)
 
     @property
     def can_retry(self) -> bool:

@@ -24,6 +24,8 @@ LONGEST = 300.0
 """Seconds of the world's time after which a run comes to rest, whatever was still to be done."""
 QUIET = 3.0
 """Seconds without a byte that arrives, after which nothing is under way: longer than any delay."""
+HEARTBEAT = 30.0
+"""Seconds between the pings of a device that has nothing else to say: a server drops the silent."""
 SETTLING = 2000
 """Stretches of QUIET after which a world that still moves is thought to go round in circles: peers
 with the slowest links need half an hour of its time for what they asked for."""
@@ -102,11 +104,17 @@ class Simulation:
         """Lets the world run until nobody has said anything for a while."""
         world = self.world
         world.run(world.now + least)
+        ping_at = world.now + HEARTBEAT
         for _ in range(SETTLING):
             before = world.deliveries
             world.run(world.now + QUIET)
             if world.deliveries == before:
                 return
+            if world.now >= ping_at:
+                # Others may have the slowest of links; whoever is done before them stays.
+                ping_at = world.now + HEARTBEAT
+                for device in self.devices:
+                    device.ping()
         self.history.faults.append("the world never comes to rest")
 
     def _come_to_rest(self) -> None:
