@@ -16,6 +16,7 @@ class Line(NamedTuple):
 
     Attributes:
         numbered: document 001's (message_type, bytes).
+        beside: document 001's `extra["im.content"]`; "" = none.
         typed: document 002's (message_type, content).
         json: document 004's content.
         plain: document 000's text.
@@ -23,6 +24,7 @@ class Line(NamedTuple):
 
     name: str
     numbered: tuple[int, bytes]
+    beside: str
     typed: tuple[str, Any]
     json: Any
     plain: str
@@ -30,7 +32,7 @@ class Line(NamedTuple):
     @property
     def is_text(self) -> bool:
         """Document 000 can send it, too."""
-        return self.numbered[0] == 1
+        return self.numbered[0] == 1 and not self.beside
 
 
 class Variation(NamedTuple):
@@ -53,7 +55,7 @@ def _data(code: str) -> bytes:
 
 
 def _numbered(cell: str) -> tuple[int, bytes]:
-    number, content = _CODE.findall(cell)
+    number, content = _CODE.findall(cell)[:2]
     return int(number), _data(content)
 
 
@@ -78,7 +80,8 @@ def bodies() -> list[Line]:
     for name, numbered, typed, content, plain in _rows("Bodies"):
         kind, value = _typed(typed)
         assert kind is not None, name
-        found.append(Line(name, _numbered(numbered), (kind, value), _json(content), _plain(plain)))
+        beside = "".join(_CODE.findall(numbered)[2:])
+        found.append(Line(name, _numbered(numbered), beside, (kind, value), _json(content), _plain(plain)))
     return found
 
 

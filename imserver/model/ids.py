@@ -87,7 +87,5 @@ def peers_in_single_name(name: str, user: str) -> list[str]:
     if rest.endswith("_" + user):
         found.append(rest[: -len(user) - 1])
     return list(
-        dict.fromkeys(
-            peer for peer in found if id_fault(peer) is None and single_name(user, peer) == name
-        )
+        dict.fromkeys(peer for peer in found if id_fault(peer) is None and single_name(user, peer) == name)
     )

@@ -82,9 +82,7 @@ class Doors:
             return None
         return self.counter.admit(host_of(address), proxy=proxy)
 
-    def open(
-        self, protocol: FrameProtocol, transport: Any, codec: ServerCodec, admission: Admission
-    ) -> Link:
+    def open(self, protocol: FrameProtocol, transport: Any, codec: ServerCodec, admission: Admission) -> Link:
         """Starts a session on a connection that is ready to carry frames."""
         link = Link(self, protocol, transport, codec, admission)
         self._links[link] = None

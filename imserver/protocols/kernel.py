@@ -90,9 +90,7 @@ class Pace:
 
     __slots__ = ("_asked", "_fast", "_go_on", "_held", "_slow", "_transport", "_waiting")
 
-    def __init__(
-        self, transport: Any, go_on: Callable[[], None], fast: DrainWatch, slow: DrainWatch
-    ) -> None:
+    def __init__(self, transport: Any, go_on: Callable[[], None], fast: DrainWatch, slow: DrainWatch) -> None:
         """Args:
         go_on: called when the next write may be made.
         fast / slow: who asks the kernel, at first and when it takes longer.

@@ -357,9 +357,7 @@ class Session(SessionOutput):
 
     async def _log_in(self, request: Request) -> None:
         try:
-            attachment, reply = await self._hub.log_in(
-                self._client, self._hello, request.command, self
-            )
+            attachment, reply = await self._hub.log_in(self._client, self._hello, request.command, self)
         except ImError as error:
             if self._state == LOGGING_IN:
                 self._state = FRESH
@@ -392,9 +390,7 @@ class Session(SessionOutput):
         if request.dedupe and request.retry_id:
             if self._retries is None:
                 self._retries = RetryMemory()
-            self._retries.remember(
-                request.retry_id, request.command, frames, self._clock.seconds()
-            )
+            self._retries.remember(request.retry_id, request.command, frames, self._clock.seconds())
 
     # services.sessions.Receiver
 

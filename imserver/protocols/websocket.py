@@ -65,9 +65,7 @@ class WebSocketProtocol(WebSocketOptions):
     _refusal: ImError | None = None
     _logged_in: tuple[LogIn, LoggedIn] | None = None
 
-    def __init__(
-        self, doors: Doors, codec: ServerCodec, admission: Admission, binary: bool
-    ) -> None:
+    def __init__(self, doors: Doors, codec: ServerCodec, admission: Admission, binary: bool) -> None:
         """Args:
         binary: whether the format's messages are binary ones (else text).
         """

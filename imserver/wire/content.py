@@ -5,13 +5,15 @@ model                 001 (message_type, content) JSON formats (`content`)      
 ====================  ==========================  =================================  =====================
 ``Form.TEXT``         1, the text in UTF-8        ``{"type": "text", "text": …}``    the text
 ``Form.JSON``         100, the compact object     the object                         ``[type] name or text``
+... of type "text"    1, its text                 the object                         its text
 ``Form.OPAQUE`` n     n, the bytes                ``{"type": "custom",               ``[kind] name or text``
                                                   "message_type": n, "data": b64}``
 ====================  ==========================  =================================  =====================
 
 Every body has exactly one form: an object that another row of the table writes
-is read back into that row, whichever way it came. Attachments and meta, which
-document 001 does not have, travel in its `extra` map (`pack_extra`).
+is read back into that row, whichever way it came. What document 001 has no field
+for travels in its `extra` map (`pack_extra`): attachments, meta, and of a text
+with further members the whole object, so that every client of it sees a text.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ JSON_NUMBER: Final = 100
 """Our own number in document 001's message types: the content is a JSON object with a string "type"."""
 ATTACHMENTS_KEY: Final = "im.attachments"
 META_KEY: Final = "im.meta"
-RESERVED_KEYS: Final = frozenset({ATTACHMENTS_KEY, META_KEY})
+CONTENT_KEY: Final = "im.content"
+RESERVED_KEYS: Final = frozenset({ATTACHMENTS_KEY, META_KEY, CONTENT_KEY})
 
 MIN_NUMBER: Final = -(2**31)
 MAX_NUMBER: Final = 2**31 - 1
@@ -159,12 +162,23 @@ def from_numbered(number: int, data: bytes) -> Content:
 
 
 def to_numbered(content: Content) -> tuple[int, bytes]:
-    """Writes document 001's (message_type, content)."""
+    """Writes document 001's (message_type, content); see `pack_extra` for what a text has beside its text."""
     if content.form == Form.TEXT:
         return TEXT_NUMBER, content.data
     if content.form == Form.JSON:
-        return JSON_NUMBER, content.data
+        text = _text_of(content)
+        return (JSON_NUMBER, content.data) if text is None else (TEXT_NUMBER, text.encode())
     return content.number, content.data
+
+
+def _text_of(content: Content) -> str | None:
+    """The text of an object of type "text", which by its form has further members; None for others."""
+    if content.form != Form.JSON or b'"text"' not in content.data:
+        return None
+    value = parse_json(content.data)
+    if type(value) is dict and value.get("type") == "text" and type(value.get("text")) is str:
+        return str(value["text"])
+    return None
 
 
 # Document 000
@@ -174,6 +188,9 @@ def to_plain(content: Content) -> str:
     """Writes a body for people: the text, or `[kind] name or text`."""
     if content.form == Form.TEXT:
         return content.data.decode()
+    text = _text_of(content)
+    if text is not None:
+        return text
     value = parse_json(content.data)
     fields = value if type(value) is dict else {}
     if content.form == Form.JSON:
@@ -234,11 +251,14 @@ def meta_from_json(value: Any) -> bytes:
     return compact_json(value, "meta")
 
 
-def pack_extra(extra: dict[str, str], attachments: bytes, meta: bytes) -> dict[str, str]:
-    """Document 001's `extra` map: the message's own, with attachments and meta under the reserved keys."""
-    if not attachments and not meta:
+def pack_extra(extra: dict[str, str], attachments: bytes, meta: bytes, content: Content) -> dict[str, str]:
+    """Document 001's `extra` map: the message's own, and what it has no field for under the reserved keys."""
+    more = content.form == Form.JSON and _text_of(content) is not None
+    if not attachments and not meta and not more:
         return extra
     packed = dict(extra)
+    if more:
+        packed[CONTENT_KEY] = content.data.decode()
     if attachments:
         packed[ATTACHMENTS_KEY] = attachments.decode()
     if meta:
@@ -246,15 +266,23 @@ def pack_extra(extra: dict[str, str], attachments: bytes, meta: bytes) -> dict[s
     return packed
 
 
-def unpack_extra(packed: dict[str, str]) -> tuple[dict[str, str], bytes, bytes]:
-    """Reads (extra, attachments, meta) from document 001's `extra` map.
+def unpack_extra(packed: dict[str, str], content: Content) -> tuple[dict[str, str], bytes, bytes, Content]:
+    """Reads (extra, attachments, meta, content) from document 001's `extra` map.
 
     A reserved key whose value is not what `pack_extra` could have written (a
-    non-empty array of objects, a non-empty object) stays an ordinary entry.
+    non-empty array of objects, a non-empty object, an object of type "text" with
+    the very text of the content and further members) stays an ordinary entry.
+
+    Args:
+        content: what the message's own fields said.
     """
     if RESERVED_KEYS.isdisjoint(packed):
-        return packed, b"", b""
+        return packed, b"", b"", content
     extra = dict(packed)
+    whole = _whole_text(packed.get(CONTENT_KEY, ""), content)
+    if whole is not None:
+        del extra[CONTENT_KEY]
+        content = whole
     attachments = meta = b""
     try:
         attachments = attachments_from_json(parse_json(extra.get(ATTACHMENTS_KEY, "")))
@@ -268,4 +296,15 @@ def unpack_extra(packed: dict[str, str]) -> tuple[dict[str, str], bytes, bytes]:
         del extra[ATTACHMENTS_KEY]
     if meta:
         del extra[META_KEY]
-    return extra, attachments, meta
+    return extra, attachments, meta, content
+
+
+def _whole_text(value: str, content: Content) -> Content | None:
+    if content.form != Form.TEXT or not value:
+        return None
+    try:
+        whole = from_json(parse_json(value))
+    except ImError:
+        return None
+    text = _text_of(whole)
+    return whole if text is not None and text.encode() == content.data else None

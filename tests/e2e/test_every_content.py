@@ -41,6 +41,15 @@ def cell(person: Person, line: Line) -> Any:
     }[person.format]
 
 
+def body(person: Person, line: Line, sent: Body | None = None) -> Body:
+    """The line as a person sends or sees it, with what is beside it."""
+    sent = sent or Body(None)
+    extra = dict(sent.extra or {})
+    if line.beside and person.format == "protobuf":
+        extra["im.content"] = line.beside
+    return sent._replace(content=cell(person, line), extra=extra or None)
+
+
 async def everybody(server: Server, sender: str, group: str) -> tuple[Person, list[Person]]:
     """A sender and, in a group with it, one member of every variant."""
     first = VARIANTS[sender](f"{group}-sends")
@@ -77,10 +86,10 @@ async def test_bodies(server: Server, sender: str) -> None:
     lines = [line for line in bodies() if line.is_text or first.tells]
     assert len(lines) >= 4
     for number, line in enumerate(lines):
-        sent = await first.send_body(f"b{number}", Body(cell(first, line)), group=group)
+        sent = await first.send_body(f"b{number}", body(first, line), group=group)
         assert sent.error == 0, line.name
         for person in others:
-            wanted[person].append(Body(cell(person, line)))
+            wanted[person].append(body(person, line))
     await arrives(others, wanted)
     await log_out(first, *others)
     server.assert_clean()

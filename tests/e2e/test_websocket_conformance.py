@@ -468,7 +468,9 @@ async def test_the_sample_of_the_rfc(bench: Bench) -> None:
     assert [frame.opcode for frame in FrameReader().feed(rest)] == [CLOSE]
 
 
-@pytest.mark.parametrize("origin", ["", "http://127.0.0.1:{port}", "https://friend.example", "HTTPS://FRIEND.example:443"])
+@pytest.mark.parametrize(
+    "origin", ["", "http://127.0.0.1:{port}", "https://friend.example", "HTTPS://FRIEND.example:443"]
+)
 @waits
 async def test_good_origins(bench: Bench, origin: str) -> None:
     headers = [("Origin", origin.format(port=bench.port))] if origin else []

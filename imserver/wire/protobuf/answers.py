@@ -123,7 +123,7 @@ def inbox_row(push: pb.PushMessage) -> InboxRow:
         content = from_numbered(number, data)
     except ImError:
         content = Content(Form.OPAQUE, data, TEXT_NUMBER)
-    extra, attachments, meta = unpack_extra(dict(push.extra))
+    extra, attachments, meta, content = unpack_extra(dict(push.extra), content)
     revoked = None
     if not data and extra.get("revoked") == "1" and extra.get("revoked_time", "").isdecimal():
         revoked = Revocation(extra.get("revoked_by", ""), int(extra["revoked_time"][:16]) / 1000)

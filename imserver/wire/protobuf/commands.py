@@ -53,7 +53,7 @@ def _send(command: SendMessage) -> bytes:
         message_type=number,
         content=data,
         send_time=to_ms(command.sent_at),
-        extra=pack_extra(command.extra, command.attachments, command.meta),
+        extra=pack_extra(command.extra, command.attachments, command.meta, command.content),
     ).SerializeToString()
 
 

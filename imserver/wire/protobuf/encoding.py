@@ -85,7 +85,7 @@ def push_message(message: Message, seq: int = 0) -> pb.PushMessage:
     number, data = to_numbered(message.content)
     revoked = message.revoked
     if revoked is None:
-        extra = pack_extra(message.extra, message.attachments, message.meta)
+        extra = pack_extra(message.extra, message.attachments, message.meta, message.content)
     else:
         data = b""
         extra = {"revoked": "1", "revoked_by": revoked.by, "revoked_time": str(to_ms(revoked.at))}

@@ -13,7 +13,7 @@ from imserver.model.accounts import Disconnect, Hello, LogIn, Ping
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import AckMessages, MarkRead, RevokeMessage, SendMessage, SetTyping, SyncInbox
 from imserver.model.presence import ListPresence
-from imserver.wire.content import from_numbered, unpack_extra
+from imserver.wire.content import CONTENT_KEY, from_numbered, to_numbered, unpack_extra
 from imserver.wire.protobuf import im_protocol_pb2 as pb
 from imserver.wire.protobuf import tables
 from imserver.wire.protobuf.encoding import from_client_ms
@@ -144,9 +144,11 @@ def send_command(request: pb.SendMessageRequest, user: str) -> SendMessage:
             client_id=request.client_msg_id,
             sent_at=from_client_ms(request.send_time),
         )
-    extra, attachments, meta = unpack_extra(dict(request.extra))
+    extra, attachments, meta, whole = unpack_extra(dict(request.extra), content)
+    if whole is content and CONTENT_KEY in extra and to_numbered(content)[0] != request.message_type:
+        raise ImError(ErrorCode.BAD_REQUEST, f'extra must not hold "{CONTENT_KEY}" beside such a text')
     return SendMessage(
-        content=content,
+        content=whole,
         conversation=request.conversation_id,
         recipient=recipient,
         group=group,

@@ -232,9 +232,7 @@ class StubHub:
 
 def message(text: bytes = b"text") -> Outgoing:
     """A message on its way out."""
-    return Outgoing(
-        Message("m", "c", "c", 1, "alice", "bob", "", "", Content(Form.TEXT, text), 0.0, 0.0)
-    )
+    return Outgoing(Message("m", "c", "c", 1, "alice", "bob", "", "", Content(Form.TEXT, text), 0.0, 0.0))
 
 
 def doors(hub: Any, clock: Any = None, **limits: Any) -> Doors:

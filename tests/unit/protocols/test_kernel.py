@@ -63,9 +63,7 @@ class KernelBacklog(SynchronousTestCase):
         watch = DrainWatch(clock, 0.05)
         owner = Owner()
         transport = SocketTransport(self.ours)
-        outbox = Outbox(
-            transport, owner, Flusher(clock), Budget(10**6), 10**6, watch, confirm_messages=True
-        )
+        outbox = Outbox(transport, owner, Flusher(clock), Budget(10**6), 10**6, watch, confirm_messages=True)
         outbox.start()
         outbox.put(b"answer")
         clock.advance(0)

@@ -134,9 +134,7 @@ class HubCase(ServiceCase):
         """Logs in without starting delivery."""
         client = Client(self.hub.new_session_id(), format, "127.0.0.1", pulls, True)
         command = LogIn(user=user, token=f"demo_token_{user}", device=device)
-        result: tuple[LiveSession, LoggedIn] = self.wait(
-            self.hub.log_in(client, Hello(), command, peer)
-        )
+        result: tuple[LiveSession, LoggedIn] = self.wait(self.hub.log_in(client, Hello(), command, peer))
         return result
 
     def log_in(self, user: str, device: str = "", **options: Any) -> tuple[LiveSession, Peer]:

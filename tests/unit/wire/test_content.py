@@ -37,6 +37,13 @@ typed_objects = st.builds(
 )
 
 
+def over_001(content: Content) -> Content:
+    """A body after a journey by document 001."""
+    number, data = table.to_numbered(content)
+    packed = table.pack_extra({}, b"", b"", content)
+    return table.unpack_extra(packed, table.from_numbered(number, data))[3]
+
+
 class JsonTests(SynchronousTestCase):
     """The JSON formats' `content`."""
 
@@ -113,8 +120,7 @@ class JsonTests(SynchronousTestCase):
 
     @given(typed_objects)
     def test_unchanged_over_001(self, value: dict[str, Any]) -> None:
-        content = table.from_json(value)
-        self.assertEqual(table.from_numbered(*table.to_numbered(content)), content)
+        self.assertEqual(over_001(table.from_json(value)), table.from_json(value))
 
 
 class NumberedTests(SynchronousTestCase):
@@ -137,7 +143,7 @@ class NumberedTests(SynchronousTestCase):
             self.assertRaises(UnicodeDecodeError, data.decode)
             return
         self.assertEqual(table.from_json(json.loads(table.to_json(content))), content)
-        self.assertEqual(table.from_numbered(*table.to_numbered(content)), content)
+        self.assertEqual(over_001(content), content)
 
     def test_one_form_per_body(self) -> None:
         """What another row of the table writes is read into that row."""
@@ -168,6 +174,8 @@ class PlainTests(SynchronousTestCase):
             (Content(Form.OPAQUE, b"[]", 5), "[file]"),
             (Content(Form.OPAQUE, b"", 0), "[custom]"),
             (Content(Form.JSON, b"", 0), "[custom]"),
+            (Content(Form.JSON, b'{"type":"text","text":"","lang":"en"}', 0), ""),
+            (Content(Form.JSON, b'{"type":"markup","kind":"text"}', 0), "[markup]"),
         ):
             self.assertEqual(table.to_plain(content), plain)
 
@@ -191,6 +199,7 @@ class BesideTests(SynchronousTestCase):
             {"a": "\ud800"},
             {"im.meta": "{}"},
             {"im.attachments": ""},
+            {"im.content": ""},
         )
         for value in values:
             self.refused(table.extra_from_json, value)
@@ -225,12 +234,44 @@ class BesideTests(SynchronousTestCase):
             table.attachments_from_json(attachments),
             table.meta_from_json(meta),
         )
-        self.assertEqual(table.unpack_extra(table.pack_extra(*carried)), carried)
+        plain = Content(Form.TEXT, b"a", 1)
+        self.assertEqual(table.unpack_extra(table.pack_extra(*carried, plain), plain), (*carried, plain))
 
     @given(
         st.dictionaries(
-            st.sampled_from([*table.RESERVED_KEYS, "k"]), texts | st.sampled_from(["[]", "{}", "[{}]"])
-        )
+            st.sampled_from([*table.RESERVED_KEYS, "k"]),
+            texts | st.sampled_from(["[]", "{}", "[{}]", '{"type":"text","text":"a","b":1}']),
+        ),
+        st.sampled_from([(1, b"a"), (1, b""), (2, b"a"), (100, b'{"type":"emoji"}')]),
     )
-    def test_001s_map_unchanged_over_the_model(self, packed: dict[str, str]) -> None:
-        self.assertEqual(table.pack_extra(*table.unpack_extra(packed)), packed)
+    def test_001s_map_unchanged_over_the_model(
+        self, packed: dict[str, str], numbered: tuple[int, bytes]
+    ) -> None:
+        read = table.unpack_extra(packed, table.from_numbered(*numbered))
+        self.assertEqual(table.pack_extra(*read), packed)
+        self.assertEqual(table.to_numbered(read[3]), numbered)
+
+    def test_a_text_with_members_is_a_text_there(self) -> None:
+        whole = '{"type":"text","text":"hi","mentions":["bob"]}'
+        content = table.from_json(json.loads(whole))
+        self.assertEqual(table.to_numbered(content), (1, b"hi"))
+        self.assertEqual(table.pack_extra({}, b"", b"", content), {"im.content": whole})
+        read = table.from_numbered(1, b"hi")
+        self.assertEqual(
+            table.unpack_extra({"im.content": whole, "k": "v"}, read), ({"k": "v"}, b"", b"", content)
+        )
+
+    def test_a_whole_text_that_is_none_stays_an_entry(self) -> None:
+        text = table.from_numbered(1, b"hi")
+        for value in (
+            "",
+            "{",
+            "[]",
+            '{"type":"text"}',
+            '{"type":"text","text":"hi"}',
+            '{"type":"text","text":"ho","b":1}',
+            '{"type":"markup","text":"hi","b":1}',
+            '{"type":"text","text":"\\ud800","b":1}',
+        ):
+            packed = {"im.content": value}
+            self.assertEqual(table.unpack_extra(packed, text), (packed, b"", b"", text), value)

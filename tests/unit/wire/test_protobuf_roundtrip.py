@@ -45,9 +45,9 @@ contents = (
         st.integers(-(2**31), 2**31 - 1).filter(lambda number: number not in (1, 100)),
         st.binary(max_size=40),
     )
-    | st.sampled_from([b'{"type":"emoji","id":7}', b'{"type":"x","y":[1,{"z":null}]}']).map(
-        lambda data: Content(Form.JSON, data, 0)
-    )
+    | st.sampled_from(
+        [b'{"type":"emoji","id":7}', b'{"type":"x","y":[1,{"z":null}]}', b'{"type":"text","text":"a","b":1}']
+    ).map(lambda data: Content(Form.JSON, data, 0))
 )
 extras = st.dictionaries(texts.filter(lambda key: key not in {*RESERVED_KEYS, "revoked"}), texts, max_size=3)
 attachments = st.sampled_from([b"", b'[{"file_id":"f","size":2}]'])

@@ -130,6 +130,25 @@ class SendTests(CodecTestCase):
         self.assertEqual(command.attachments, b'[{"file_id":"f"}]')
         self.assertEqual(command.meta, b'{"reply_to":"m"}')
 
+    def test_a_text_with_members_travels_in_extra(self) -> None:
+        whole = '{"type":"text","text":"x","mentions":["bob"]}'
+        for number, content in ((1, b"x"), (100, whole.encode())):
+            extra = {"im.content": whole, "k": "v"} if number == 1 else {"k": "v"}
+            command = self.decode(
+                "SEND_MSG_REQ", receiver_id="bob", message_type=number, content=content, extra=extra
+            ).command
+            self.assertEqual(command.content, Content(Form.JSON, whole.encode(), 0))
+            self.assertEqual(command.extra, {"k": "v"})
+        with self.assertRaises(WireError) as caught:
+            self.decode(
+                "SEND_MSG_REQ",
+                receiver_id="bob",
+                message_type=100,
+                content=whole.encode(),
+                extra={"im.content": whole},
+            )
+        self.assertEqual(caught.exception.code, ErrorCode.BAD_REQUEST)
+
     def test_reserved_keys_with_other_values_stay_as_they_are(self) -> None:
         extra = {"im.attachments": "[1]", "im.meta": "not JSON"}
         command = self.decode("SEND_MSG_REQ", receiver_id="bob", message_type=1, extra=extra).command
