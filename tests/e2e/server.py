@@ -144,10 +144,18 @@ class Server:
 
     def port(self, spoken: str) -> int:
         """The port where a format (`jsonline`) or a WebSocket path (`/ws`) is served."""
-        for listener in self._ports:
-            if listener["format"] == spoken or spoken in listener["paths"]:
-                return int(listener["port"])
-        raise LookupError(spoken)
+        ports = self.ports(spoken)
+        if not ports:
+            raise LookupError(spoken)
+        return ports[0]
+
+    def ports(self, spoken: str) -> list[int]:
+        """All ports of that kind, as configured."""
+        return [
+            int(listener["port"])
+            for listener in self._ports
+            if listener["format"] == spoken or spoken in listener["paths"]
+        ]
 
     @property
     def running(self) -> bool:

@@ -17,16 +17,24 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from tests.clients import jsonline_client, protobuf_client
+from tests.clients import jsonline_client, protobuf_client, qdatastream_client, signalling_client
 from tests.clients.websocket_client import WebSocketClient, connect_tcp
+from tests.e2e import garbage_messages
 from tests.e2e.conftest import Serve
 from tests.e2e.garbage import FRAMES, LINES, REQUESTS
-from tests.e2e.server import NO_RATES, Server, sleep
+from tests.e2e.garbage_signals import BINARY_FRAMES, TEXT_FRAMES, UPGRADES
+from tests.e2e.server import FREE_PORTS, NO_RATES, Server, sleep
 from tests.effort import effort, seeds
 
 ROUNDS = effort(40, 50, 200)
 STRETCHES = 8
 AT_ONCE = 6
+# Document 000 with and without a token, and document 002.
+_FREE = 'endpoint="tcp:0:interface=127.0.0.1"'
+NEW_DOORS = (
+    f'listener=[{{format="qdatastream",{_FREE}}},{{format="qdatastream",auth="token",{_FREE}}},'
+    f'{{format="http",paths={{"/ws"="signalling"}},{_FREE}}}]',
+)
 
 
 class Raw(Protocol):
@@ -85,6 +93,42 @@ async def spoil_requests(server: Server, chance: random.Random) -> None:
     await _leave(client, chance)
 
 
+async def spoil_messages(server: Server, chance: random.Random) -> None:
+    """Garbage for document 000: framed or not, logged in or not, with and without tokens."""
+    token = chance.random() < 0.3
+    client = await raw(server.ports("qdatastream")[token])
+    if chance.random() < 0.4:
+        client.transport.write(chance.choice(garbage_messages.OPENINGS)(chance))
+    else:
+        framed = chance.random() < 0.5
+        client.transport.write(garbage_messages.registration(framed, token))
+        for _ in range(3):
+            client.transport.write(garbage_messages.message(chance, framed))
+            if chance.random() < 0.3:
+                await sleep(0.005)
+    await _leave(client, chance)
+
+
+async def spoil_signals(server: Server, chance: random.Random) -> None:
+    """Garbage messages for document 002, in JSON or in MessagePack."""
+    binary = chance.random() < 0.5
+    client = WebSocketClient("/ws?token=demo_token_carol", subprotocols=["msgpack"] if binary else [])
+    await connect_tcp(reactor, server.port("/ws"), client)
+    for _ in range(3):
+        client.send_raw(chance.choice(BINARY_FRAMES if binary else TEXT_FRAMES)(chance))
+    await sleep(0.01)
+    client.abort()
+    with contextlib.suppress(Exception):
+        await client.closed
+
+
+async def spoil_upgrades(server: Server, chance: random.Random) -> None:
+    """Garbage instead of an upgrade with a token."""
+    client = await raw(server.port("/ws"))
+    client.transport.write(chance.choice(UPGRADES)(chance))
+    await _leave(client, chance)
+
+
 async def _leave(client: Raw, chance: random.Random) -> None:
     await sleep(0.01)
     if chance.random() < 0.5:
@@ -107,33 +151,95 @@ def growth(sizes: list[int]) -> float:
     return statistics.median(slopes) * len(sizes) / statistics.median(sizes)
 
 
-async def converse(alice: Any, bob: Any, number: int) -> None:
-    """One message each way between two well-behaved clients."""
-    sent = await alice.send_text_message("bob", f"still here {number}")
-    assert sent["error_code"] == 0, sent
-    event = await bob.expect("message/event")
-    assert event["payload"]["message"]["message_id"] == sent["message_id"]
-    answer = (await bob.send_text("alice", f"me too {number}"))["payload"]
-    assert answer["status"] == 200, answer
-    push = await alice.expect("PUSH_MSG")
-    assert push["message_id"] == answer["message_id"]
-    alice.pushes.clear()
-    bob.lines.clear()
-    bob.events.clear()
+class First:
+    """Well-behaved clients of documents 001 and 004."""
+
+    async def log_in(self, server: Server) -> None:
+        """Connects both."""
+        self.alice = await protobuf_client.connect_user(reactor, server.port("/ws"), "alice")
+        self.bob = await jsonline_client.connect_tcp(reactor, server.port("jsonline"))
+        await self.bob.log_in("bob")
+
+    async def converse(self, number: int) -> None:
+        """One message each way."""
+        alice, bob = self.alice, self.bob
+        sent = await alice.send_text_message("bob", f"still here {number}")
+        assert sent["error_code"] == 0, sent
+        event = await bob.expect("message/event")
+        assert event["payload"]["message"]["message_id"] == sent["message_id"]
+        answer = (await bob.send_text("alice", f"me too {number}"))["payload"]
+        assert answer["status"] == 200, answer
+        push = await alice.expect("PUSH_MSG")
+        assert push["message_id"] == answer["message_id"]
+        alice.pushes.clear()
+        bob.lines.clear()
+        bob.events.clear()
+
+    async def close(self) -> None:
+        """Ends both."""
+        await self.alice.close()
+        await self.bob.close()
+
+
+class Later:
+    """Well-behaved clients of document 000, framed and not, and of document 002."""
+
+    async def log_in(self, server: Server) -> None:
+        """Connects all three."""
+        port = server.port("qdatastream")
+        self.alice = await qdatastream_client.connect_user(reactor, port, "alice")
+        self.dave = await qdatastream_client.connect_user(reactor, port, "dave", framed=False, form="qstring")
+        self.bob = await signalling_client.connect_user(reactor, server.port("/ws"), "bob")
+
+    async def converse(self, number: int) -> None:
+        """One message from each to the next."""
+        alice, dave, bob = self.alice, self.dave, self.bob
+        text = f"still here {number}"
+        alice.send_text("dave", text)
+        got = await dave.expect("text")
+        assert (got["sender"], got["text"]) == ("alice", text)
+        dave.send_text("bob", text)
+        new = (await bob.expect("message.new"))["payload"]
+        assert (new["from_user"], new["content"]) == ("dave", text)
+        sent = await bob.send_text_message("alice", text)
+        assert sent["type"] == "message.sent", sent
+        got = await alice.expect("text")
+        assert (got["sender"], got["text"]) == ("bob", text)
+        for client in (alice, dave, bob):
+            client.messages.clear()
+        for old in (alice, dave):
+            old.reads.clear()
+
+    async def close(self) -> None:
+        """Ends all three."""
+        for client in (self.alice, self.dave, self.bob):
+            await client.close()
 
 
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("seed", seeds(1))
-@pytest.mark.parametrize("spoil", [spoil_lines, spoil_frames, spoil_requests])
-async def test_garbage_hurts_nobody_else(serve: Serve, spoil: Any, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "people", "listeners"),
+    [
+        (spoil_lines, First, FREE_PORTS),
+        (spoil_frames, First, FREE_PORTS),
+        (spoil_requests, First, FREE_PORTS),
+        (spoil_messages, Later, NEW_DOORS),
+        (spoil_signals, Later, NEW_DOORS),
+        (spoil_upgrades, Later, NEW_DOORS),
+    ],
+    ids=["lines", "frames", "requests", "messages", "signals", "upgrades"],
+)
+async def test_garbage_hurts_nobody_else(
+    serve: Serve, spoil: Any, people: Any, listeners: Any, seed: int
+) -> None:
     print(f"{spoil.__name__}: IMSERVER_SEED={seed}")
     chance = random.Random(seed)
     # Log-ins with nonsense are limited per address; here all peers share one.
     limits = ["limits.failed_logins_per_address=1000000", "limits.failed_logins_per_account=1000000"]
-    server = await serve(overrides=[*NO_RATES, *limits]).start()
-    alice = await protobuf_client.connect_user(reactor, server.port("/ws"), "alice")
-    bob = await jsonline_client.connect_tcp(reactor, server.port("jsonline"))
-    await bob.log_in("bob")
+    server = await serve(overrides=[*NO_RATES, *limits], listeners=listeners).start()
+    others = people()
+    await others.log_in(server)
     # Caches and the heap find their size within some stretches, the first one at least. A leak has no
     # such level: it shows in every stretch.
     stretches: list[list[int]] = []
@@ -143,10 +249,9 @@ async def test_garbage_hurts_nobody_else(serve: Serve, spoil: Any, seed: int) ->
         for number in range(ROUNDS):
             for _ in range(AT_ONCE):
                 await spoil(server, chance)
-            await converse(alice, bob, number)
+            await others.converse(number)
             sizes.append(server.rss())
         stretches.append(sizes)
         print(f"stretch {len(stretches)}: {growth(sizes):.2%} more")
-    await alice.close()
-    await bob.close()
+    await others.close()
     await server.stop()
