@@ -11,6 +11,8 @@ from tests.simulation.plan import Plan
 from tests.simulation.world import World
 
 DAY = 86_400.0
+MOST_STRAYED = DAY / 4
+"""Seconds by which jumps alone may put the clock wrong: within them nobody forgets a client id."""
 FAILPOINTS = (
     "before-insert",
     "after-insert",
@@ -37,6 +39,7 @@ class Faults:
         self.devices = devices
         self.chance: Random = world.randomness("faults")
         self._stopped = False
+        self._strayed = 0.0
         self._kinds: list[Callable[[], None]] = []
         self._weights: list[float] = []
         for name, action in (
@@ -155,6 +158,9 @@ class Faults:
 
     def _clock(self) -> None:
         jump = self.chance.choice((-3600.0, -30.0, -1.0, 0.5, 40.0, 7200.0))
+        if abs(self._strayed + jump) > MOST_STRAYED:
+            jump = -jump
+        self._strayed += jump
         self.world.wall_offset += jump
         self.world.note("clock", f"jumps by {jump}")
 
