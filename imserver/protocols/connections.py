@@ -150,6 +150,11 @@ class TokenBucket:
         self._tokens = tokens - 1
         return True
 
+    def delay(self, now: float) -> float:
+        """Seconds until one more is allowed."""
+        # Not less than a clock can tell.
+        return max((1 - self._tokens - (now - self._at) * self._rate) / self._rate, 0.001)
+
     def give_back(self) -> None:
         """One that was taken was not used."""
         self._tokens += 1

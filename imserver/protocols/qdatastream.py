@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IAddress, IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableProtocol, ITCPTransport
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from imserver.protocols.connections import Admission
 from imserver.protocols.doors import Doors
@@ -30,6 +31,7 @@ from imserver.wire.qdatastream import (
 __all__ = ["QDataStreamFactory", "QDataStreamProtocol"]
 
 
+@implementer(IHalfCloseableProtocol)
 class QDataStreamProtocol(Protocol):
     """Cuts messages and keeps the time the unframed parser asks for."""
 
@@ -88,16 +90,18 @@ class QDataStreamProtocol(Protocol):
 
     def _keep_time(self) -> None:
         deadline = None if self._link.closing else self._input.deadline
-        timer = self._timer
-        if timer is not None and timer.active():
-            timer.cancel()
-        self._timer = None
+        self._stop_timer()
         if deadline is not None:
             clock = self._doors.clock
             self._timer = clock.callLater(max(0.0, deadline - clock.seconds()), self._settle)
 
-    def _settle(self) -> None:
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
         self._timer = None
+
+    def _settle(self) -> None:
+        self._stop_timer()
         if not self._link.closing:
             # Up to the deadline itself: a clock's sum may fall short of it by a rounding.
             now = max(self._doors.clock.seconds(), self._input.deadline or 0.0)
@@ -105,10 +109,20 @@ class QDataStreamProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See IProtocol."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         self._link.lost()
+
+    def readConnectionLost(self) -> None:
+        """See IHalfCloseableProtocol: the peer said its last message, perhaps a while ago."""
+        if self._input.framing is None:
+            self._link.finish()
+            return
+        if self._input.deadline is not None:
+            self._settle()
+        self._link.input_ended()
+
+    def writeConnectionLost(self) -> None:
+        """See IHalfCloseableProtocol: the goodbye is out; the peer closes, or is aborted."""
 
     # link.FrameProtocol
 

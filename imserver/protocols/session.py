@@ -18,7 +18,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from imserver.model.accounts import (
     Disconnect,
@@ -85,6 +85,7 @@ class Session(SessionOutput):
         "_busy",
         "_client",
         "_clock",
+        "_delayed",
         "_heartbeats",
         "_held",
         "_hello",
@@ -117,7 +118,8 @@ class Session(SessionOutput):
         self._hello = Hello()
         self._opened_at = clock.seconds()
         self._heartbeats = False
-        self._busy = False  # a coroutine runs, or `_held` waits
+        self._busy = False  # a coroutine runs, `_held` waits, or the peer is slowed
+        self._delayed: IDelayedCall | None = None  # the peer is slowed until then
         self._held: Request | None = None  # waits until all sends are answered
         self._pumping = False
         self._input_ended = False  # the peer asks nothing more
@@ -215,8 +217,11 @@ class Session(SessionOutput):
             self._pumping = False
         if not queue:
             self._queue = None
-            if self._state != ENDED:
-                self._link.resume_reading()
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if self._queue is None and self._delayed is None and self._state != ENDED:
+            self._link.resume_reading()
 
     def _handle(self, frame: bytes | WireError) -> None:
         request: Request | None = None
@@ -250,8 +255,13 @@ class Session(SessionOutput):
         self._check_authorization(request)
         if request.dedupe and self._answered_before(request):
             return
-        self._unanswered += 1
         assert self._attachment is not None
+        if self._codec.traits.waits_for_rate:
+            delay = self._hub.send_delay(self._attachment)
+            if delay > 0:
+                self._slow_down(request, delay)
+                return
+        self._unanswered += 1
         try:
             self._hub.send(self._attachment, request.command, request)
         except BaseException:
@@ -262,7 +272,11 @@ class Session(SessionOutput):
         """Raises ImError for what is refused at once."""
         command = request.command
         kind = type(command)
-        if not self._tokens.take(self._clock.seconds()):
+        now = self._clock.seconds()
+        if not self._tokens.take(now):
+            if self._codec.traits.waits_for_rate:
+                self._slow_down(request, self._tokens.delay(now))
+                return
             raise ImError(ErrorCode.TOO_FAST, "too many commands a second")
         if self._state == ACTIVE:
             self._check_authorization(request)
@@ -286,6 +300,17 @@ class Session(SessionOutput):
             raise ImError(ErrorCode.AUTH_FAILED, "log in first")
         else:
             self._link.close(POLICY, "log in first")
+
+    def _slow_down(self, request: Request, delay: float) -> None:
+        """Lets the request wait, the frames behind it, and the peer in its kernel."""
+        self._busy = True
+        self._link.pause_reading()
+        self._delayed = self._clock.callLater(delay, self._try_again, request)
+
+    def _try_again(self, request: Request) -> None:
+        self._delayed = None
+        self._go_on_with(request)
+        self._read_on()
 
     def _ping_waits(self, kind: type) -> bool:
         return kind is Ping and self._codec.traits.ping_follows_sends
@@ -420,11 +445,18 @@ class Session(SessionOutput):
 
     def _release_held(self) -> None:
         request, self._held = self._held, None
-        self._busy = False
         assert request is not None
         self._tokens.give_back()  # it has paid already
+        self._go_on_with(request)
+
+    def _go_on_with(self, request: Request) -> None:
+        """Does what had to wait, then what waits behind it."""
+        self._busy = False
         try:
-            self._command(request)
+            if type(request.command) is SendMessage and self._state == ACTIVE:
+                self._send(request)
+            else:
+                self._command(request)
         except ImError as error:
             self._refuse(request, error)
         except Exception:
@@ -456,8 +488,8 @@ class Session(SessionOutput):
         if self._attachment is not None:
             self._attachment.drained()
         self._pump()
-        if self._queue is None and not self._outbox.congested:
-            self._link.resume_reading()
+        if not self._outbox.congested:
+            self._read_on()
 
     def delivered(self) -> None:
         """The peer's kernel has everything queued so far."""
@@ -486,5 +518,8 @@ class Session(SessionOutput):
         if self._state != ENDED:
             self._state = ENDED
             self._queue = self._held = self._retries = None
+            if self._delayed is not None:
+                self._delayed.cancel()
+                self._delayed = None
             if self._attachment is not None:
                 self._attachment.close()

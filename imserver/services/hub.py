@@ -212,6 +212,10 @@ class Hub:
         """See SessionHub."""
         self.messages.submit(attachment.principal, command, (attachment.receiver, tag))
 
+    def send_delay(self, attachment: LiveSession) -> float:
+        """See SessionHub."""
+        return self.messages.send_delay(attachment.principal)
+
     def acknowledge(self, attachment: LiveSession, command: AckMessages) -> None:
         """See SessionHub."""
         attachment.acknowledge(command)

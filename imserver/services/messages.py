@@ -87,6 +87,10 @@ class Messages:
         else:
             self._store.refuse(ticket, error)
 
+    def send_delay(self, principal: Principal) -> float:
+        """Seconds until the send rate lets a message through; 0.0: now."""
+        return self._store.send_delay(principal.user)
+
     async def send(self, principal: Principal, command: SendMessage) -> MessageAccepted:
         """Sends a message for somebody who waits for the answer (`Dispatch`). Sessions use `submit`."""
         waiting = _Waiting()

@@ -134,6 +134,9 @@ class Store(Protocol):
         and every inbox seq and makes it durable. UNAVAILABLE if it could not be made durable.
         """
 
+    def send_delay(self, user: str) -> float:
+        """Seconds until the send rate lets this user's next message through; 0.0: `append` would now."""
+
     def refuse(self, ticket: Any, error: ImError) -> None:
         """Answers a send that was refused before it got here, in order with the others."""
 

@@ -111,6 +111,9 @@ class SessionHub(Protocol):
     def send(self, attachment: Any, command: Any, tag: Any) -> None:
         """SendMessage: a plain call; the outcome comes through `Receiver.answer`, in order."""
 
+    def send_delay(self, attachment: Any) -> float:
+        """Seconds until the user's send rate lets a message through; 0.0: a `send` in this very turn."""
+
     def acknowledge(self, attachment: Any, command: Any) -> None:
         """AckMessages: a plain call without outcome."""
 

@@ -98,6 +98,8 @@ class Traits(Struct, frozen=True):
             only those advance its device's cursor.
         ping_follows_sends: a Ping is answered after the sends before it (they are durable or
             refused by then): where nothing else tells a client what became of them.
+        waits_for_rate: the peer cannot be told that it is too fast, so what it asks then waits
+            until its rate allows it, everything behind it, too, and nothing more is read.
         skips_oversize: a WebSocket message longer than `max_frame` is skipped to its
             end and answered TOO_LARGE; False: the connection is closed with 1009.
     """
@@ -116,6 +118,7 @@ class Traits(Struct, frozen=True):
     acks_by_choice: bool = False
     skips_oversize: bool = False
     ping_follows_sends: bool = False
+    waits_for_rate: bool = False
 
 
 class ServerCodec(Protocol):

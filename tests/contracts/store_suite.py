@@ -209,6 +209,23 @@ class RetrySuite(CellarCase):
             self.send("alice", recipient="bob")
         self.assertEqual(list(range(1, 32)), [seq for seq, _ in self.texts("alice")])
 
+    def test_the_send_rate_says_how_long_it_lasts(self) -> None:
+        store = self.cellar.store
+        self.assertEqual(0.0, store.send_delay("alice"))
+        self.assertEqual(0.0, store.send_delay("nobody"))
+        for _ in range(20):
+            self.assertEqual(0.0, store.send_delay("alice"))
+            self.submit("alice", recipient="bob")
+        for _ in range(30):
+            delay = store.send_delay("alice")
+            self.assertTrue(0 < delay <= 0.1, delay)
+            self.later(delay / 2)
+            self.assertTrue(0 < store.send_delay("alice") <= delay)
+            self.later(delay)
+            self.assertEqual(0.0, store.send_delay("alice"))
+            self.send("alice", recipient="bob")
+            self.assertEqual(0.0, store.send_delay("bob"))
+
 
 class NamesSuite(CellarCase):
     """CONTRACT.md "Conversations"."""

@@ -33,6 +33,8 @@ from imserver.model.messages import Message, MessageAccepted, SendMessage
 from imserver.services.ports import Answer, Entry
 
 _NOBODY: frozenset[str] = frozenset()
+_LEAST_DELAY = 0.001
+"""Seconds; what a float's rounding leaves over must not become a wait of nothing, again and again."""
 
 
 class Send(Struct, frozen=True, gc=False):
@@ -160,11 +162,24 @@ class Appender:
         rate = settings.sends_per_second
         if rate <= 0:
             return
-        tokens = min(settings.send_burst, sender.tokens + (now - sender.stamp) * rate)
+        tokens = self._tokens(sender, now)
         if tokens < 1.0:
             raise ImError(ErrorCode.TOO_FAST, "too many messages")
         sender.tokens = tokens - 1.0
         sender.stamp = now
+
+    def _tokens(self, sender: User, now: float) -> float:
+        settings = self._core.settings
+        return min(settings.send_burst, sender.tokens + (now - sender.stamp) * settings.sends_per_second)
+
+    def send_delay(self, user: str) -> float:
+        """See `Store.send_delay`."""
+        state, rate = self._core.ready, self._core.settings.sends_per_second
+        sender = None if state is None or rate <= 0 else state.users.get(user)
+        if sender is None:
+            return 0.0  # what is not in memory has sent nothing for a while
+        missing = 1.0 - self._tokens(sender, self._core.clock.seconds())
+        return max(missing / rate, _LEAST_DELAY) if missing > 0 else 0.0
 
     # One recipient
 

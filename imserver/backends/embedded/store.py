@@ -41,6 +41,7 @@ class EmbeddedStore:
         self._changes = Changes(core)
         self.append = self._appender.append
         self.refuse = self._appender.refuse
+        self.send_delay = self._appender.send_delay
 
     @property
     def epoch(self) -> str:

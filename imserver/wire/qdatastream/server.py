@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, Final, Literal
 
+from msgspec.structs import replace
+
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Pong, SessionKicked
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
@@ -55,7 +57,7 @@ class QDataStreamServerCodec:
             More than is asked for is always accepted.
         presence: whether a framed peer is sent PRESENCE.
         errors: whether an unframed peer is sent ERROR, too.
-        traits: as the listener is configured.
+        traits: as the listener is configured; what depends on the framing follows when it is known.
     """
 
     __slots__ = (
@@ -104,6 +106,7 @@ class QDataStreamServerCodec:
     @framing.setter
     def framing(self, framing: Framing) -> None:
         self._framing = framing
+        self.traits = replace(self.traits, waits_for_rate=framing is Framing.NONE and not self._errors)
         self._speak(StringForm.UTF8 if framing is Framing.INT16 else StringForm.QSTRING)
 
     def _speak(self, form: StringForm) -> None:

@@ -163,6 +163,7 @@ class StubHub:
         hold: commands wait in `waiting` instead of being answered.
         sends: unanswered sends, as (tag, command).
         outcomes: reply or exception by command type, instead of "ok".
+        allowed: sends that the rate lets through; None = all.
     """
 
     def __init__(self) -> None:
@@ -174,6 +175,7 @@ class StubHub:
         self.attachments: list[StubAttachment] = []
         self.receivers: list[Receiver] = []
         self.hellos: list[Hello] = []
+        self.allowed: int | None = None
         self.answered = 0
         self._ids = 0
 
@@ -194,7 +196,12 @@ class StubHub:
     async def before_log_in(self, client: Client, command: Any) -> Any:
         return await self._run(command)
 
+    def send_delay(self, attachment: Any) -> float:
+        return 0.0 if self.allowed is None or self.allowed > 0 else 0.5
+
     def send(self, attachment: Any, command: Any, tag: Any) -> None:
+        if self.allowed is not None:
+            self.allowed -= 1
         self.done.append(command)
         self.sends.append((tag, command))
 

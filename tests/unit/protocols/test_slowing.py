@@ -1,0 +1,166 @@
+"""Peers that cannot be told that they are too fast are read more slowly; nothing is refused or lost."""
+
+from __future__ import annotations
+
+from twisted.internet.error import ConnectionDone
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from imserver.model.accounts import LogIn, Ping
+from imserver.model.messages import SendMessage
+from imserver.protocols.connections import TokenBucket
+from imserver.protocols.session import QUEUED_FRAMES
+from tests.unit.protocols.stub import StubHub
+from tests.unit.protocols.test_qdatastream import Peer, framed
+from tests.unit.wire.qdatastream_samples import REGISTRATION
+
+
+def text(number: int) -> bytes:
+    """A TEXT of four digits."""
+    return b"\x00\x00\x03bob\x00\x04%04d" % number
+
+
+class Slowing(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.hub = StubHub()
+        self.hub.allowed = 3
+        self.peer = Peer(self.hub)
+
+    def sent(self) -> list[int]:
+        """What got to the hub."""
+        return [int(c.content.data) for c in self.hub.done if type(c) is SendMessage]
+
+    @property
+    def reading(self) -> bool:
+        return self.peer.transport.producerState == "producing"
+
+    def allow(self, count: int) -> None:
+        """The rate lets this many more through, and the time comes."""
+        self.hub.allowed = count
+        self.peer.clock.advance(0.5)
+
+    def test_texts_wait_for_the_rate_in_order(self) -> None:
+        self.peer.say(REGISTRATION + b"".join(map(text, range(10))))
+        self.assertEqual(self.sent(), [0, 1, 2])
+        self.assertFalse(self.reading)
+        self.peer.clock.advance(0.49)
+        self.assertEqual(self.sent(), [0, 1, 2])
+        # Somebody else of the same user took what there was: another wait.
+        self.peer.clock.advance(0.01)
+        self.assertEqual(self.sent(), [0, 1, 2])
+        self.allow(1)
+        self.assertEqual(self.sent(), [0, 1, 2, 3])
+        self.assertFalse(self.reading)
+        self.allow(100)
+        self.assertEqual(self.sent(), list(range(10)))
+        self.assertTrue(self.reading)
+        self.assertEqual(self.peer.heard(), b"")
+
+    def test_the_last_one_alone(self) -> None:
+        self.peer.say(REGISTRATION, *map(text, range(4)))
+        self.assertEqual(self.sent(), [0, 1, 2])
+        self.assertFalse(self.reading)
+        self.allow(1)
+        self.assertEqual(self.sent(), [0, 1, 2, 3])
+        self.assertTrue(self.reading)
+
+    def test_what_follows_waits_behind_it(self) -> None:
+        self.peer.say(REGISTRATION + b"".join(map(text, range(4))) + b"\x07" + text(4))
+        self.hub.answer(3)
+        self.assertEqual(self.peer.heard(), b"")
+        self.allow(1)
+        self.assertEqual(self.sent(), [0, 1, 2, 3])
+        # The echo still means that what came before it is durable.
+        self.assertNotIn(Ping, map(type, self.hub.done))
+        self.hub.answer()
+        self.assertEqual(self.peer.heard(), b"\x07")
+        self.allow(1)
+        self.assertEqual(self.sent(), [0, 1, 2, 3, 4])
+
+    def test_room_in_the_outbox_does_not_wake_it(self) -> None:
+        self.peer.say(REGISTRATION + b"".join(map(text, range(4))))
+        self.peer.protocol._link.session.drained()
+        self.assertFalse(self.reading)
+        self.assertEqual(self.sent(), [0, 1, 2])
+
+    def test_commands_wait_too(self) -> None:
+        self.peer.say(REGISTRATION + b"\x07" * 450)
+        self.assertEqual(self.hub.done.count(Ping()), 399)  # the log-in took one
+        self.assertFalse(self.reading)
+        for _ in range(60):
+            self.peer.clock.advance(0.005)
+        self.assertEqual(self.hub.done.count(Ping()), 450)
+        self.assertTrue(self.reading)
+
+    def test_a_framed_peer_is_told_and_not_slowed(self) -> None:
+        peer = Peer(self.hub)
+        peer.say(framed(REGISTRATION, *map(text, range(QUEUED_FRAMES))))
+        self.assertEqual(self.sent(), list(range(QUEUED_FRAMES)))
+
+    def test_so_is_an_unframed_one_that_understands_errors(self) -> None:
+        peer = Peer(self.hub, unframed_errors=True)
+        peer.say(REGISTRATION + b"".join(map(text, range(QUEUED_FRAMES))))
+        self.assertEqual(self.sent(), list(range(QUEUED_FRAMES)))
+
+    def test_a_peer_that_leaves_is_heard_out(self) -> None:
+        self.peer.say(REGISTRATION + b"".join(map(text, range(6))))
+        self.peer.protocol.readConnectionLost()
+        self.allow(2)
+        self.assertEqual(self.sent(), [0, 1, 2, 3, 4])
+        self.assertFalse(self.peer.transport.disconnecting)
+        self.allow(1)
+        self.hub.answer(5)
+        self.assertFalse(self.peer.transport.disconnecting)
+        self.hub.answer()
+        self.peer.clock.advance(0)
+        self.assertEqual(self.sent(), list(range(6)))
+        self.assertTrue(self.peer.transport.disconnecting)
+
+    def test_a_lost_connection_leaves_nothing_behind(self) -> None:
+        self.peer.say(REGISTRATION + b"".join(map(text, range(6))))
+        self.peer.protocol.connectionLost(Failure(ConnectionDone()))
+        self.allow(100)
+        self.assertEqual(self.sent(), [0, 1, 2])
+        self.assertEqual(self.peer.clock.getDelayedCalls(), [])
+
+
+class Leaving(SynchronousTestCase):
+    """The end of what the peer says, without any rate."""
+
+    def test_a_program_that_says_everything_at_once_and_closes(self) -> None:
+        hub = StubHub()
+        hub.hold = True
+        peer = Peer(hub)
+        peer.say(REGISTRATION + text(1) + text(2))
+        peer.protocol.readConnectionLost()
+        hub.hold = False
+        hub.release()
+        self.assertEqual([type(c) for c in hub.done], [LogIn, SendMessage, SendMessage])
+        hub.answer(2)
+        peer.clock.advance(0)
+        self.assertTrue(peer.transport.disconnecting)
+
+    def test_a_reject_that_waits_for_its_reason_is_settled(self) -> None:
+        peer = Peer()
+        peer.say(REGISTRATION + b"\x04\x00\x24" + b"6f1a2b3c-0d4e-4f5a-8b6c-7d8e9fa0b1c2")
+        peer.protocol.readConnectionLost()
+        self.assertEqual(len(peer.commands), 2)
+        peer.clock.advance(0)
+        self.assertTrue(peer.transport.disconnecting)
+
+    def test_who_says_nothing_is_closed_without_a_word_in_the_log(self) -> None:
+        peer = Peer()
+        peer.protocol.readConnectionLost()
+        peer.clock.advance(0)
+        self.assertTrue(peer.transport.disconnecting)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class Delays(SynchronousTestCase):
+    def test_a_bucket_says_when_it_has_room(self) -> None:
+        bucket = TokenBucket(10.0, 2.0, 0.0)
+        self.assertTrue(bucket.take(0.0) and bucket.take(0.0))
+        self.assertFalse(bucket.take(0.05))
+        self.assertAlmostEqual(bucket.delay(0.05), 0.05)
+        self.assertTrue(bucket.take(0.1001))
+        self.assertGreaterEqual(bucket.delay(0.2001), 0.001)
