@@ -48,7 +48,7 @@ def test_the_service_lets_the_server_do_what_it_must() -> None:
     ]
     options = dict(lines)
     assert options["Type"] == "notify"
-    assert options["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert options["ExecReload"] == '/bin/sh -c "kill -HUP $MAINPID"'
     # pyOpenSSL's callbacks need memory that is written and executed.
     assert "MemoryDenyWriteExecute" not in options
     # SIGTERM has ten seconds, and connections need descriptors.
