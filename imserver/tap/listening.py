@@ -32,6 +32,14 @@ class OpenPort(Struct, frozen=True):
     listener: Listener
     port: Any
 
+    def address(self) -> str:
+        """Where it is, for people: HOST:PORT, or what another kind of socket calls itself."""
+        address = self.port.getHost()
+        host = getattr(address, "host", None)
+        if host is None:
+            return str(address)
+        return f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
+
 
 def parse_endpoints(reactor: Any, listeners: Sequence[Listener]) -> list[IStreamServerEndpoint]:
     """The endpoints, not listening yet.

@@ -181,7 +181,7 @@ class Server(Service):
             self.log.info(
                 "listening: {spoken} on {address}",
                 spoken=opened.listener.format + (spoken and f" ({spoken})"),
-                address=opened.port.getHost(),
+                address=opened.address(),
             )
         operators = ControlFactory(services.hub.administration.operate, self._reactor)
         self._control = open_control(self._reactor, self._data, operators)
