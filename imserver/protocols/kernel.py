@@ -69,13 +69,16 @@ class DrainWatch:
             self._call = self._clock.callLater(self._interval, self._ask)
 
 
+def held(transport: Any) -> int:
+    """Bytes written to a plain transport (a FileDescriptor) that it has not given to the kernel."""
+    return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+
+
 def unconfirmed(transport: Any) -> int:
     """Bytes written to a transport that the peer's kernel has not confirmed; 0 where there is no socket."""
     for _ in range(4):
         if getattr(transport, "socket", None) is not None:
-            # What Twisted still holds of what was written.
-            held = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-            return int(held) + (kernel_backlog(transport) or 0)
+            return held(transport) + (kernel_backlog(transport) or 0)
         transport = getattr(transport, "transport", None)
     return 0
 

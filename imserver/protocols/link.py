@@ -191,6 +191,11 @@ class Link:
         if not self.closing:
             self.session.delivered()
 
+    def outbox_passed(self, seq: int) -> None:
+        """See OutboxOwner."""
+        if not self.closing:
+            self.session.passed(seq)
+
     def outbox_overflown(self) -> None:
         """See OutboxOwner."""
         if not self.closing:

@@ -12,6 +12,7 @@ and events have no such place; more of them than the limit makes the peer slow.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
@@ -19,12 +20,16 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from imserver.protocols.flushing import Budget, Flusher
-from imserver.protocols.kernel import DrainWatch, Pace, kernel_backlog
+from imserver.protocols.kernel import DrainWatch, Pace, held, kernel_backlog
 
 WRITABLE_BELOW = 64 * 1024
 """Bytes queued from which on messages stay in the store."""
 CONGESTED_FROM = 256 * 1024
 """Bytes queued from which on the peer's requests wait: it does not read its answers."""
+MARK_BYTES = 4 * 1024
+"""Bytes after which the next mark is set: so marks are bounded by what the kernel and this queue hold."""
+IDLE_LOOKS = 40
+"""Looks at the kernel of a peer that takes nothing, before it is looked at less often."""
 CHUNK = 64 * 1024
 """Whole frames up to this many bytes are handed to the transport at once."""
 
@@ -40,6 +45,9 @@ class OutboxOwner(Protocol):
 
     def outbox_delivered(self) -> None:
         """The peer's kernel has everything whose arrival somebody wants to know of."""
+
+    def outbox_passed(self, seq: int) -> None:
+        """The peer's kernel has the message of this number and those before it, of more that are queued."""
 
     def outbox_finished(self) -> None:
         """After `finish`: everything was handed to the transport."""
@@ -62,8 +70,11 @@ class Outbox:
         "_finishing",
         "_flusher",
         "_frames",
+        "_idle_looks",
         "_limit",
         "_lost",
+        "_mark_until",
+        "_marks",
         "_owner",
         "_progress",
         "_pulled",
@@ -75,6 +86,7 @@ class Outbox:
         "_stuck_since",
         "_transport",
         "_watch",
+        "_written",
         "pace",
         "total",
     )
@@ -112,6 +124,11 @@ class Outbox:
         self._dirty = False  # the flusher knows
         self._refused = False  # somebody was told to wait for room
         self._pushed = False  # something to be confirmed was queued since the peer's kernel last had all
+        self._written = 0  # bytes ever given to the transport
+        # Where messages end, as (bytes ever queued, number), where that can be told from the kernel's count.
+        self._marks: deque[tuple[int, int]] = deque()
+        self._mark_until = 0  # so far the last mark may move
+        self._idle_looks = 0  # at the kernel, since it last had more
         self._finishing = False
         self._lost = False
         self._rounds = 0
@@ -139,12 +156,26 @@ class Outbox:
             return
         self._add(frame)
 
-    def push(self, frame: bytes) -> None:
-        """Queues a message; the caller has looked at `writable`."""
+    def push(self, frame: bytes, seq: int = 0) -> None:
+        """Queues a message, or a part of one; the caller has looked at `writable`.
+
+        Args:
+            seq: the message's number, with its last part.
+        """
         if not (self._finishing or self._lost):
+            self._add(frame)
             if self._confirm_messages:
                 self._pushed = True
-            self._add(frame)
+                if seq and self._pulled:
+                    self._mark(seq)
+
+    def _mark(self, seq: int) -> None:
+        at = self._written + self._queued
+        if self._marks and at < self._mark_until:
+            self._marks[-1] = (at, seq)
+        else:
+            self._marks.append((at, seq))
+            self._mark_until = at + MARK_BYTES
 
     def pass_over(self) -> None:
         """A message was not put on the wire: the peer has it as soon as it has those before it."""
@@ -231,6 +262,7 @@ class Outbox:
         count = len(data)
         self._queued -= count
         self._sending += count
+        self._written += count
         self._blocked = self._pulled
         self._transport.write(data)
         if not self._blocked:
@@ -241,7 +273,8 @@ class Outbox:
         self.total -= count
         self._rounds += 1
         self._budget.release(count)
-        if self._pushed and not self._frames:
+        if self._pushed and (self._marks or not self._frames):
+            self._idle_looks = 0
             self._watch.add(self)
         self._tell_drained()
 
@@ -273,6 +306,8 @@ class Outbox:
         """Forgets the frames the transport was not given. What it was given are whole frames."""
         dropped, self._queued = self._queued, 0
         self._frames.clear()
+        while self._marks and self._marks[-1][0] > self._written:
+            self._marks.pop()
         self.total -= dropped
         self._budget.release(dropped)
 
@@ -298,6 +333,7 @@ class Outbox:
         if not self._lost:
             self._lost = True
             self._frames.clear()
+            self._marks.clear()
             self._budget.forget(self)
             count, self.total, self._queued, self._sending = self.total, 0, 0, 0
             self._budget.release(count)
@@ -317,6 +353,8 @@ class Outbox:
         if progress != self._progress:
             self._progress = progress
             self._stuck_since = now
+            if self._marks:
+                self._watch.add(self)
             return False
         return now - self._stuck_since >= patience
 
@@ -325,9 +363,28 @@ class Outbox:
         if self._lost or not self._pushed:
             return None
         if self.total:
-            return None  # asked again once the transport has sent it
-        if kernel_backlog(self._transport):
+            if not self._marks:
+                return None  # asked again once the transport has sent more
+            passed = self._pass_marks(kernel_backlog(self._transport))
+            self._idle_looks = 0 if passed else self._idle_looks + 1
+            # After that, when the transport has sent more, and now and then by the wheel.
+            return False if self._idle_looks < IDLE_LOOKS else None
+        backlog = kernel_backlog(self._transport)
+        if backlog:
+            self._pass_marks(backlog)
             return False
         self._pushed = False
+        self._marks.clear()
         self._owner.outbox_delivered()
         return True
+
+    def _pass_marks(self, backlog: int | None) -> bool:
+        """Tells the owner of messages that the kernel has not got among what it still holds."""
+        seq = 0
+        if backlog is not None and self._marks:
+            confirmed = self._written - held(self._transport) - backlog
+            while self._marks and self._marks[0][0] <= confirmed:
+                seq = self._marks.popleft()[1]
+            if seq:
+                self._owner.outbox_passed(seq)
+        return seq > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from msgspec.structs import replace
 from twisted.logger import Logger
 
 from imserver.model.errors import ErrorCode, ImError
@@ -119,12 +120,12 @@ class SessionOutput:
             frames = codec.splice(shared, seq)
             self._tally.delivered += 1
             if isinstance(frames, bytes):
-                self._outbox.push(self._frame(frames))
+                self._outbox.push(self._frame(frames), seq)
                 return
-            for frame in frames:
-                self._outbox.push(self._frame(frame))
             if not frames:
                 self._outbox.pass_over()
+                return
+            self._push_parts(frames, seq)
         except Exception:
             self._broken("a message could not be encoded")
 
@@ -133,12 +134,23 @@ class SessionOutput:
         if self._state == ENDED:
             return
         try:
-            for frame in self._codec.backlog(page):
-                self._outbox.push(self._frame(frame))
-            self._outbox.pass_over()
+            if self._codec.traits.acks:
+                for frame in self._codec.backlog(page):
+                    self._outbox.push(self._frame(frame))
+            else:
+                # Row by row, so that a part of the page can count as delivered.
+                for row in page.rows:
+                    self._push_parts(self._codec.backlog(replace(page, rows=[row])), row.seq)
+                self._outbox.pass_over()
             self._tally.delivered += len(page.rows)
         except Exception:
             self._broken("a page of backlog could not be encoded")
+
+    def _push_parts(self, frames: list[bytes], seq: int) -> None:
+        left = len(frames)
+        for frame in frames:
+            left -= 1
+            self._outbox.push(self._frame(frame), 0 if left else seq)
 
     def notify(self, event: Any) -> bool:
         """See Receiver."""

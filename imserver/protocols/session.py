@@ -494,8 +494,18 @@ class Session(SessionOutput):
     def delivered(self) -> None:
         """The peer's kernel has everything queued so far."""
         if self._attachment is not None:
-            traits = self._codec.traits
-            self._attachment.delivered(not traits.acks and not (self._acks and traits.acks_by_choice))
+            self._attachment.delivered(self._kernel_counts)
+
+    def passed(self, seq: int) -> None:
+        """The peer's kernel has the messages up to this number, and not yet all that is queued."""
+        if self._attachment is not None and self._kernel_counts:
+            self._attachment.passed(seq)
+
+    @property
+    def _kernel_counts(self) -> bool:
+        """Whether messages are acknowledged by what the peer's kernel has."""
+        traits = self._codec.traits
+        return not traits.acks and not (self._acks and traits.acks_by_choice)
 
     def slow(self) -> None:
         """The peer does not take what is queued for it: what can still be dropped is, then goodbye."""

@@ -121,6 +121,11 @@ class LiveSession:
         if messages:
             self._pass_all()
 
+    def passed(self, seq: int) -> None:
+        """See Attachment.passed."""
+        principal = self.principal
+        self._home.store.acknowledge(principal.user, principal.format, principal.device, seq)
+
     def _pass_all(self) -> None:
         principal = self.principal
         self._home.store.acknowledge(principal.user, principal.format, principal.device, self._pushed)

@@ -87,6 +87,9 @@ class Attachment(Protocol):
             messages: that acknowledges messages, too (formats without acks).
         """
 
+    def passed(self, seq: int) -> None:
+        """The peer's kernel has the messages pushed up to this number (formats without acks)."""
+
     def close(self) -> None:
         """The connection is gone. Idempotent; removes this session and no other."""
 

@@ -151,6 +151,9 @@ class StubAttachment:
     def delivered(self, messages: bool) -> None:
         self.told.append("delivered" if messages else "confirmed")
 
+    def passed(self, seq: int) -> None:
+        self.told.append(f"passed {seq}")
+
     def close(self) -> None:
         self.told.append("close")
 

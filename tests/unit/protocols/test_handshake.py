@@ -271,9 +271,11 @@ class Acks(SynchronousTestCase):
         peer = Peer(hub)
         assert peer.protocol._link is not None
         session = peer.protocol._link.session
+        session.passed(3)
         session.delivered()
-        self.assertEqual(hub.attachments[0].told, ["start", "delivered"])
+        self.assertEqual(hub.attachments[0].told, ["start", "passed 3", "delivered"])
         peer.say("ack#1 4")
         self.assertEqual(hub.done[-1], AckMessages(4))
+        session.passed(4)
         session.delivered()
-        self.assertEqual(hub.attachments[0].told, ["start", "delivered", "confirmed"])
+        self.assertEqual(hub.attachments[0].told, ["start", "passed 3", "delivered", "confirmed"])

@@ -29,6 +29,9 @@ class Owner:
     def outbox_delivered(self) -> None:
         self.told.append("delivered")
 
+    def outbox_passed(self, seq: int) -> None:
+        self.told.append(f"passed {seq}")
+
     def outbox_finished(self) -> None:
         self.told.append("finished")
 

@@ -106,6 +106,16 @@ class BacklogTests(HubCase):
         _, new_device = self.log_in("bob", "laptop")
         self.assertEqual(new_device.seqs, [3], "a new device starts after the furthest cursor")
 
+    def test_of_what_was_pushed_the_part_that_arrived_does_not_come_again(self) -> None:
+        for number in range(1, 6):
+            self.send(self.alice, f"m{number}", recipient="bob")
+        bob, first = self.log_in("bob", "phone")
+        self.assertEqual(first.seqs, [1, 2, 3, 4, 5])
+        bob.passed(3)
+        bob.close()
+        _, again = self.log_in("bob", "phone")
+        self.assertEqual(again.seqs, [4, 5])
+
     def test_own_messages_do_not_come_back_to_the_device_that_sent_them(self) -> None:
         bob, _ = self.log_in("bob", "phone")
         self.send(self.alice, "in", recipient="bob")

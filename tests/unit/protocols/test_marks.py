@@ -1,0 +1,189 @@
+"""Of a long queue, what the peer's kernel has counts, before it has everything."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import socket
+import termios
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from imserver.protocols.flushing import Budget, Flusher
+from imserver.protocols.kernel import DrainWatch, kernel_backlog
+from imserver.protocols.outbox import IDLE_LOOKS, MARK_BYTES, Outbox
+from imserver.services.sessions import Outgoing
+from tests.unit.protocols.stub import StubHub
+from tests.unit.protocols.test_outbox import Descriptor, Owner, Transport
+from tests.unit.protocols.test_qdatastream import Peer, framed
+from tests.unit.wire.qdatastream_samples import REGISTRATION
+from tests.unit.wire.test_qdatastream_golden import message
+
+SIZE = 1000
+
+
+class Wire(Descriptor):
+    """A descriptor over a real connection with small buffers, whose peer reads when a test says so."""
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.peer = socket.socket()
+            self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+            self.peer.connect(listener.getsockname())
+            self.socket, _ = listener.accept()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+        self.socket.setblocking(False)
+        self.received = 0
+
+    def writeSomeData(self, data: Any) -> int:
+        try:
+            return self.socket.send(data)
+        except BlockingIOError:
+            return 0
+
+    def read(self, count: int) -> None:
+        """The peer's program takes this many bytes."""
+        self.received += len(self.peer.recv(count))
+
+    def arrived(self) -> int:
+        """Bytes that the peer's kernel has got so far."""
+        waiting = array.array("i", [0])
+        fcntl.ioctl(self.peer.fileno(), termios.FIONREAD, waiting)
+        return self.received + waiting[0]
+
+    def close(self) -> None:
+        self.socket.close()
+        self.peer.close()
+
+
+class Marks(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.owner = Owner()
+        self.wire = Wire(self.clock)
+        self.addCleanup(self.wire.close)
+        self.outbox = self.make(self.wire)
+
+    def make(self, transport: Any, *, messages: bool = True) -> Outbox:
+        outbox = Outbox(
+            transport, self.owner, Flusher(self.clock), Budget(10**9), 10**9, DrainWatch(self.clock, 0.05),
+            confirm_messages=messages,
+        )  # fmt: skip
+        outbox.start()
+        return outbox
+
+    def passed(self) -> list[int]:
+        return [int(told.removeprefix("passed ")) for told in self.owner.told if told.startswith("passed")]
+
+    def test_what_arrived_is_passed_and_nothing_else(self) -> None:
+        for seq in range(1, 301):
+            self.outbox.push(b"x" * SIZE, seq)
+        self.clock.advance(0)
+        while "delivered" not in self.owner.told:
+            self.wire.doWrite()
+            self.clock.advance(0.05)
+            self.assertLessEqual(max(self.passed(), default=0) * SIZE, self.wire.arrived())
+            if self.wire.arrived() > self.wire.received:
+                self.wire.read(8000)
+        passed = self.passed()
+        self.assertGreater(len(passed), 10)
+        self.assertEqual(passed, sorted(set(passed)))
+        # It follows closely: all but what is under way and what is coalesced.
+        self.assertGreater(passed[-1], 200)
+        self.assertEqual(self.owner.told[-1], "delivered")
+        self.assertEqual(self.wire.received, 300 * SIZE)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_peer_that_reads_nothing_is_not_asked_for_ever(self) -> None:
+        for seq in range(1, 301):
+            self.outbox.push(b"x" * SIZE, seq)
+        self.clock.advance(0)
+        for _ in range(IDLE_LOOKS + 20):
+            self.wire.doWrite()
+            self.clock.advance(0.05)
+        self.assertGreater(kernel_backlog(self.wire) or 0, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertNotIn("delivered", self.owner.told)
+        # The wheel asks now and then, and finds that it went on after all.
+        before = self.passed()
+        while kernel_backlog(self.wire):
+            self.wire.read(8000)
+        self.outbox.stuck(10.0, 30.0)
+        self.clock.advance(0.05)
+        self.assertGreater(len(self.passed()), len(before))
+
+    def test_small_messages_share_marks(self) -> None:
+        for seq in range(1, 100_001):
+            self.outbox.push(b"0123456789", seq)
+        self.assertLess(len(self.outbox._marks), 10 * 100_000 / MARK_BYTES + 2)
+        self.assertEqual(self.outbox._marks[-1], (1_000_000, 100_000))
+
+    def test_a_message_is_passed_with_its_last_part(self) -> None:
+        self.outbox.push(b"x" * 3000)
+        self.outbox.push(b"y" * 3000, 1)
+        self.assertEqual(list(self.outbox._marks), [(6000, 1)])
+
+    def test_what_is_dropped_is_not_passed(self) -> None:
+        for seq in range(1, 101):
+            self.outbox.push(b"x" * 10_000, seq)
+        self.clock.advance(0)
+        self.assertEqual(self.outbox._written, 60_000)
+        self.outbox.drop_unsent()
+        self.assertEqual(self.outbox._marks[-1], (60_000, 6))
+
+    def test_formats_with_acknowledgements_have_no_marks(self) -> None:
+        wire = Wire(self.clock)
+        self.addCleanup(wire.close)
+        outbox = self.make(wire, messages=False)
+        outbox.push(b"x" * 10_000, 1)
+        self.assertFalse(outbox._marks)
+
+    def test_where_bytes_are_not_what_the_kernel_counts_only_the_whole_counts(self) -> None:
+        """TLS, memory."""
+        outbox = self.make(Transport())
+        for seq in range(1, 101):
+            outbox.push(b"x" * 10_000, seq)
+        self.assertFalse(outbox._marks)
+        self.clock.advance(0)
+        self.clock.advance(0.05)
+        self.assertEqual(self.owner.told, ["delivered"])
+
+
+class Numbers(SynchronousTestCase):
+    """Which frames bear a number on their way into the outbox."""
+
+    def setUp(self) -> None:
+        self.peer = Peer(StubHub())
+        self.peer.say(framed(REGISTRATION))
+        self.pushed: list[tuple[int, int]] = []
+        self.outbox = self.peer.protocol._link.outbox
+        self.patch(type(self.outbox), "push", lambda _, frame, seq=0: self.pushed.append((len(frame), seq)))
+
+    def test_the_last_part_of_a_message(self) -> None:
+        receiver = self.peer.hub.receivers[0]
+        receiver.push(Outgoing(message("short")), 7)
+        receiver.push(Outgoing(message("x" * 65_536)), 8)
+        self.assertEqual([seq for _, seq in self.pushed], [7, 0, 8])
+
+    def test_each_message_of_a_page(self) -> None:
+        from imserver.model.messages import InboxPage, InboxRow
+
+        rows = [InboxRow(seq, message("x" * size)) for seq, size in ((3, 1), (4, 65_536), (6, 1))]
+        self.peer.hub.receivers[0].push_backlog(InboxPage(rows, 6, 1, False, "e"))
+        self.assertEqual([seq for _, seq in self.pushed], [3, 0, 4, 6])
+
+
+class Sessions(SynchronousTestCase):
+    def test_the_attachment_is_told_unless_the_connection_ends(self) -> None:
+        peer = Peer()
+        link = peer.protocol._link
+        link.outbox_passed(1)  # nobody has logged in
+        peer.say(framed(REGISTRATION))
+        link.outbox_passed(5)
+        self.assertIn("passed 5", peer.hub.attachments[0].told)
+        link.finish()
+        link.outbox_passed(6)
+        self.assertNotIn("passed 6", peer.hub.attachments[0].told)
