@@ -1,14 +1,21 @@
-"""Marks what `make prove` repeats longer: modules that ask `tests.effort` how long, and Hypothesis tests."""
+"""Chooses by effort, and marks what `make prove` repeats longer.
+
+That is: modules that ask `tests.effort` how long, and Hypothesis tests.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.effort import effort
+from tests.effort import EFFORT, effort
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Adds the mark `prove`."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Adds the mark `prove`; tests that bear it themselves are too long for `make test`."""
+    if EFFORT == "test":
+        long = [item for item in items if item.get_closest_marker("prove")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     for item in items:
         module = getattr(item, "module", None)
         asks = getattr(module, "effort", None) is effort

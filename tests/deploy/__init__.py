@@ -1,0 +1,1 @@
+"""The project as a stranger gets it: a bare Debian, the README, an installed wheel."""
