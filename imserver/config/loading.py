@@ -23,6 +23,7 @@ _ONLY_FOR = {
     "paths": "http",
     "allowed_origins": "http",
     "rest": "http",
+    "compression": "http",
     "echo_client_id": "http",
     "forwarded_for": "http",
     "auth": "qdatastream",

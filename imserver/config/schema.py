@@ -73,6 +73,7 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
         paths: http: the format spoken at each WebSocket path.
         allowed_origins: http: origins besides the server's own that browsers may come from.
         rest: http: whether REST under /api, /metrics, /healthz and /readyz are served here; absent = yes.
+        compression: http: WebSocket clients that offer permessage-deflate get it.
         echo_client_id: http, protobuf: SendMessageResponse carries the client's id as `message_id`.
         auth: qdatastream: what a registration needs: nothing but an id, a token, or a password;
             absent = nothing on the loopback interface, a password elsewhere.
@@ -91,6 +92,7 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
     paths: dict[Path, Literal["protobuf", "signalling"]] | None = None
     allowed_origins: tuple[Text, ...] | None = None
     rest: bool | None = None
+    compression: bool | None = None
     echo_client_id: bool | None = None
     auth: Literal["none", "token", "password"] | None = None
     framing: Literal["auto", "int16", "none"] | None = None

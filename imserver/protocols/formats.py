@@ -28,6 +28,7 @@ class CodecOptions(Struct, frozen=True):
 
     Attributes:
         wall_time: the server's clock, float seconds since the epoch.
+        compression: formats over WebSockets: permessage-deflate for clients that offer it.
         echo_client_id: protobuf: answers carry the client's own message id.
         require_authorization: jsonline: every request after the log-in needs a bearer token.
         auth: qdatastream: what a registration needs besides an id.
@@ -37,6 +38,7 @@ class CodecOptions(Struct, frozen=True):
     """
 
     wall_time: Callable[[], float]
+    compression: bool = False
     echo_client_id: bool = False
     require_authorization: bool = False
     auth: Literal["none", "token", "password"] = "password"
@@ -160,4 +162,5 @@ def websocket_factory(name: str, doors: Doors, options: CodecOptions) -> WebSock
         partial(known.codec, options),
         known.door is Door.BINARY_MESSAGES,
         None if known.negotiate is None else partial(known.negotiate, options),
+        compression=options.compression,
     )

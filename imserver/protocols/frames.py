@@ -10,6 +10,8 @@ from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-
 TEXT: Final = 0x81
 BINARY: Final = 0x82
 """First bytes of frames that are whole messages."""
+COMPRESSED: Final = 0x40
+"""In the first byte: the payload is deflated (RFC 7692, 6)."""
 
 # The call into NVX costs 5 us; one long integer of this many bytes costs less.
 _UNMASK_IN_C_FROM = 800

@@ -28,10 +28,10 @@ from imserver.model.accounts import LoggedIn, LogIn
 from imserver.model.errors import ErrorCode, ImError
 from imserver.protocols.connections import Admission
 from imserver.protocols.doors import Doors
-from imserver.protocols.frames import BINARY, TEXT, is_utf8, unmask, whole_frame
+from imserver.protocols.frames import BINARY, COMPRESSED, TEXT, is_utf8, unmask, whole_frame
 from imserver.protocols.handshake import http_refusal, http_status, upgrade_of
 from imserver.protocols.link import Link
-from imserver.protocols.websocket_options import WebSocketOptions
+from imserver.protocols.websocket_options import COMPRESSED_FROM, WebSocketOptions, accept_compression
 from imserver.wire.base import Negotiated, ServerCodec, Upgrade, WireError
 
 UNSUPPORTED_DATA = 1003
@@ -58,6 +58,9 @@ class WebSocketProtocol(WebSocketOptions):
     transport: Any
     message_data: Any
     current_frame: Any
+    perMessageCompressionAccept: Any
+    _perMessageCompress: Any
+    _isMessageCompressed: bool
     inside_message: bool
     factory: Any
     _link: Link | None = None
@@ -220,7 +223,8 @@ class WebSocketProtocol(WebSocketOptions):
             super().onMessageFrameData(payload)
 
     def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
-        if self._skips_oversize:
+        # What was not inflated to its end cannot be skipped.
+        if self._skips_oversize and not self._isMessageCompressed:
             self._skipping = True
             self.message_data.clear()
         else:
@@ -264,7 +268,13 @@ class WebSocketProtocol(WebSocketOptions):
 
     def frame(self, payload: bytes) -> bytes:
         """See FrameProtocol."""
-        return whole_frame(self._first_byte, payload)
+        packer = self._perMessageCompress
+        if packer is None or len(payload) < COMPRESSED_FROM:
+            return whole_frame(self._first_byte, payload)
+        # Each message by itself, so that later ones can be read whatever becomes of this one.
+        packer.start_compress_message()
+        packed = packer.compress_message_data(payload) + packer.end_compress_message()
+        return whole_frame(self._first_byte | COMPRESSED, packed)
 
     def ping(self) -> bytes:
         """See FrameProtocol."""
@@ -288,18 +298,22 @@ class WebSocketFactory(WebSocketServerFactory):
         codec: Callable[[], ServerCodec],
         binary: bool,
         negotiate: Negotiate | None = None,
+        *,
+        compression: bool = False,
     ) -> None:
         """Args:
         codec: makes the codec of one connection.
         binary: whether the format's messages are binary ones (else text).
         negotiate: for formats to which the handshake says something; what it gives takes
             the place of the other two.
+        compression: permessage-deflate for clients that offer it.
         """
         super().__init__(reactor=doors.clock, server="")  # type: ignore[no-untyped-call]
         self.doors = doors
         self._codec = codec
         self._binary = binary
         self.negotiate = negotiate
+        self._compression = compression
         if not USES_NVX:
             self.log.warn(
                 "Autobahn runs without its C part (NVX): WebSockets cost several times the CPU. "
@@ -310,6 +324,8 @@ class WebSocketFactory(WebSocketServerFactory):
         """The protocol of a connection that was admitted already."""
         protocol = WebSocketProtocol(self.doors, self._codec(), admission, self._binary)
         protocol.factory = self
+        if self._compression:
+            protocol.perMessageCompressionAccept = accept_compression
         return protocol
 
     def buildProtocol(self, addr: IAddress | None) -> WebSocketProtocol | None:

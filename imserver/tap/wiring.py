@@ -106,6 +106,7 @@ def listener_factory(
     """What answers on a listener."""
     options = CodecOptions(
         time.time,
+        compression=bool(listener.compression),
         echo_client_id=bool(listener.echo_client_id),
         require_authorization=bool(listener.require_authorization),
         auth=listener.auth or ("none" if is_local(listener) else "password"),
