@@ -71,7 +71,7 @@ class Root:
 
 
 def make_root(folder: Path, debian: Sequence[str], requirements: str) -> Root:
-    """A new root with the project's tracked files in /root/imserver, as they are in the work tree.
+    """A new root with the project in /root/imserver.
 
     Args:
         debian: packages that `apt-get install` in the root will find.
@@ -87,13 +87,19 @@ def make_root(folder: Path, debian: Sequence[str], requirements: str) -> Root:
     folder.mkdir(parents=True)
     _run("tar", "-C", str(folder), "-xf", str(packed))
     shutil.copytree(wheels, folder / WHEELS)
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, check=True, capture_output=True).stdout
-    for name in tracked.decode().split("\0"):
+    copy_project(folder / HOME)
+    return Root(folder)
+
+
+def copy_project(folder: Path) -> None:
+    """Copies the work tree but for what git ignores: what a fresh clone has, and changes to it."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True).stdout
+    for name in listed.decode().split("\0"):
         if name and (PROJECT / name).is_file():
-            target = folder / HOME / name
+            target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, target)
-    return Root(folder)
 
 
 def _digest(*parts: str) -> str:

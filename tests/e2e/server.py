@@ -61,14 +61,17 @@ class Server:
         arguments: Sequence[str] = (),
         listeners: Sequence[str] = FREE_PORTS,
         wrapper: Sequence[str] = (),
+        twistd: Path | None = None,
     ) -> None:
         """Args:
         overrides: `--set` values beyond free ports and cheap passwords.
         wrapper: a command line before the server's, as strace's.
+        twistd: another installation's; else the one of these tests.
         """
         self.data = data
         self.log = data.parent / f"{data.name}.log"
         self._wrapper = list(wrapper)
+        self._twistd = twistd or Path(sys.executable).with_name("twistd")
         self._arguments = [*(["--demo"] if demo else []), *arguments]
         for override in (*listeners, *WEAK_PASSWORDS, *overrides):
             self._arguments += ["--set", override]
@@ -82,7 +85,7 @@ class Server:
             (self.data / "ports.json").unlink()
         command = [
             *self._wrapper,
-            str(Path(sys.executable).with_name("twistd")),
+            str(self._twistd),
             "-n",
             "--pidfile=",
             "imserver",
