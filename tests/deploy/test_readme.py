@@ -72,6 +72,7 @@ def test_the_readme_is_true(clean_root: MakeRoot) -> None:
     assert f"{len(blocks(README))} blocks followed" in printed
     log = (root.folder / "var/log/imserver.log").read_text()
     assert "Traceback" not in log, log
+    assert "plugin cache" not in log, log
     # It is what the page says it is: nothing of this directory is left in what was installed.
     assert str(HOME) not in (root.folder / "opt/imserver/bin/imserver").read_text()
 
