@@ -26,6 +26,7 @@ from imserver.wire.signalling import handshake, msgpack
 from imserver.wire.signalling.answers import ANSWER_READERS, read_connect
 from imserver.wire.signalling.envelope import decode, encode, id_value, iso
 from imserver.wire.signalling.events import EVENT_READERS
+from imserver.wire.signalling.fields import split_extra
 from imserver.wire.signalling.pushes import row_from_dict
 
 # What reading a server's fields can come to when they are not what they should be.
@@ -136,7 +137,11 @@ def _send(command: SendMessage) -> dict[str, Any]:
     if command.meta:
         payload["meta"] = Raw(command.meta)
     if command.extra:
-        payload["extra"] = command.extra
+        more, extra = split_extra(command.extra)
+        if extra:
+            payload["extra"] = extra
+        if more:
+            payload.update(decode(more))
     return payload
 
 

@@ -49,6 +49,14 @@ def msgpack_of(frame: bytes) -> bytes:
 def shared_push(message: Message) -> tuple[bytes, bytes]:
     """message.new in two parts: the seq goes between them."""
     fields = from_json(b"{%b}" % message_fields(message))
-    # At most 13 members: the heads of the maps, with and without the seq, are one byte.
-    head = b"\x83" + pack("type") + pack("message.new") + pack("payload") + bytes((0x81 + len(fields),))
-    return head + pack("seq"), pack(fields)[1:] + pack("timestamp") + pack(iso(message.server_at))
+    count = len(fields)
+    head = b"\x83" + pack("type") + pack("message.new") + pack("payload") + _map_head(count + 1)
+    members = pack(fields)[len(_map_head(count)) :]
+    return head + pack("seq"), members + pack("timestamp") + pack(iso(message.server_at))
+
+
+def _map_head(count: int) -> bytes:
+    """The head of a map of so many members."""
+    if count < 16:
+        return bytes((0x80 | count,))
+    return b"\xde" + count.to_bytes(2, "big") if count < 0x10000 else b"\xdf" + count.to_bytes(4, "big")

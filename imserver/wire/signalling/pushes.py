@@ -12,10 +12,11 @@ from imserver.model.messages import Content, Form, InboxRow, Message, Revocation
 from imserver.wire import content as contents
 from imserver.wire.signalling.bodies import read_content, reply_to, write_content
 from imserver.wire.signalling.envelope import encode, id_json, iso_json, parse_time
+from imserver.wire.signalling.fields import fields_of, split_extra
 
 
 def message_fields(message: Message) -> bytes:
-    """The members of a message, at most 13, without their braces and without the seq."""
+    """The members of a message, without their braces and without the seq."""
     fields = b'"message_id":%b,"conversation_id":%b,"from_user":%b' % (
         encode(message.message_id),
         encode(message.conversation),
@@ -33,7 +34,7 @@ def message_fields(message: Message) -> bytes:
     else:
         fields += b',"content":%b,"message_type":%b' % write_content(message.content)
     if message.client_id:
-        fields += b',"client_msg_id":' + encode(message.client_id)
+        fields += b',"client_msg_id":' + id_json(message.client_id)
     fields += b',"sent_at":' + iso_json(message.server_at)
     if message.revoked is not None:
         return fields
@@ -45,7 +46,11 @@ def message_fields(message: Message) -> bytes:
             fields += b',"reply_to_id":' + replied
         fields += b',"meta":' + message.meta
     if message.extra:
-        fields += b',"extra":' + encode(message.extra)
+        more, extra = split_extra(message.extra)
+        if extra:
+            fields += b',"extra":' + encode(extra)
+        if more:
+            fields += b"," + more[1:-1]
     return fields
 
 
@@ -107,7 +112,7 @@ def row_from_dict(value: dict[str, Any]) -> InboxRow:
             content=content,
             sent_at=sent_at,
             server_at=sent_at,
-            extra=contents.extra_from_json(value.get("extra")),
+            extra={**contents.extra_from_json(value.get("extra")), **fields_of(value)},
             attachments=contents.attachments_from_json(value.get("attachments")),
             meta=contents.meta_from_json(value.get("meta")),
             revoked=revoked,

@@ -29,6 +29,7 @@ from imserver.wire.signalling.envelope import (
     id_text,
     parse_time,
 )
+from imserver.wire.signalling.fields import read_fields
 from imserver.wire.signalling.payloads import (
     AckPayload,
     DeletePayload,
@@ -74,7 +75,9 @@ def _send(payload: SendPayload, envelope: Envelope) -> SendMessage:
         False,
         id_text(payload.client_msg_id, "client_msg_id"),
         0.0 if envelope.timestamp is None else parse_time(envelope.timestamp),
-        {} if payload.extra is None else contents.extra_from_json(payload.extra),
+        read_fields(
+            envelope.payload, {} if payload.extra is None else contents.extra_from_json(payload.extra)
+        ),
         b"" if payload.attachments is None else read_attachments(payload.attachments),
         meta,
     )
