@@ -216,6 +216,13 @@ async def test_a_token_is_required_where_the_listener_says_so(serve: Serve) -> N
     stranger.register("alice")
     assert not (await stranger.expect("auth_response"))["success"]
     await stranger.ended
+    for framed in (True, False):
+        for empty in (b"\0\0", b"\0\0\0\0", b"\xff\xff\xff\xff"):
+            stranger = await connect_tcp(reactor, port, framed=framed)
+            stranger.register("alice", payload=empty)
+            answer = await stranger.expect("auth_response")
+            assert (answer["success"], answer["error"]) == (False, "the token is empty")
+            await stranger.ended
     await server.stop()
 
 

@@ -14,7 +14,7 @@ from imserver.model.ids import MAX_ID_BYTES, id_fault
 from imserver.wire.base import WireError
 from imserver.wire.qdatastream import tables
 from imserver.wire.qdatastream.scanner import Incomplete, Malformed, Mode, Scanner
-from imserver.wire.qdatastream.strings import StringForm, decode
+from imserver.wire.qdatastream.strings import NULL, StringForm, decode
 
 MAX_SECRET_BYTES: Final = 16_384
 """Of a token or password as it is read; what is too long for either is refused later."""
@@ -57,17 +57,34 @@ def read_token(s: Scanner) -> str:
     """The token after a HEARTBEAT's user id, in either string form.
 
     Raises:
-        Incomplete / Malformed: as the scanner.
+        Incomplete: as the scanner; settles where it would be an empty one.
+        Malformed: as the scanner; AUTH_FAILED for an empty one.
     """
-    if s.left >= 2 and s.data[s.at : s.at + 2] == b"\0\0":
+    head = bytes(s.data[s.at : s.at + 2])
+    if head == b"\0\0":
         s.form = StringForm.QSTRING
+        if s.left < 4 and s.mode is Mode.OPEN:
+            raise Incomplete(settles=True)
+        # A token begins with an ASCII character. Otherwise the two bytes are an empty
+        # string of the other form, and what follows is the next message.
+        first = int.from_bytes(s.data[s.at + 4 : s.at + 6], "big")
+        if s.left < 4 or (s.left >= 6 and not 0x20 < first < 0x7F):
+            raise _no_token()
         raw = s.string(MAX_SECRET_BYTES)
+    elif head == NULL[:2]:
+        raise _no_token()
     else:
         raw = s.u16_string(MAX_SECRET_BYTES)
+    if not raw:
+        raise _no_token()
     try:
         return decode(raw, s.form or StringForm.UTF8)
     except ValueError:
         raise Malformed("the token is not valid text") from None
+
+
+def _no_token() -> Malformed:
+    return Malformed("the token is empty", ErrorCode.AUTH_FAILED)
 
 
 def split_opening(frame: bytes) -> list[bytes | WireError]:

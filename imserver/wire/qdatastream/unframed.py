@@ -94,7 +94,7 @@ class UnframedParser:
         at = 0
         try:
             if self._opening:
-                at = self._open(frames)
+                at = self._open(frames, mode)
             while at < len(buffer):
                 parsed = parse(buffer, at, mode, self._form, self._role)
                 frames.append(bytes(buffer[at : parsed.end]))
@@ -129,7 +129,7 @@ class UnframedParser:
 
     # The first message
 
-    def _open(self, frames: Frames) -> int:
+    def _open(self, frames: Frames, mode: Mode) -> int:
         """Gives the opening message; returns where the next one begins."""
         buffer = self._buffer
         # A bare heartbeat before the registration: its successor is no length.
@@ -137,11 +137,17 @@ class UnframedParser:
         while bare + 1 < len(buffer) and buffer[bare] == tables.HEARTBEAT and buffer[bare + 1] != 0:
             bare += 1
         del buffer[:bare]
-        scanner = Scanner(buffer, 0, Mode.OPEN, self._form)
+        scanner = Scanner(buffer, 0, mode, self._form)
         read_id(scanner)
         kind = buffer[0]
         if kind == tables.HEARTBEAT and self._token_required:
-            read_token(scanner)
+            try:
+                read_token(scanner)
+            except Malformed:
+                # Whoever reads the opening message refuses it, and says why.
+                frames.append(bytes(buffer))
+                self._die()
+                return 0
         elif kind in (tables.LOGIN, tables.REGISTER):
             scanner.u16_string(MAX_SECRET_BYTES)
         end = scanner.at

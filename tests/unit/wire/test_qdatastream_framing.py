@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from imserver.model.errors import ErrorCode
 from imserver.wire.base import WireError
 from imserver.wire.qdatastream import (
     FrameCutter,
     Framing,
     InputStream,
     NotAnOpening,
+    QDataStreamServerCodec,
     UnframedParser,
     add_length,
 )
@@ -248,6 +250,27 @@ class Unframed(SynchronousTestCase):
         # Nowhere else: the same bytes are messages there.
         parser = UnframedParser()
         self.assertEqual(parser.feed(REGISTRATION + text, 0.0), [REGISTRATION, text])
+
+    def test_an_empty_token_is_no_wait_for_ever(self) -> None:
+        """The opening is given to whoever refuses it, with the reason; what follows means nothing."""
+        for after in (b"", b"\x07", *(sample.data for form in STRINGS for sample in samples(form)),
+                      b"\x07" + samples("utf8")[0].data, b"\x07" + samples("qstring")[0].data):  # fmt: skip
+            for token in (b"\0\0", b"\0\0\0\0", b"\xff\xff\xff\xff"):
+                data = REGISTRATION + token + after
+                # Other than TEXT and HEARTBEAT nobody sends at once; then it takes the log-in's ten seconds.
+                if token == b"\0\0" and after[:1] not in (b"", b"\x00", b"\x07"):
+                    continue
+                for end in range(len(data) + 1):
+                    parser = UnframedParser(token_required=True)
+                    frames = parser.feed(data[:end], 0.0) + parser.feed(data[end:], 0.0)
+                    if parser.deadline is not None:
+                        frames += parser.settle(parser.deadline)
+                    self.assertEqual(len(frames), 1, (token, after, end))
+                    made = QDataStreamServerCodec("token")
+                    error = self.assertRaises(WireError, made.decode, frames[0])
+                    self.assertEqual((error.code, error.fatal), (ErrorCode.AUTH_FAILED, True))
+                    self.assertEqual(made.refusal(error.tag, error), [b"\x0a\x00\x00\x12the token is empty"])
+                    self.assertEqual(parser.feed(b"\x07" * 50, 1.0), [])
 
     def test_streams_that_cannot_go_on(self) -> None:
         for data in (

@@ -213,4 +213,9 @@ class Bounds(SynchronousTestCase):
     def test_a_token_without_end(self) -> None:
         stream = InputStream(token_required=True)
         frames = stream.feed(REGISTRATION + b"\x7f\xff", 0.0)
-        self.assertTrue(isinstance(frames[-1], WireError) and frames[-1].fatal)
+        self.assertEqual(frames, [REGISTRATION + b"\x7f\xff"])
+        error = self.assertRaises(WireError, QDataStreamServerCodec("token").decode, frames[0])
+        self.assertTrue(error.fatal)
+        self.assertEqual(self.grow(stream, b"x" * 10_000), [])
+        assert stream.unframed is not None
+        self.assertEqual(len(stream.unframed._buffer), 0)
