@@ -189,6 +189,7 @@ def ports(settings: Configuration, ours: Sequence[str]) -> list[Finding]:
         ours: the endpoints that the running server has open.
     """
     findings = []
+    other = "" if ours else "; if a server of yours has it: --data-dir names its directory"
     for listener in settings.listener:
         endpoint = listener.endpoint
         name = f"{listener.format} on {endpoint}"
@@ -203,7 +204,7 @@ def ports(settings: Configuration, ours: Sequence[str]) -> list[Finding]:
         if reason is None:
             findings.append(Finding("ports", Status.OK, f"{name}: free"))
         else:
-            findings.append(Finding("ports", Status.FAIL, f"{name}: {reason}"))
+            findings.append(Finding("ports", Status.FAIL, f"{name}: {reason}{other}"))
     return findings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from imserver.cli import secrets
 from imserver.cli.operator import operator
@@ -100,7 +101,7 @@ def _add(options: argparse.Namespace, output: Output) -> int:
     with operator(existing_data(options, settings), settings) as somebody:
         for user in options.user:
             reply = somebody.perform(group_admin.AddMember(options.group, user))
-    return _changed(reply.group, output, "has more members now")
+    return _changed(reply.group, output, f"{_names(options.user)} added")
 
 
 def _remove(options: argparse.Namespace, output: Output) -> int:
@@ -109,8 +110,12 @@ def _remove(options: argparse.Namespace, output: Output) -> int:
         for user in options.user:
             somebody.perform(group_admin.RemoveMember(options.group, user))
     value = {"group": options.group, "removed": options.user}
-    output.result(value, f"{printable(options.group)}: has fewer members now")
+    output.result(value, f"{printable(options.group)}: {_names(options.user)} removed")
     return 0
+
+
+def _names(users: Sequence[str]) -> str:
+    return ", ".join(printable(user) for user in users)
 
 
 def _delete(options: argparse.Namespace, output: Output) -> int:

@@ -10,6 +10,9 @@ from imserver.cli.errors import REFUSED, UNREACHABLE, CommandError
 from imserver.config import ConfigError, Configuration, load
 from imserver.config.loading import data_directory
 
+# Where `make run` has its data.
+NEAR = "data"
+
 
 def configuration(options: argparse.Namespace) -> Configuration:
     """What `--config` and `--set` say. Raises CommandError."""
@@ -32,7 +35,9 @@ def existing_data(options: argparse.Namespace, settings: Configuration) -> Path:
             return data
     except OSError as error:
         raise CommandError(UNREACHABLE, f"{data}: {error.strerror}") from None
-    raise CommandError(
-        UNREACHABLE,
-        f"{data}: there is no such data directory (--data-dir names another; a server creates its own)",
-    )
+    from imserver.backends.embedded.database import DATABASE_NAME
+
+    hint = "--data-dir names another; a server creates its own"
+    if (Path(NEAR) / DATABASE_NAME).is_file():
+        hint = f"there is one here: --data-dir {NEAR}"
+    raise CommandError(UNREACHABLE, f"{data}: there is no such data directory ({hint})")

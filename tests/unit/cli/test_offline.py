@@ -44,6 +44,16 @@ class OfflineTests(CliCase):
         self.assertFalse(self.data.exists())
         reply = self.json("user", "list", code=3)
         self.assertEqual(reply["error"], "UNREACHABLE")
+        self.assertNotIn("there is one here", reply["text"])
+
+    def test_no_directory_but_one_here_as_after_make_run(self) -> None:
+        self.data.rmdir()
+        here = self.data.parent / "here"
+        (here / "data").mkdir(parents=True)
+        (here / "data" / "imserver.db").touch()
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(here)
+        self.assertIn("there is one here: --data-dir data", self.imserver("user", "list", code=3))
 
     def test_a_damaged_database_and_damaged_keys(self) -> None:
         self.imserver("user", "add", "alice")
