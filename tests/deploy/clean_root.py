@@ -92,14 +92,18 @@ def make_root(folder: Path, debian: Sequence[str], requirements: str) -> Root:
 
 
 def copy_project(folder: Path) -> None:
-    """Copies the work tree but for what git ignores: what a fresh clone has, and changes to it."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True).stdout
-    for name in listed.decode().split("\0"):
-        if name and (PROJECT / name).is_file():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT / name, target)
+    """Copies the work tree but for what git ignores; asks no git, which is not everywhere."""
+    rules = [".git", *(PROJECT / ".gitignore").read_text().split()]
+    anywhere = shutil.ignore_patterns(*(rule.strip("/") for rule in rules))
+
+    def ignored(parent: str, names: list[str]) -> set[str]:
+        here = Path(parent).relative_to(PROJECT)
+        anchored = {name for name in names if f"/{here / name}/" in rules}
+        # A name that is ignored at the top alone may be had elsewhere.
+        tops = {rule.strip("/") for rule in rules if rule.startswith("/")}
+        return anchored | (set(anywhere(parent, names)) - tops)
+
+    shutil.copytree(PROJECT, folder, ignore=ignored)
 
 
 def _digest(*parts: str) -> str:
