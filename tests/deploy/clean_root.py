@@ -146,18 +146,20 @@ def _run(*command: str) -> None:
 def _bootstrap(packed: Path, debian: Sequence[str]) -> None:
     """Debian with GIVEN installed, and the packages for later in its apt's archive."""
     folder = packed.with_name(f"{packed.name}.root")
+    # What is mounted there meanwhile is gone with each command, whatever happens.
+    alone = ("unshare", "--mount", "--propagation", "private")
     try:
         path = f"{os.environ['PATH']}:/usr/sbin"
         debootstrap = shutil.which("debootstrap", path=path) or ""
-        _run(debootstrap, "--variant=minbase", f"--include={','.join(GIVEN)}", SUITE, str(folder))
+        _run(*alone, debootstrap, "--variant=minbase", f"--include={','.join(GIVEN)}", SUITE, str(folder))
         settings = subprocess.run(["apt-config", "dump"], check=True, capture_output=True, text=True).stdout
         asked = [line for line in settings.splitlines() if re.match(r"Acquire::(http|https|Check|Max)", line)]
         mine = folder / "etc/apt/apt.conf.d/00-this-machine"
         mine.write_text("\n".join(asked) + "\n")
         resolver = folder / "etc/resolv.conf"
         shutil.copy("/etc/resolv.conf", resolver)
-        _run("chroot", str(folder), "apt-get", "update")
-        _run("chroot", str(folder), "apt-get", "install", "-y", "--download-only", *debian)
+        _run(*alone, "chroot", str(folder), "apt-get", "update")
+        _run(*alone, "chroot", str(folder), "apt-get", "install", "-y", "--download-only", *debian)
         resolver.unlink()
         mine.unlink()
         _run("tar", "-C", str(folder), "-cf", str(packed), ".")
