@@ -8,12 +8,13 @@ because they are the hot path and are answered in batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from imserver.model.accounts import Account, Grant, Principal, Role, SessionKicked
+from imserver.model.calls import CallPage, CallRecord, Media
 from imserver.model.conversations import ConversationPage
 from imserver.model.errors import ImError
 from imserver.model.groups import Group
@@ -199,6 +200,21 @@ class Store(Protocol):
     ) -> Conversation:
         """Resolves a target for typing and the like; errors as `append`. Creates nothing."""
 
+    async def record_call(self, record: CallRecord) -> None:
+        """Keeps a call's record durably, in place of an older one of the same id.
+
+        When a record that has ended is `missed`, a CallMissed enters the callee's change
+        log with it, once. What still lasts when a store is opened has ended with
+        `Ending.SHUTDOWN`, at the last time known.
+        """
+
+    async def calls(self, user: str, after: str, limit: int) -> CallPage:
+        """The calls a user took part in, newest first; `after` is a `next_cursor`.
+
+        Raises:
+            ImError: BAD_REQUEST for a cursor that was never given out.
+        """
+
     async def partners(self, user: str) -> Sequence[str]:
         """Users with whom a single conversation exists."""
 
@@ -308,8 +324,26 @@ class Directory(Protocol):
         """Deletes it; returns it as it was. NOT_FOUND."""
 
 
+class Seat(Struct, frozen=True, gc=False):
+    """A live session as other nodes can address it.
+
+    Attributes:
+        node: the node it is connected to.
+        media: how its format's calls travel.
+    """
+
+    user: str
+    session: str
+    node: str
+    media: Media
+
+
 class Bus(Protocol):
-    """What may be lost (typing, presence, notifications) or is addressed (kick). One node: function calls."""
+    """What may be lost (typing, presence, notifications) or is addressed (kick, calls).
+
+    One node: function calls. Something stateful that belongs to no one user (a call,
+    a room) lives at its **home**, one node on which all agree; whoever needs it asks there.
+    """
 
     def attach(
         self,
@@ -317,6 +351,46 @@ class Bus(Protocol):
         on_kick: Callable[[str, str, str, SessionKicked], None],
     ) -> None:
         """Names the consumers on this node."""
+
+    def serve(
+        self,
+        seats: Callable[[str], Sequence[Seat]],
+        on_tell: Callable[[str, str, Any], None],
+        handler: Callable[[Any], Awaitable[Any]],
+    ) -> None:
+        """Names who answers on this node for what is addressed.
+
+        Args:
+            seats: the live sessions of a user here.
+            on_tell: an event for one session (user, session id, event).
+            handler: a request to something whose home is here.
+        """
+
+    @property
+    def node(self) -> str:
+        """This node's name."""
+
+    def home(self, key: str) -> str:
+        """The live node that is home to whatever `key` names; the same on every node."""
+
+    async def ask(self, node: str, request: Any) -> Any:
+        """Has a node's handler answer. Raises what that raises; ImError UNAVAILABLE if the node is away."""
+
+    async def seats(self, user: str) -> Sequence[Seat]:
+        """The user's live sessions on all nodes, oldest first."""
+
+    def tell(self, seat: Seat, event: Any) -> None:
+        """Tells an event to one session; lost if it is gone. What one node tells one session stays in order."""
+
+    async def claim(self, key: str, value: str) -> str:
+        """Takes a slot that only one may have at a time, over all nodes.
+
+        Returns:
+            the value that has it now: `value` if it was free or had it already.
+        """
+
+    def release(self, key: str, value: str) -> None:
+        """Frees the slot if this value has it."""
 
     def publish(self, users: Iterable[str], event: Any, origin: str = "") -> None:
         """Tells an event to every live session of these users but the session `origin`."""

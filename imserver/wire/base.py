@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from imserver.model.accounts import LogIn
+from imserver.model.calls import Media
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxPage, Message
 
@@ -98,6 +99,7 @@ class Traits(Struct, frozen=True):
             only those advance its device's cursor.
         ping_follows_sends: a Ping is answered after the sends before it (they are durable or
             refused by then): where nothing else tells a client what became of them.
+        media: how this format's calls travel; NONE = it has none.
         skips_oversize: a WebSocket message longer than `max_frame` is skipped to its
             end and answered TOO_LARGE; False: the connection is closed with 1009.
     """
@@ -116,6 +118,7 @@ class Traits(Struct, frozen=True):
     acks_by_choice: bool = False
     skips_oversize: bool = False
     ping_follows_sends: bool = False
+    media: Media = Media.NONE
 
 
 class ServerCodec(Protocol):
