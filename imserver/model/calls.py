@@ -163,12 +163,31 @@ class EndCall(Struct, frozen=True, gc=False):
     detail: bytes = b""
 
 
+class CallQuality(Struct, frozen=True, gc=False):
+    """How well a client hears the other; None = not told.
+
+    Attributes:
+        packet_loss: fraction, 0 to 1.
+        jitter: seconds.
+        round_trip: seconds.
+    """
+
+    packet_loss: float | None = None
+    jitter: float | None = None
+    round_trip: float | None = None
+
+
 class SignalCall(Struct, frozen=True, gc=False):
-    """Tell the other side something: a candidate, a status, an error."""
+    """Tell the other side something: a candidate, a status, an error.
+
+    Attributes:
+        quality: figures that stand in the detail of a status, for the metrics.
+    """
 
     call: str
     signal: Signal
     detail: bytes = b""
+    quality: CallQuality | None = None
 
 
 class CallMedia(Struct, frozen=True, gc=False):
@@ -355,17 +374,3 @@ class IceServers(Struct, frozen=True):
 
     servers: Sequence[IceServer]
     expires_at: float = 0.0
-
-
-class CallRequest(Struct, frozen=True, gc=False):
-    """Document 000's type 2 in both directions."""
-
-    peer: str
-    video: bool
-    call: str = ""
-
-
-class AcceptCall(Struct, frozen=True, gc=False):
-    """Document 000's type 3 in both directions."""
-
-    call: str
