@@ -16,6 +16,7 @@ from imserver.model.messages import (
     RevokeMessage,
 )
 from imserver.model.presence import PresenceList, SetPresence
+from imserver.wire.signalling.calls import COMMANDS
 from imserver.wire.signalling.envelope import encode, id_json, id_value, iso, iso_json, parse_time
 from imserver.wire.signalling.events import presence_from_dict, presence_to_dict
 from imserver.wire.signalling.pushes import item, row_from_dict, text_id
@@ -103,7 +104,7 @@ _WRITERS: Final[dict[type, Callable[[Any, Any, str], Answer | None]]] = {
 
 
 def answer(reply: Any, command: Any, user: str) -> Answer | None:
-    """The answer to a command; None where there is none (acks, typing).
+    """The answer to a command; None where there is none (acks, typing, calls).
 
     Args:
         user: who asked.
@@ -111,6 +112,8 @@ def answer(reply: Any, command: Any, user: str) -> Answer | None:
     Raises:
         KeyError: this format has no answer of this kind.
     """
+    if type(command) in COMMANDS:
+        return None
     return _WRITERS[type(reply)](reply, command, user)
 
 
