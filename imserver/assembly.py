@@ -7,10 +7,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from twisted.internet.interfaces import IReactorTime
+
 from imserver.backends.embedded import EngineSettings
 from imserver.config import ConfigError, Configuration
 from imserver.config.loading import self_registration
 from imserver.services.accounts import Accounts
+from imserver.services.calls import CallSettings
 from imserver.services.groups import GroupLimits, Groups
 from imserver.services.hub import Hub, HubSettings
 from imserver.services.keys import Key, KeyRingError, external_key, load_key_ring
@@ -71,11 +74,17 @@ class Services:
         directory: Directory,
         bus: Bus,
         password_threads: Threads,
+        clock: IReactorTime,
         *,
         demo: bool,
     ) -> None:
-        """Raises KeyRingError."""
-        limits, auth = configuration.limits, configuration.auth
+        """Args:
+            clock: times calls.
+
+        Raises:
+            KeyRingError
+        """
+        limits, auth, calls = configuration.limits, configuration.auth, configuration.calls
         hasher = PasswordHasher(
             password_threads, time_cost=auth.password_time_cost, memory_kib=auth.password_memory_kib
         )
@@ -112,11 +121,18 @@ class Services:
             groups,
             time.time,
             os.urandom,
+            clock,
             HubSettings(
                 messages=MessageSettings(
                     content_bytes=limits.content_bytes,
                     revoke_seconds=configuration.retention.revoke_seconds,
                 ),
                 sessions_per_user=limits.sessions_per_user,
+                calls=CallSettings(
+                    ring_seconds=calls.ring_seconds,
+                    grace_seconds=calls.grace_seconds,
+                    max_seconds=calls.max_seconds,
+                    media_bytes_per_second=calls.media_bytes_per_second,
+                ),
             ),
         )

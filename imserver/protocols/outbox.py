@@ -139,6 +139,17 @@ class Outbox:
             return
         self._add(frame)
 
+    def put_media(self, frame: bytes) -> int:
+        """Queues a piece of a call's media.
+
+        Returns:
+            how many pieces were dropped for it, itself included.
+        """
+        if self._finishing or self._lost or self.total > self._limit or self._budget.exhausted:
+            return 1
+        self._add(frame)
+        return 0
+
     def push(self, frame: bytes) -> None:
         """Queues a message; the caller has looked at `writable`."""
         if not (self._finishing or self._lost):

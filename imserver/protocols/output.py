@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from twisted.logger import Logger
 
+from imserver.model.calls import CallMedia
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxPage, MessageRevoked, MessagesRead, TypingChanged
 from imserver.model.presence import PresenceChanged
@@ -139,6 +140,16 @@ class SessionOutput:
             self._tally.delivered += len(page.rows)
         except Exception:
             self._broken("a page of backlog could not be encoded")
+
+    def media(self, event: CallMedia) -> None:
+        """See Receiver."""
+        if self._state != ACTIVE:
+            return
+        try:
+            for frame in self._codec.event(event):
+                self._tally.media_dropped += self._outbox.put_media(self._frame(frame))
+        except Exception:
+            self._broken("media could not be encoded")
 
     def notify(self, event: Any) -> bool:
         """See Receiver."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from imserver.model.accounts import (
@@ -24,6 +25,7 @@ from imserver.model.accounts import (
     Registered,
     SessionKicked,
 )
+from imserver.model.calls import CallMedia
 from imserver.model.conversations import ListConversations
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import (
@@ -50,12 +52,13 @@ from imserver.model.messages import (
 from imserver.model.presence import ListPresence, SetPresence
 from imserver.services.accounts import Accounts, Authenticated
 from imserver.services.administration import ADMIN_COMMANDS, Administration
+from imserver.services.calls import Calls, CallSettings
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
 from imserver.services.group_admin import GroupAdministration
 from imserver.services.groups import Groups
 from imserver.services.messages import Messages, MessageSettings
-from imserver.services.ports import Bus, Directory, Store
+from imserver.services.ports import Bus, Directory, Seat, Store
 from imserver.services.presence import Presence
 from imserver.services.registry import Registry
 from imserver.services.sessions import Client, Receiver
@@ -77,10 +80,12 @@ class HubSettings(msgspec.Struct, frozen=True):
     """Attributes:
     messages: limits on messages.
     sessions_per_user: beyond it the oldest session is ended.
+    calls: limits on calls.
     """
 
     messages: MessageSettings = MessageSettings()
     sessions_per_user: int = 64
+    calls: CallSettings = CallSettings()
 
 
 class LogInCounts:
@@ -116,9 +121,15 @@ class Hub:
         groups: Groups,
         wall_time: Callable[[], float],
         random_bytes: Callable[[int], bytes],
+        clock: IReactorTime,
         settings: HubSettings = HubSettings(),  # noqa: B008 - frozen
     ) -> None:
+        """Args:
+        clock: times calls.
+        """
         self._store = store
+        self._directory = directory
+        self._bus = bus
         self._accounts = accounts
         self._wall_time = wall_time
         self._random_bytes = random_bytes
@@ -129,6 +140,16 @@ class Hub:
         )
         self.messages = Messages(store, bus, settings.messages)
         self.presence = Presence(store, directory, bus, self.registry, wall_time, self.spawn)
+        self.calls = Calls(
+            bus,
+            store,
+            self._has_account,
+            clock,
+            wall_time,
+            random_bytes,
+            self.spawn,
+            settings.calls,
+        )
         self.administration = Administration(accounts, GroupAdministration(groups), self.registry, bus)
         self.dispatch = Dispatch(wall_time)
         self.dispatch.register(
@@ -145,12 +166,14 @@ class Hub:
                 LogOut: self._log_out,
             }
         )
+        self.dispatch.register(self.calls.handlers())
         self.dispatch.register(dict.fromkeys(GROUP_COMMANDS, groups.handle))
         self.dispatch.register(dict.fromkeys(ADMIN_COMMANDS, self.administration.administer))
         self.log_ins = LogInCounts()
         self._running: set[Deferred[Any]] = set()
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)
+        bus.serve(self._seats, self.calls.told, self.calls.requested)
 
     # services.sessions.SessionHub
 
@@ -216,6 +239,10 @@ class Hub:
         """See SessionHub."""
         attachment.acknowledge(command)
 
+    def media(self, attachment: LiveSession, command: CallMedia) -> None:
+        """See SessionHub."""
+        self.calls.media(attachment.principal.session, command)
+
     async def handle(self, attachment: LiveSession, command: Any) -> Any:
         """See SessionHub."""
         if isinstance(command, LogIn):
@@ -242,10 +269,8 @@ class Hub:
         running.addBoth(ended)
 
     def shut_down(self) -> None:
-        """Says goodbye to every session."""
-        goodbye = SessionKicked(KickReason.SHUTDOWN, "the server is going down")
-        for session in self.registry:
-            session.kick(goodbye)
+        """Ends the calls. To be called before the doors say goodbye to the sessions."""
+        self.calls.shut_down()
 
     async def _reauthenticate(self, live: LiveSession, command: LogIn) -> LoggedIn:
         """A fresh token for a session that goes on (document 001, REAUTH); never another user's."""
@@ -277,9 +302,22 @@ class Hub:
 
     def _session_started(self, session: LiveSession) -> None:
         self.presence.entered(session)
+        self.calls.session_started(session)
 
     def _session_closed(self, session: LiveSession) -> None:
         self.presence.left(session)
+        self.calls.session_gone(session)
+
+    async def _has_account(self, user: str) -> bool:
+        return await self._directory.account(user) is not None
+
+    def _seats(self, user: str) -> list[Seat]:
+        node = self._bus.node
+        return [
+            Seat(user, session.principal.session, node, session.client.media)
+            for session in self.registry.of(user)
+            if session.started
+        ]
 
     def _on_event(self, users: Iterable[str], event: Any, origin: str) -> None:
         for user in users:

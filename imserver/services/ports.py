@@ -380,7 +380,10 @@ class Bus(Protocol):
         """The user's live sessions on all nodes, oldest first."""
 
     def tell(self, seat: Seat, event: Any) -> None:
-        """Tells an event to one session; lost if it is gone. What one node tells one session stays in order."""
+        """Tells an event to one session; lost if it is gone.
+
+        What one node tells one session stays in order.
+        """
 
     async def claim(self, key: str, value: str) -> str:
         """Takes a slot that only one may have at a time, over all nodes.
@@ -391,6 +394,9 @@ class Bus(Protocol):
 
     def release(self, key: str, value: str) -> None:
         """Frees the slot if this value has it."""
+
+    async def holder(self, key: str) -> str:
+        """The value that has the slot now; "" = it is free."""
 
     def publish(self, users: Iterable[str], event: Any, origin: str = "") -> None:
         """Tells an event to every live session of these users but the session `origin`."""

@@ -32,6 +32,8 @@ from imserver.protocols.control import ControlFactory
 from imserver.protocols.doors import Doors
 from imserver.protocols.formats import Format, UnknownFormat, load_formats
 from imserver.protocols.tls import TlsContexts
+from imserver.services.hub import Hub
+from imserver.services.hub import Hub
 from imserver.services.keys import Key, KeyRing, KeyRingError
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
@@ -101,6 +103,7 @@ class Server(Service):
         )
         self._cellar: EmbeddedCellar | None = None
         self._doors: Doors | None = None
+        self._hub: Hub | None = None
         self._vitals: Vitals | None = None
         self._ports: list[OpenPort] = []
         self._control: ControlPort | None = None
@@ -142,9 +145,11 @@ class Server(Service):
             cellar.directory,
             cellar.bus,
             self._hashers,
+            self._reactor,
             demo=demo,
         )
         self._keys = services.keys
+        self._hub = services.hub
         if demo:
             await services.accounts.create_demo_users()
             self.log.warn(
@@ -240,6 +245,8 @@ class Server(Service):
         if self._ports:
             remove_ports(self._data)
             await close_ports(self._ports)
+        if self._hub is not None:
+            self._hub.shut_down()
         if self._doors is not None:
             await self._doors.shut_down()
         if self._cellar is not None:

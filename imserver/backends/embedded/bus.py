@@ -69,6 +69,10 @@ class LocalBus:
         if self._slots.get(key) == value:
             del self._slots[key]
 
+    async def holder(self, key: str) -> str:
+        """See `Bus.holder`."""
+        return self._slots.get(key, "")
+
     def publish(self, users: Iterable[str], event: Any, origin: str = "") -> None:
         """See `Bus.publish`."""
         if self._on_event is not None:

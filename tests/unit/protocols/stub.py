@@ -27,6 +27,7 @@ from imserver.model.accounts import (
     Register,
     SessionKicked,
 )
+from imserver.model.calls import CallMedia
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import CreateGroup, GroupChanged, LeaveGroup, ListGroups
 from imserver.model.messages import (
@@ -193,6 +194,9 @@ class StubHub:
 
     async def before_log_in(self, client: Client, command: Any) -> Any:
         return await self._run(command)
+
+    def media(self, attachment: Any, command: CallMedia) -> None:
+        self.done.append(command)
 
     def send(self, attachment: Any, command: Any, tag: Any) -> None:
         self.done.append(command)
