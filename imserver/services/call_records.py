@@ -7,8 +7,34 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from imserver.model.calls import CallRecord, Ending
+from imserver.model.calls import CallQuality, CallRecord, Ending
+from imserver.services.histogram import Histogram
 from imserver.services.ports import Store
+
+LOSS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+JITTER = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+ROUND_TRIP = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+
+
+class QualityCounts:
+    """What clients said of their calls: a fraction, and seconds."""
+
+    __slots__ = ("jitter", "packet_loss", "round_trip")
+
+    def __init__(self) -> None:
+        self.packet_loss = Histogram(LOSS)
+        self.jitter = Histogram(JITTER)
+        self.round_trip = Histogram(ROUND_TRIP)
+
+    def observe(self, quality: CallQuality) -> None:
+        """Counts what was told."""
+        for histogram, value in (
+            (self.packet_loss, quality.packet_loss),
+            (self.jitter, quality.jitter),
+            (self.round_trip, quality.round_trip),
+        ):
+            if value is not None:
+                histogram.observe(value)
 
 
 class CallCounts:
@@ -20,9 +46,19 @@ class CallCounts:
         ringing / running: calls at home here, now.
         media_bytes / media_packets: relayed.
         media_dropped: pieces of media not relayed, by the reason.
+        quality: what clients said of their calls.
     """
 
-    __slots__ = ("ended", "media_bytes", "media_dropped", "media_packets", "ringing", "running", "started")
+    __slots__ = (
+        "ended",
+        "media_bytes",
+        "media_dropped",
+        "media_packets",
+        "quality",
+        "ringing",
+        "running",
+        "started",
+    )
 
     def __init__(self) -> None:
         self.started = 0
@@ -32,6 +68,7 @@ class CallCounts:
         self.media_bytes = 0
         self.media_packets = 0
         self.media_dropped = {"no_call": 0, "rate": 0}
+        self.quality = QualityCounts()
 
 
 class CallRecords:

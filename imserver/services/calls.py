@@ -173,6 +173,8 @@ class Calls:
         if home:
             await self._ask(seat, marked_home(home), Act(command.call, seat, command))
             return Done()
+        if not command.callee:
+            raise CallError(CallFault.UNKNOWN_CALL, "there is no such call", command.call)
         if command.callee == principal.user:
             raise CallError(CallFault.BAD_REQUEST, "nobody can call himself", command.call)
         if not self._starts.allow(principal.user):
@@ -198,6 +200,8 @@ class Calls:
         if not home:
             raise CallError(CallFault.UNKNOWN_CALL, "there is no such call", command.call)
         await self._ask(seat, marked_home(home), Act(command.call, seat, command))
+        if isinstance(command, SignalCall) and command.quality is not None:
+            self.counts.quality.observe(command.quality)
         return Done()
 
     async def _list(self, principal: Principal, command: ListCalls) -> CallPage:

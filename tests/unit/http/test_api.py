@@ -16,6 +16,7 @@ from imserver.http.api import READY_SECONDS, Api
 from imserver.http.site import ImSite
 from imserver.http.vitals import Vitals
 from imserver.model.accounts import Role
+from imserver.model.calls import CallQuality, Ending
 from imserver.model.errors import ErrorCode, ImError
 from imserver.protocols.doors import Doors
 from tests.unit.services.hub_world import HubCase
@@ -116,7 +117,19 @@ class Scraping(ApiCase):
     def test_what_is_counted_is_told(self) -> None:
         self.doors.tallies["jsonline"].delivered = 5
         self.doors.tallies["jsonline"].refuse(ErrorCode.TOO_FAST)
+        counts = self.hub.calls.counts
+        counts.ended[Ending.BUSY] = 3
+        counts.media_dropped["rate"] = 4
+        self.doors.tallies["qdatastream"].media_dropped = 6
+        counts.quality.observe(CallQuality(jitter=0.015))
         text = self.begin("/metrics").value().decode()
+        self.assertIn('imserver_calls_ended_total{ending="busy"} 3.0', text)
+        self.assertIn('imserver_calls_ended_total{ending="lost"} 0.0', text)
+        self.assertIn('imserver_calls_media_dropped_total{reason="rate"} 4.0', text)
+        self.assertIn('imserver_calls_media_dropped_total{reason="slow"} 6.0', text)
+        self.assertIn('imserver_calls_jitter_seconds_bucket{le="0.01"} 0.0', text)
+        self.assertIn('imserver_calls_jitter_seconds_bucket{le="0.02"} 1.0', text)
+        self.assertIn("imserver_calls_packet_loss_count 0.0", text)
         self.assertIn('imserver_deliveries_total{format="jsonline"} 5.0', text)
         self.assertIn('imserver_messages_refused_total{code="TOO_FAST",format="jsonline"} 1.0', text)
         self.assertIn('imserver_store_bytes{file="imserver.db"} 7.0', text)
