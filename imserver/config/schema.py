@@ -218,6 +218,22 @@ class CallLimits(Struct, frozen=True, forbid_unknown_fields=True):
     media_buffer_bytes: Annotated[int, Meta(ge=65_536)] = 1_048_576
 
 
+class Turn(Struct, frozen=True, forbid_unknown_fields=True):
+    """STUN and TURN servers that stand together, for WebRTC clients.
+
+    Attributes:
+        region: clients may ask for the servers of one region; "" = of every region.
+        urls: such as "stun:HOST", "turn:HOST:PORT?transport=udp", "turns:HOST".
+        secret_file: turn, turns: holds coturn's `static-auth-secret`. Read again on SIGHUP.
+        credential_seconds: how long a user's credentials live.
+    """
+
+    urls: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    region: str = ""
+    secret_file: Text | None = None
+    credential_seconds: Annotated[int, Meta(ge=60)] = 3600
+
+
 DEVELOPMENT_LISTENERS = (
     Listener("http", "tcp:8081:interface=127.0.0.1", paths={"/ws": "protobuf"}, rest=False),
     Listener("http", "tcp:8080:interface=127.0.0.1", paths={"/ws": "signalling", "/im": "protobuf"}),
@@ -243,4 +259,5 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     retention: Retention = field(default_factory=Retention)
     auth: Auth = field(default_factory=Auth)
     calls: CallLimits = field(default_factory=CallLimits)
+    turn: tuple[Turn, ...] = ()
     log: LogSettings = field(default_factory=LogSettings)

@@ -107,6 +107,20 @@ class SentData(Struct, frozen=True):
     pending: bool
 
 
+class IceServerView(Struct, frozen=True, omit_defaults=True):
+    """As RTCIceServer; STUN servers need no credentials."""
+
+    urls: list[str]
+    username: str = ""
+    credential: str = ""
+
+
+class IceData(Struct, frozen=True):
+    """The `iceServers` of an RTCPeerConnection."""
+
+    ice_servers: list[IceServerView]
+
+
 class ConversationView(Struct, frozen=True):
     """A conversation; `last_message` is null where there is none to see."""
 

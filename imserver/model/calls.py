@@ -354,7 +354,13 @@ class CallPage(Struct, frozen=True):
 
 
 class GetIceServers(Struct, frozen=True, gc=False):
-    """Which servers help a WebRTC client to find a path (document 002, GET /api/webrtc/config)."""
+    """Which servers help a WebRTC client to find a path (document 002, GET /api/webrtc/config).
+
+    Attributes:
+        region: only those of this region and those of none; "" = all.
+    """
+
+    region: str = ""
 
 
 class IceServer(Struct, frozen=True, gc=False, omit_defaults=True):

@@ -25,7 +25,7 @@ from imserver.model.accounts import (
     Registered,
     SessionKicked,
 )
-from imserver.model.calls import CallMedia
+from imserver.model.calls import CallMedia, Media
 from imserver.model.conversations import ListConversations
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import (
@@ -57,6 +57,7 @@ from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
 from imserver.services.group_admin import GroupAdministration
 from imserver.services.groups import Groups
+from imserver.services.ice import Ice
 from imserver.services.messages import Messages, MessageSettings
 from imserver.services.ports import Bus, Directory, Seat, Store
 from imserver.services.presence import Presence
@@ -123,9 +124,11 @@ class Hub:
         random_bytes: Callable[[int], bytes],
         clock: IReactorTime,
         settings: HubSettings = HubSettings(),  # noqa: B008 - frozen
+        ice: Ice | None = None,
     ) -> None:
         """Args:
         clock: times calls.
+        ice: STUN and TURN servers; None = there are none.
         """
         self._store = store
         self._directory = directory
@@ -134,6 +137,7 @@ class Hub:
         self._wall_time = wall_time
         self._random_bytes = random_bytes
         self._settings = settings
+        self._ice = Ice(wall_time) if ice is None else ice
         self.registry: Registry[LiveSession] = Registry(settings.sessions_per_user)
         self.delivery = Delivery(
             store, self.registry, self.spawn, self._session_started, self._session_closed
@@ -167,6 +171,7 @@ class Hub:
             }
         )
         self.dispatch.register(self.calls.handlers())
+        self.dispatch.register(self._ice.handlers())
         self.dispatch.register(dict.fromkeys(GROUP_COMMANDS, groups.handle))
         self.dispatch.register(dict.fromkeys(ADMIN_COMMANDS, self.administration.administer))
         self.log_ins = LogInCounts()
@@ -214,7 +219,10 @@ class Hub:
             raise
         live.prepare(cursor, head)
         self.log_ins.accepted += 1
-        return live, self._logged_in(known, head, first_seq)
+        reply = self._logged_in(known, head, first_seq)
+        if client.media is Media.WEBRTC:
+            reply = msgspec.structs.replace(reply, ice_servers=self._ice.servers(principal.user).servers)
+        return live, reply
 
     async def before_log_in(self, client: Client, command: Any) -> Any:
         """See SessionHub."""

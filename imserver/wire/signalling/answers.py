@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from imserver.model.accounts import LoggedIn, Pong
+from imserver.model.calls import IceServer
 from imserver.model.messages import (
     Done,
     MarkRead,
@@ -48,7 +49,7 @@ def connect_payload(reply: LoggedIn, now: float) -> bytes:
             "user_id": id_value(reply.user),
             "server_time": iso(now),
             "epoch": reply.epoch,
-            "ice_servers": [],
+            "ice_servers": reply.ice_servers,
         }
     )
 
@@ -171,4 +172,8 @@ def read_connect(payload: dict[str, Any]) -> LoggedIn:
     """connect as a reply to the log-in; what it does not tell is left at "" and 0."""
     if payload["status"] != "connected":
         raise ValueError("not connected")
-    return LoggedIn(text_id(payload["user_id"]), "", "", 0, 0, 0, text_id(payload["epoch"]))
+    servers = tuple(
+        IceServer(tuple(one["urls"]), text_id(one.get("username", "")), text_id(one.get("credential", "")))
+        for one in payload["ice_servers"]
+    )
+    return LoggedIn(text_id(payload["user_id"]), "", "", 0, 0, 0, text_id(payload["epoch"]), servers)

@@ -19,6 +19,7 @@ from imserver.model.accounts import Role
 from imserver.model.calls import CallQuality, Ending
 from imserver.model.errors import ErrorCode, ImError
 from imserver.protocols.doors import Doors
+from imserver.services.ice import TurnServer
 from tests.unit.services.hub_world import HubCase
 
 
@@ -63,6 +64,41 @@ class ApiCase(HubCase):
         """The envelope."""
         body: dict[str, Any] = json.loads(transport.value().partition(b"\r\n\r\n")[2])
         return body
+
+
+class IceServers(ApiCase):
+    """/api/webrtc/config, in the shape of the contract."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.wait(self.accounts.create_demo_users())
+        servers = [
+            TurnServer("north", ["stun:n"], ["turn:n"], b"north", 3600),
+            TurnServer("south", [], ["turn:s"], b"south", 3600),
+        ]
+        self.hub._ice.replace(servers)
+
+    def test_each_user_gets_credentials_of_his_own(self) -> None:
+        answer = self.begin("/api/webrtc/config", Authorization="Bearer demo_token_bob")
+        self.assertEqual(200, self.status(answer))
+        body = self.body(answer)
+        self.assertIs(body["success"], True)
+        stun, north, south = body["data"].pop("ice_servers")
+        self.assertEqual(body["data"], {})
+        self.assertEqual(stun, {"urls": ["stun:n"]})
+        self.assertEqual(north.keys(), {"urls", "username", "credential"})
+        self.assertEqual(north["username"], f"{1_700_000_000 + 3600}:bob")
+        self.assertEqual(south["urls"], ["turn:s"])
+
+    def test_a_region(self) -> None:
+        answer = self.begin("/api/webrtc/config?region=south", Authorization="Bearer demo_token_bob")
+        self.assertEqual([one["urls"] for one in self.body(answer)["data"]["ice_servers"]], [["turn:s"]])
+        answer = self.begin("/api/webrtc/config?regoin=x", Authorization="Bearer demo_token_bob")
+        self.assertEqual(400, self.status(answer))
+
+    def test_nobody_else(self) -> None:
+        self.assertEqual(401, self.status(self.begin("/api/webrtc/config")))
+        self.assertEqual(401, self.status(self.begin("/api/webrtc/config", Authorization="Bearer nonsense")))
 
 
 class Readiness(ApiCase):

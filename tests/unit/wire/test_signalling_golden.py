@@ -6,9 +6,11 @@ import json
 import re
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Ping, Pong, SessionKicked
+from imserver.model.calls import IceServer
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import GroupChange, GroupChanged
 from imserver.model.messages import (
@@ -336,6 +338,21 @@ class Json(SynchronousTestCase):
         (frame,) = codec.reply(Request(LogIn(token="t"), None), LOGGED_IN)
         self.assertEqual(frame.decode(), CONNECT)
         self.assertEqual(SignallingClientCodec().decode(frame), (None, LoggedIn("1", "", "", 0, 0, 0, "e1")))
+
+    def test_connect_with_turn(self) -> None:
+        servers = (IceServer(("stun:a",)), IceServer(("turn:a", "turns:a"), "1759842000:1", "cGFzcw=="))
+        for binary in (False, True):
+            codec = SignallingServerCodec(lambda: NOON, binary=binary)
+            (frame,) = codec.reply(Request(LogIn(token="t"), None), replace(LOGGED_IN, ice_servers=servers))
+            told = msgpack.unpack(frame) if binary else json.loads(frame)
+            self.assertEqual(
+                told["payload"]["ice_servers"],
+                [
+                    {"urls": ["stun:a"]},
+                    {"urls": ["turn:a", "turns:a"], "username": "1759842000:1", "credential": "cGFzcw=="},
+                ],
+            )
+            self.assertEqual(SignallingClientCodec(binary=binary).decode(frame)[1].ice_servers, servers)
 
     def test_requests(self) -> None:
         for name, frame, command in REQUESTS:
