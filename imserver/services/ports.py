@@ -51,11 +51,11 @@ class Entry(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """A committed revoke or read receipt on the feed.
+    """A committed revoke, read receipt or missed call on the feed.
 
     Attributes:
         change_id: number in the change log, ascending over all users.
-        event: MessageRevoked or MessagesRead.
+        event: MessageRevoked, MessagesRead or CallMissed.
         users: whom it concerns, in their change logs.
         renamed: as in Entry.
         origin: id of the session that caused it; it has the answer.
@@ -85,7 +85,7 @@ class FeedSink(Protocol):
         """New messages, in seq order per user."""
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """Revokes and receipts, in change order."""
+        """Revokes, receipts and missed calls, in change order."""
 
 
 class DeviceCursor(Struct, frozen=True, gc=False):
@@ -166,7 +166,11 @@ class Store(Protocol):
         """(highest seq, first kept seq) of a user's inbox; (0, 1) for an empty one."""
 
     async def cursor(self, user: str, format: str, device: str) -> DeviceCursor:
-        """The device's cursor; a new device starts at the furthest of the user's devices."""
+        """The device's cursor.
+
+        A new device starts at the furthest of the user's devices in the inbox, and at the end of
+        the change log, but before missed calls of which no device of its format was told.
+        """
 
     def acknowledge(self, user: str, format: str, device: str, seq: int, message_id: str = "") -> None:
         """Advances the cursor, never back, never beyond the head. seq 0: by message_id. Unknown: ignored."""
@@ -201,11 +205,15 @@ class Store(Protocol):
         """Resolves a target for typing and the like; errors as `append`. Creates nothing."""
 
     async def record_call(self, record: CallRecord) -> None:
-        """Keeps a call's record durably, in place of an older one of the same id.
+        """Keeps a call's record durably, in place of an older one of the same call.
 
-        When a record that has ended is `missed`, a CallMissed enters the callee's change
-        log with it, once. What still lasts when a store is opened has ended with
-        `Ending.SHUTDOWN`, at the last time known.
+        A call is known by its id, its caller and `created_at`: others may choose the id again.
+        A record that has ended stays as it is. When one ends that is `missed`, a CallMissed enters
+        the callee's change log with it, once. What still lasts when a store is opened has ended
+        with `Ending.SHUTDOWN`, at the last time known.
+
+        Raises:
+            ImError: USER_NOT_FOUND if one of the two has no account.
         """
 
     async def calls(self, user: str, after: str, limit: int) -> CallPage:
