@@ -196,6 +196,7 @@ class Effects:
             self._tell(call.caller, candidate)
         for other in others:
             self._bus.tell(other, call.stopped(call.answered_at))
+            call.told.add(other.session)
 
     def _link(self, call: Call) -> None:
         """The media's way, told before the answer: it may follow at once."""
@@ -303,7 +304,7 @@ class Effects:
             call.took_part.add(seat.session)
         for seat in call.ringing.values():
             self._bus.tell(seat, stopped)
-        call.told = {seat.session for seat in (*parties, *call.ringing.values())}
+        call.told.update(seat.session for seat in (*parties, *call.ringing.values()))
 
     def _end_again(self, call: Call, cause: Cause) -> None:
         seat = _seat(cause)

@@ -148,7 +148,12 @@ def _ends(**endings: Ending) -> Row:
 
 
 def _row(state: State, *parts: Row) -> Row:
-    """All events, in order; those that no part names cannot happen."""
+    """All events, in order; those that no part names cannot happen.
+
+    While a party is away, any other session of its user that could answer and names the
+    call is seated first, so some of what devices do cannot happen then; and calls whose
+    media is cut with the connection wait for nobody.
+    """
     row: Row = {}
     for part in parts:
         row |= part
@@ -199,7 +204,6 @@ def _runs(state: State) -> Row:
             DEVICE_JOINS=Do.NOTHING,
             DEVICE_LEAVES=Do.NOTHING,
             DEVICE_OFFERS=Do.REFUSE_OUTSIDER,
-            DEVICE_ANSWERS=Do.STOP_AGAIN,
             DEVICE_REJECTS=Do.STOP_AGAIN,
             DEVICE_SENDS_ICE=Do.NOTHING,
             DEVICE_TELLS=Do.NOTHING,
@@ -210,7 +214,7 @@ def _runs(state: State) -> Row:
 def _caller_present(state: State, away: State) -> Row:
     return (
         {On.CALLER_LOST: Step(away, Do.AWAIT_CALLER)}
-        | _ends(CALLER_ENDS=Ending.HANGUP, CALLER_CUT=Ending.LOST)
+        | _ends(CALLER_ENDS=Ending.HANGUP)
         | _stays(
             state,
             CALLER_REPEATS=Do.ANSWER_AGAIN,
@@ -225,9 +229,10 @@ def _caller_present(state: State, away: State) -> Row:
 def _callee_present(state: State, away: State) -> Row:
     return (
         {On.CALLEE_LOST: Step(away, Do.AWAIT_CALLEE)}
-        | _ends(CALLEE_ENDS=Ending.HANGUP, CALLEE_CUT=Ending.LOST)
+        | _ends(CALLEE_ENDS=Ending.HANGUP)
         | _stays(
             state,
+            DEVICE_ANSWERS=Do.STOP_AGAIN,
             CALLEE_REPEATS=Do.ACCEPT_AGAIN,
             CALLEE_OFFERS=Do.TELL_CALLER,
             CALLEE_ANSWERS=Do.TELL_CALLER,
@@ -247,12 +252,11 @@ def _callee_away(back: State) -> Row:
 
 _OVER = _stays(
     State.ENDED,
-    CALLER_REPEATS=Do.END_AGAIN,
     CALLER_OFFERS=Do.END_AGAIN,
     CALLER_ANSWERS=Do.END_AGAIN,
     CALLER_ENDS=Do.NOTHING,
-    CALLER_SENDS_ICE=Do.END_ONCE,
-    CALLER_TELLS=Do.END_ONCE,
+    CALLER_SENDS_ICE=Do.NOTHING,
+    CALLER_TELLS=Do.NOTHING,
     CALLER_LOST=Do.NOTHING,
     CALLER_CUT=Do.NOTHING,
     ASIDE_OFFERS=Do.END_AGAIN,
@@ -268,16 +272,14 @@ _OVER = _stays(
     DEVICE_ENDS=Do.NOTHING,
     DEVICE_SENDS_ICE=Do.END_ONCE,
     DEVICE_TELLS=Do.END_ONCE,
-    CALLEE_REPEATS=Do.END_AGAIN,
     CALLEE_OFFERS=Do.END_AGAIN,
     CALLEE_ANSWERS=Do.END_AGAIN,
     CALLEE_ENDS=Do.NOTHING,
-    CALLEE_SENDS_ICE=Do.END_ONCE,
-    CALLEE_TELLS=Do.END_ONCE,
+    CALLEE_SENDS_ICE=Do.NOTHING,
+    CALLEE_TELLS=Do.NOTHING,
     CALLEE_LOST=Do.NOTHING,
     CALLEE_CUT=Do.NOTHING,
     MEMORY_OVER=Do.FORGET,
-    SHUTDOWN=Do.NOTHING,
 )
 
 TABLE: Table = {
@@ -316,6 +318,7 @@ TABLE: Table = {
         _runs(State.RUNNING),
         _caller_present(State.RUNNING, State.CALLER_AWAY),
         _callee_present(State.RUNNING, State.CALLEE_AWAY),
+        _ends(CALLER_CUT=Ending.LOST, CALLEE_CUT=Ending.LOST),
     ),
     State.CALLER_AWAY: _row(
         State.CALLER_AWAY,

@@ -424,7 +424,8 @@ class Running(CallCase):
                     self.assertEqual([[], [], []], self.others())
 
     def test_others_have_no_part_in_it(self) -> None:
-        commands = (StartCall("bob", False, "c1", b"{}"), AnswerCall("c1", b"{}"), ice("c1"), status("c1"))
+        offer, answer = StartCall("bob", False, "c1", b"{}"), AnswerCall("c1", b"{}")
+        commands: tuple[Any, ...] = (offer, answer, ice("c1"), status("c1"))
         for command in commands:
             self.assertIs(CallFault.NOT_PARTICIPANT, self.fault(self.alices, command))
         self.assertIs(CallFault.NOT_PARTICIPANT, self.fault(self.bobs, commands[0]))
@@ -456,6 +457,7 @@ class Ended(CallCase):
         bobs.take()
         self.do(alice, EndCall("c1"))
         alice.take(), bob.take()
+        late: Any
         for late in (EndCall("c1"), RejectCall("c1"), ice("c1"), status("c1")):
             for phone in (alice, bob):
                 self.do(phone, late)
