@@ -34,12 +34,8 @@ def missed(record: CallRecord) -> CallMissed:
     )
 
 
-class CallSuite(CellarCase):
-    """`Store.record_call`, `Store.calls`, and CallMissed in the change log."""
-
-    def setUp(self) -> None:
-        self.open_cellar("alice", "bob", "carol")
-        self.store = self.cellar.store
+class Recording(CellarCase):
+    """How the tests speak of calls."""
 
     def keep(self, *records: CallRecord) -> None:
         for record in records:
@@ -57,6 +53,14 @@ class CallSuite(CellarCase):
 
     def changed(self, user: str, device: str, format: str = "signalling") -> int:
         return self.wait_for(self.cellar.store.cursor(user, format, device)).changed
+
+
+class CallSuite(Recording):
+    """`Store.record_call`, `Store.calls`, and CallMissed in the change log."""
+
+    def setUp(self) -> None:
+        self.open_cellar("alice", "bob", "carol")
+        self.store = self.cellar.store
 
     # Records
 

@@ -85,7 +85,7 @@ class Calls:
         sign = reader.execute("SELECT value FROM meta WHERE key = 'calls_at'").fetchone()
         change = reader.execute("SELECT at FROM changes ORDER BY id DESC LIMIT 1").fetchone()
         times = [float(row[0]) for row in (sign, change) if row is not None]
-        return max(self._core.state.last_ms / 1000, *times)
+        return max([self._core.state.last_ms / 1000, *times])
 
     def tick(self) -> None:
         """Called from time to time: ends what was left, also after the disk failed; gives a sign of life."""
