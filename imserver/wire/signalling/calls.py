@@ -52,6 +52,8 @@ SIGNAL_OWNED: Final = _PARTIES
 _DESCRIBED: Final = OFFER_OWNED | ANSWER_OWNED | {"sdp", "ice_candidates", "constraints"}
 _SDP_MARK: Final = "v=0"
 
+REFUSALS: Final = frozenset({"user_rejected", "user_busy", "timeout"})
+"""Reasons of call.end that reject a call where it rings."""
 COMMANDS: Final = frozenset({StartCall, AnswerCall, RejectCall, EndCall, SignalCall})
 """What is not answered unless it is refused: events tell the rest."""
 
@@ -205,11 +207,13 @@ def _ice(payload: dict[str, Any], envelope: Envelope) -> SignalCall:
     return SignalCall(call, Signal.ICE, _carried(payload, SIGNAL_OWNED, MAX_ICE_BYTES, "call.ice"))
 
 
-def _end(payload: dict[str, Any], envelope: Envelope) -> EndCall:
+def _end(payload: dict[str, Any], envelope: Envelope) -> EndCall | RejectCall:
     call = call_text(payload.get("call_id"))
     reason = payload.get("reason")
     word = "" if reason is None or reason == "" else _word(payload, "reason", "call.end")
-    return EndCall(call, word, _carried(payload, END_OWNED, MAX_NEWS_BYTES, "call.end"))
+    detail = _carried(payload, END_OWNED, MAX_NEWS_BYTES, "call.end")
+    # Of a device at which it rang, these mean the ringing: meanwhile another one may have answered.
+    return RejectCall(call, word, detail) if call and word in REFUSALS else EndCall(call, word, detail)
 
 
 def _status(payload: dict[str, Any], envelope: Envelope) -> SignalCall:

@@ -79,6 +79,12 @@ class Document(SynchronousTestCase):
             self.assertEqual(answer, AnswerCall(ID, rest(ANSWER, "answered_at")))
             self.assertEqual(read("call.ice", ICE["payload"], binary), SignalCall(ID, Signal.ICE, rest(ICE)))
             self.assertEqual(read("call.end", END["payload"], binary), EndCall(ID, "user_hangup"))
+            for word in ("user_rejected", "user_busy", "timeout"):
+                # Where it rings this rejects; it must not end what another device has answered.
+                self.assertEqual(
+                    read("call.end", {"call_id": ID, "reason": word}, binary), RejectCall(ID, word)
+                )
+                self.assertEqual(read("call.end", {"reason": word}, binary), EndCall("", word))
             self.assertEqual(
                 read("call.status", STATUS["payload"], binary),
                 SignalCall(ID, Signal.STATUS, rest(STATUS), CallQuality(0.01, 0.005, 0.05)),
