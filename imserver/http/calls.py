@@ -1,11 +1,16 @@
-"""REST: what calls need beside the signalling."""
+"""REST: one's calls, and what calls need beside the signalling."""
 
 from __future__ import annotations
 
 from imserver.http import views
-from imserver.http.bodies import IceQuery
+from imserver.http.bodies import IceQuery, PageQuery
 from imserver.http.table import Access, Call, Route
-from imserver.model.calls import GetIceServers
+from imserver.model.calls import CallPage, GetIceServers, ListCalls
+
+
+async def _list(call: Call) -> views.CallsData:
+    page: CallPage = await call.run(ListCalls(call.query.after, call.query.limit))
+    return views.CallsData([views.call(one) for one in page.calls], page.next_cursor, bool(page.next_cursor))
 
 
 async def _ice_servers(call: Call) -> views.IceData:
@@ -16,6 +21,16 @@ async def _ice_servers(call: Call) -> views.IceData:
 
 
 ROUTES = (
+    Route(
+        "GET",
+        "/api/calls",
+        "listCalls",
+        "One's calls, the newest first",
+        Access.USER,
+        _list,
+        views.CallsData,
+        query=PageQuery,
+    ),
     Route(
         "GET",
         "/api/webrtc/config",

@@ -327,6 +327,11 @@ class CallRecord(Struct, frozen=True, gc=False):
     by: str = ""
 
     @property
+    def duration(self) -> int:
+        """Whole seconds from the answer to the end; never less than none, whatever the clock did."""
+        return max(0, int(self.ended_at - self.answered_at)) if self.answered_at and self.ended_at else 0
+
+    @property
     def missed(self) -> bool:
         """Whether the callee is told of it as of a missed one."""
         return not self.answered_at and self.ending in MISSED
