@@ -12,6 +12,8 @@ want openssl openssl
 want curl curl
 want haproxy haproxy
 want systemd-socket-activate systemd
+want turnserver coturn
+want chromium chromium
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     apt-get update -qq
