@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -209,9 +210,9 @@ class Servers(SynchronousTestCase):
         self.assertFails(finding, "TLS: no handshake")
 
     def folder(self) -> Path:
-        folder = Path(self.mktemp())
-        folder.mkdir(parents=True)
-        return folder
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return Path(folder.name)
 
     @staticmethod
     def tls(files: tuple[Path, Path]) -> ssl.SSLContext:
