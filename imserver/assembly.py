@@ -7,12 +7,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from twisted.internet.interfaces import IReactorTime
+
 from imserver.backends.embedded import EngineSettings
 from imserver.config import ConfigError, Configuration
+from imserver.config.ice_urls import parse_ice_url
 from imserver.config.loading import self_registration
 from imserver.services.accounts import Accounts
+from imserver.services.calls import CallSettings
 from imserver.services.groups import GroupLimits, Groups
 from imserver.services.hub import Hub, HubSettings
+from imserver.services.ice import Ice, TurnServer
 from imserver.services.keys import Key, KeyRingError, external_key, load_key_ring
 from imserver.services.messages import MessageSettings
 from imserver.services.passwords import PasswordHasher
@@ -40,6 +45,30 @@ def read_external_keys(configuration: Configuration) -> list[Key]:
     return keys
 
 
+def read_turn_servers(configuration: Configuration) -> list[TurnServer]:
+    """The STUN and TURN servers, with their secrets.
+
+    Raises:
+        ConfigError: a secret that cannot be read, or is empty.
+    """
+    servers = []
+    for number, turn in enumerate(configuration.turn):
+        secret = b""
+        if turn.secret_file is not None:
+            path = f"turn[{number}].secret_file: {turn.secret_file}"
+            try:
+                # coturn takes a line of its configuration, so no secret ends in spaces.
+                secret = Path(turn.secret_file).read_bytes().strip()
+            except OSError as error:
+                raise ConfigError(f"{path}: {error.strerror}") from None
+            if not secret or b"\n" in secret:
+                raise ConfigError(f"{path}: must hold the secret in one line, and nothing else")
+        relays = [url for url in turn.urls if parse_ice_url(url).relays]
+        others = [url for url in turn.urls if url not in relays]
+        servers.append(TurnServer(turn.region, others, relays, secret, turn.credential_seconds))
+    return servers
+
+
 def engine_settings(configuration: Configuration) -> EngineSettings:
     """What the embedded engine is told of the configuration."""
     limits, retention = configuration.limits, configuration.retention
@@ -60,6 +89,7 @@ class Services:
         accounts: for the demo users, later for administration.
         hub: what sessions talk to.
         keys: the token keys.
+        ice: the STUN and TURN servers.
     """
 
     def __init__(
@@ -71,11 +101,18 @@ class Services:
         directory: Directory,
         bus: Bus,
         password_threads: Threads,
+        clock: IReactorTime,
         *,
         demo: bool,
+        turn_servers: Sequence[TurnServer] = (),
     ) -> None:
-        """Raises KeyRingError."""
-        limits, auth = configuration.limits, configuration.auth
+        """Args:
+            clock: times calls.
+
+        Raises:
+            KeyRingError
+        """
+        limits, auth, calls = configuration.limits, configuration.auth, configuration.calls
         hasher = PasswordHasher(
             password_threads, time_cost=auth.password_time_cost, memory_kib=auth.password_memory_kib
         )
@@ -104,6 +141,7 @@ class Services:
             limits=GroupLimits(members=limits.group_members),
             clock=time.monotonic,
         )
+        self.ice = Ice(time.time, turn_servers)
         self.hub = Hub(
             store,
             directory,
@@ -112,11 +150,19 @@ class Services:
             groups,
             time.time,
             os.urandom,
+            clock,
             HubSettings(
                 messages=MessageSettings(
                     content_bytes=limits.content_bytes,
                     revoke_seconds=configuration.retention.revoke_seconds,
                 ),
                 sessions_per_user=limits.sessions_per_user,
+                calls=CallSettings(
+                    ring_seconds=calls.ring_seconds,
+                    grace_seconds=calls.grace_seconds,
+                    max_seconds=calls.max_seconds,
+                    media_bytes_per_second=calls.media_bytes_per_second,
+                ),
             ),
+            self.ice,
         )

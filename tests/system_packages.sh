@@ -16,6 +16,7 @@ want chromium chromium
 want certutil libnss3-tools
 want debootstrap debootstrap
 want ip iproute2
+want turnserver coturn
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     apt-get update -qq

@@ -3,31 +3,53 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from imserver.cli.errors import FAULTS, OK, CommandError
 from imserver.cli.output import Output, printable
 from imserver.cli.parsing import Parsers, add_command
 from imserver.cli.place import configuration, data_path
 from imserver.cli.settings import startup_fault
-from imserver.config import Configuration
+from imserver.config import ConfigError, Configuration
+
+if TYPE_CHECKING:
+    from imserver.cli.checks import Finding
 
 _SIGNS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
 def add_commands(parsers: Parsers) -> None:
     """Adds it."""
-    add_command(
+    command = add_command(
         parsers,
         "doctor",
         _doctor,
         "look for what would keep a server from running well",
         "Looks at versions, configuration, clock, limits, data directory, disk, ports, certificates and the\n"
-        "running server. Changes nothing. Ends with 4 if anything FAILs; a WARN alone does not count.",
-        "imserver doctor --config /etc/imserver.toml",
+        "running server; `doctor turn` asks every configured STUN and TURN server instead. Changes nothing.\n"
+        "Ends with 4 if anything FAILs; a WARN alone does not count.",
+        "imserver doctor --config /etc/imserver.toml\nimserver doctor turn --config /etc/imserver.toml",
     )
+    command.add_argument("what", nargs="?", choices=["turn"], help="look at the TURN servers instead")
 
 
 def _doctor(options: argparse.Namespace, output: Output) -> int:
+    return _report(_turn(options) if options.what == "turn" else _everything(options), output)
+
+
+def _turn(options: argparse.Namespace) -> list[Finding]:
+    from imserver.assembly import read_turn_servers
+    from imserver.cli.checks import Finding, Status
+    from imserver.cli.turn import examine
+
+    try:
+        servers = read_turn_servers(configuration(options))
+    except ConfigError as error:
+        return [Finding("turn", Status.FAIL, str(error))]
+    return examine(servers)
+
+
+def _everything(options: argparse.Namespace) -> list[Finding]:
     # Here, so that no other command loads what reads certificates.
     from imserver.cli.checks import Finding, Status, versions
     from imserver.cli.examination import examine
@@ -42,7 +64,12 @@ def _doctor(options: argparse.Namespace, output: Output) -> int:
         findings.append(Finding("configuration", Status.OK, f"{options.config or 'defaults'}: good"))
     else:
         findings.append(Finding("configuration", Status.FAIL, fault))
-    findings += examine(data_path(options, settings), settings)
+    return findings + examine(data_path(options, settings), settings)
+
+
+def _report(findings: list[Finding], output: Output) -> int:
+    from imserver.cli.checks import Status
+
     lines = [f"{_SIGNS[found.status]}  {found.check}: {printable(found.text)}" for found in findings]
     output.result(findings, "\n".join(lines))
     return FAULTS if any(found.status is Status.FAIL for found in findings) else OK

@@ -76,7 +76,7 @@ class Local:
             return None
         try:
             services = Services(
-                settings, data, keys, cellar.store, cellar.directory, cellar.bus, threads, demo=False
+                settings, data, keys, cellar.store, cellar.directory, cellar.bus, threads, clock, demo=False
             )
         except BaseException:
             finish(clock, cellar.close())

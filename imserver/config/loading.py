@@ -14,7 +14,8 @@ import msgspec
 
 from imserver.config.endpoints import is_local
 from imserver.config.faults import ConfigError
-from imserver.config.schema import STREAM_FORMATS, Configuration, Listener, Proxies
+from imserver.config.ice_urls import parse_ice_url
+from imserver.config.schema import STREAM_FORMATS, Configuration, Listener, Proxies, Turn
 
 _WEBSOCKET_FORMATS = ("protobuf", "signalling")
 _ONLY_FOR = {
@@ -136,6 +137,10 @@ def _fault(configuration: Configuration) -> str | None:
         fault = _listener_fault(listener, configuration.formats)
         if fault is not None:
             return f"listener[{number}].{fault}"
+    for number, turn in enumerate(configuration.turn):
+        fault = _turn_fault(turn)
+        if fault is not None:
+            return f"turn[{number}].{fault}"
     retention = configuration.retention
     if retention.days and retention.days * 24 < retention.dedupe_hours:
         return "retention.days: is shorter than retention.dedupe_hours: retries are answered from the log"
@@ -160,4 +165,16 @@ def _listener_fault(listener: Listener, formats: Mapping[str, str]) -> str | Non
                 ipaddress.ip_network(network, strict=False)
             except ValueError:
                 return f"{option}.trusted[{number}]: {network!r} is neither an address nor a network"
+    return None
+
+
+def _turn_fault(turn: Turn) -> str | None:
+    relays = False
+    for number, text in enumerate(turn.urls):
+        try:
+            relays |= parse_ice_url(text).relays
+        except ValueError as error:
+            return f"urls[{number}]: {error}"
+    if relays and turn.secret_file is None:
+        return "secret_file: is needed for turn and turns"
     return None

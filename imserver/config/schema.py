@@ -202,6 +202,40 @@ class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     access: bool = False
 
 
+class CallLimits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Calls.
+
+    Attributes:
+        ring_seconds: how long it rings.
+        grace_seconds: how long a call waits for a peer-to-peer party whose connection is lost.
+        max_seconds: how long a call may last.
+        media_bytes_per_second: media relayed in one call.
+        media_buffer_bytes: media waiting for one session that reads slowly; beyond it the oldest is dropped.
+    """
+
+    ring_seconds: Seconds = 30.0
+    grace_seconds: Seconds = 15.0
+    max_seconds: Seconds = 3600.0
+    media_bytes_per_second: Annotated[int, Meta(ge=65_536)] = 4_194_304
+    media_buffer_bytes: Annotated[int, Meta(ge=65_536)] = 1_048_576
+
+
+class Turn(Struct, frozen=True, forbid_unknown_fields=True):
+    """STUN and TURN servers that stand together, for WebRTC clients.
+
+    Attributes:
+        region: clients may ask for the servers of one region; "" = of every region.
+        urls: such as "stun:HOST", "turn:HOST:PORT?transport=udp", "turns:HOST".
+        secret_file: turn, turns: holds coturn's `static-auth-secret`. Read again on SIGHUP.
+        credential_seconds: how long a user's credentials live.
+    """
+
+    urls: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    region: str = ""
+    secret_file: Text | None = None
+    credential_seconds: Annotated[int, Meta(ge=60)] = 3600
+
+
 DEVELOPMENT_LISTENERS = (
     Listener("http", "tcp:8081:interface=127.0.0.1", paths={"/ws": "protobuf"}, rest=False),
     Listener("http", "tcp:8080:interface=127.0.0.1", paths={"/ws": "signalling", "/im": "protobuf"}),
@@ -226,4 +260,6 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     store: StoreSettings = field(default_factory=StoreSettings)
     retention: Retention = field(default_factory=Retention)
     auth: Auth = field(default_factory=Auth)
+    calls: CallLimits = field(default_factory=CallLimits)
+    turn: tuple[Turn, ...] = ()
     log: LogSettings = field(default_factory=LogSettings)

@@ -85,6 +85,12 @@ class SessionsQuery(Body, frozen=True):
     limit: Limit = 0
 
 
+class IceQuery(Body, frozen=True):
+    """`region`: only servers of this region, and those of none; absent or unknown = all."""
+
+    region: Annotated[str, Meta(max_length=255)] = ""
+
+
 class TargetBody(Body, frozen=True):
     """Whom a message is for; `room` is another name for `group`, a broadcast has no id."""
 

@@ -8,14 +8,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
 )
 from prometheus_client.registry import Collector
 
 import imserver
-from imserver.http.vitals import Buckets, Vitals
+from imserver.http.call_metrics import call_metrics
+from imserver.http.families import counter, gauge, histogram
+from imserver.http.vitals import Vitals
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 
@@ -40,9 +41,10 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """See Collector."""
         yield InfoMetricFamily("imserver", "The program", {"version": imserver.__version__})
-        yield _gauge("uptime_seconds", "Seconds since the start", self._vitals.uptime)
+        yield gauge("uptime_seconds", "Seconds since the start", self._vitals.uptime)
         yield from self._connections()
         yield from self._messages()
+        yield from call_metrics(self._vitals)
         yield from self._store()
         requests = CounterMetricFamily("imserver_http_requests", "REST requests answered", labels=["status"])
         for status, count in self._vitals.requests.items():
@@ -56,18 +58,18 @@ class Metrics(Collector):
         for format, count in vitals.hub.registry.formats.items():
             sessions.add_metric([format], count)
         yield sessions
-        yield _gauge("connections", "Open connections", doors.counter.total)
-        yield _gauge(
+        yield gauge("connections", "Open connections", doors.counter.total)
+        yield gauge(
             "connections_unauthenticated", "Open connections that have not logged in", doors.counter.strangers
         )
-        yield _counter("connections_refused", "Connections closed for want of room", doors.counter.refused)
+        yield counter("connections_refused", "Connections closed for want of room", doors.counter.refused)
         ended = CounterMetricFamily("imserver_logins", "Log-ins by their result", labels=["result"])
         ended.add_metric(["ok"], log_ins.accepted)
         for code, count in log_ins.by_code.items():
             ended.add_metric([code.value], count)
         yield ended
-        yield _gauge("outbox_bytes", "Bytes queued for all peers", doors.budget.used)
-        yield _gauge("outbox_limit_bytes", "Bytes that may be queued for all peers", doors.budget.limit)
+        yield gauge("outbox_bytes", "Bytes queued for all peers", doors.budget.used)
+        yield gauge("outbox_limit_bytes", "Bytes that may be queued for all peers", doors.budget.limit)
 
     def _messages(self) -> Iterator[Metric]:
         accepted = CounterMetricFamily("imserver_messages_accepted", "Durable sends", labels=["format"])
@@ -90,29 +92,10 @@ class Metrics(Collector):
 
     def _store(self) -> Iterator[Metric]:
         commits = self._vitals.commits
-        yield _histogram("commit_rows", "Rows of the log per transaction", commits.rows)
-        yield _histogram("commit_seconds", "Seconds until a transaction was durable", commits.seconds)
-        yield _counter("commit_failures", "Transactions that failed", commits.failures)
+        yield histogram("commit_rows", "Rows of the log per transaction", commits.rows)
+        yield histogram("commit_seconds", "Seconds until a transaction was durable", commits.seconds)
+        yield counter("commit_failures", "Transactions that failed", commits.failures)
         sizes = GaugeMetricFamily("imserver_store_bytes", "Sizes of the store's files", labels=["file"])
         for name, size in self._vitals.store_bytes().items():
             sizes.add_metric([name], size)
         yield sizes
-
-
-def _gauge(name: str, help: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"imserver_{name}", help, value)
-
-
-def _counter(name: str, help: str, value: float) -> Metric:
-    return CounterMetricFamily(f"imserver_{name}", help, value)
-
-
-def _histogram(name: str, help: str, value: Buckets) -> Metric:
-    buckets: list[tuple[str, float]] = []
-    sum_so_far = 0
-    for bound, count in zip((*value.bounds, float("inf")), value.counts, strict=True):
-        sum_so_far += count
-        buckets.append(("+Inf" if bound == float("inf") else repr(float(bound)), sum_so_far))
-    family = HistogramMetricFamily(f"imserver_{name}", help)
-    family.add_metric([], buckets, value.total)
-    return family

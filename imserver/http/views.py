@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from imserver.model.accounts import Account
 from imserver.model.admin import SessionInfo, UserInfo
+from imserver.model.calls import CallRecord
 from imserver.model.conversations import Summary
 from imserver.model.groups import Group, GroupMember
 from imserver.model.messages import InboxRow, Message
@@ -105,6 +106,48 @@ class SentData(Struct, frozen=True):
     seq: int
     sent_at: float
     pending: bool
+
+
+class CallView(Struct, frozen=True):
+    """A call of one's own; null = not (yet).
+
+    `call_type` is audio or video, `ending` how it ended, `ended_by` who ended it, `duration` whole
+    seconds from the answer to the end; `missed`: the callee was told of it as of a missed one.
+    """
+
+    call_id: str
+    caller_id: str
+    callee_id: str
+    call_type: str
+    created_at: float
+    answered_at: float | None
+    ended_at: float | None
+    duration: int
+    ending: str | None
+    ended_by: str | None
+    missed: bool
+
+
+class CallsData(Struct, frozen=True):
+    """Calls, the newest first; go on with `after` = `next_cursor`."""
+
+    calls: list[CallView]
+    next_cursor: str
+    has_more: bool
+
+
+class IceServerView(Struct, frozen=True, omit_defaults=True):
+    """As RTCIceServer; STUN servers need no credentials."""
+
+    urls: list[str]
+    username: str = ""
+    credential: str = ""
+
+
+class IceData(Struct, frozen=True):
+    """The `iceServers` of an RTCPeerConnection."""
+
+    ice_servers: list[IceServerView]
 
 
 class ConversationView(Struct, frozen=True):
@@ -205,6 +248,9 @@ class StatsData(Struct, frozen=True):
     failed_log_ins: int
     outbox_bytes: int
     store_bytes: int
+    calls_ringing: int
+    calls_running: int
+    calls_ended: dict[str, int]
 
 
 def own_user(account: Account) -> UserView:
@@ -265,6 +311,23 @@ def conversation(value: Summary) -> ConversationView:
         value.title,
         value.position,
         None if value.last is None else message(value.last),
+    )
+
+
+def call(value: CallRecord) -> CallView:
+    """A call in the list."""
+    return CallView(
+        value.call,
+        value.caller,
+        value.callee,
+        "video" if value.video else "audio",
+        value.created_at,
+        value.answered_at or None,
+        value.ended_at or None,
+        value.duration,
+        None if value.ending is None else value.ending.value,
+        value.by or None,
+        value.missed,
     )
 
 

@@ -77,6 +77,7 @@ class Vitals:
     def stats(self) -> StatsData:
         """The numbers that administrators are shown."""
         hub, doors = self.hub, self.doors
+        calls = hub.calls.counts
         tallies = doors.tallies
         refused: dict[str, int] = {}
         for tally in tallies.values():
@@ -97,4 +98,7 @@ class Vitals:
             failed_log_ins=sum(hub.log_ins.by_code.values()),
             outbox_bytes=doors.budget.used,
             store_bytes=sum(self.store_bytes().values()),
+            calls_ringing=calls.ringing,
+            calls_running=calls.running,
+            calls_ended={ending.value: count for ending, count in calls.ended.items()},
         )

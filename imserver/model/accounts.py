@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 from msgspec import Struct
+
+from imserver.model.calls import IceServer
 
 
 class Role(enum.StrEnum):
@@ -162,6 +165,7 @@ class LoggedIn(Struct, frozen=True, gc=False):
         head: the user's highest inbox number.
         first_seq: the first one still kept.
         epoch: the inbox epoch.
+        ice_servers: for formats whose calls are WebRTC.
     """
 
     user: str
@@ -171,6 +175,7 @@ class LoggedIn(Struct, frozen=True, gc=False):
     head: int
     first_seq: int
     epoch: str
+    ice_servers: Sequence[IceServer] = ()
 
 
 class Registered(Struct, frozen=True, gc=False):

@@ -13,6 +13,7 @@ class DoorLimits(Struct, frozen=True):
         unauthenticated_per_address: of them not logged in, per peer address; 0 = no limit.
         outbox_bytes: answers and events queued for one peer before it counts as slow.
         outboxes_bytes: bytes queued for all peers together.
+        media_bytes: media of a call queued for one peer, beyond which the oldest is dropped.
         commands_per_second / command_burst: commands other than sends and acks, per session.
         silence: seconds without a received byte that end a connection.
         ping_interval: seconds between the pings a WebSocket is sent.
@@ -26,6 +27,7 @@ class DoorLimits(Struct, frozen=True):
     unauthenticated_per_address: int = 1024
     outbox_bytes: int = 1024 * 1024
     outboxes_bytes: int = 256 * 1024 * 1024
+    media_bytes: int = 1024 * 1024
     commands_per_second: float = 200.0
     command_burst: float = 400.0
     silence: float = 90.0

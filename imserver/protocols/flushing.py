@@ -27,16 +27,19 @@ class Budget:
 
     Attributes:
         used: bytes queued now.
+        media: those of them that are a call's media; at most a quarter of the limit, so that
+            media leaves room for what cannot be dropped.
         limit: at this many, no message is queued at all.
         tight_from: from this many on, only empty outboxes take messages.
     """
 
-    __slots__ = ("_starving", "_waiting", "limit", "tight_from", "used")
+    __slots__ = ("_starving", "_waiting", "limit", "media", "tight_from", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.tight_from = limit // 2
         self.used = 0
+        self.media = 0
         self._waiting: dict[Writer, None] = {}
         self._starving: dict[Writer, None] = {}
 
@@ -44,6 +47,20 @@ class Budget:
     def exhausted(self) -> bool:
         """Whether nothing at all may be queued."""
         return self.used >= self.limit
+
+    def media_fits(self, count: int) -> bool:
+        """Whether so many bytes of media may be queued."""
+        return self.media + count <= self.limit // 4 and self.used + count <= self.limit
+
+    def take_media(self, count: int) -> None:
+        """They are queued."""
+        self.media += count
+        self.used += count
+
+    def release_media(self, count: int) -> None:
+        """Gives bytes of media back."""
+        self.media -= count
+        self.release(count)
 
     def wait(self, outbox: Writer, empty: bool) -> None:
         """Remembers an outbox that was refused for want of budget."""

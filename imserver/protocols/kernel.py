@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+MEDIA_WAIT = 0.02
+"""Seconds after a write to a paced peer, after which media no longer waits for its kernel."""
 FAST_LOOKS = 25
 """After so many the kernel of a paced peer is asked less often."""
 
@@ -54,6 +56,10 @@ class DrainWatch:
         self._waiting: dict[Awaiting, None] = {}
         self._call: IDelayedCall | None = None
 
+    def now(self) -> float:
+        """Reactor seconds."""
+        return self._clock.seconds()
+
     def add(self, awaiting: Awaiting) -> None:
         """Asks for it until its answer is not False. Adding it again changes nothing."""
         self._waiting[awaiting] = None
@@ -91,7 +97,17 @@ class Pace:
     what `fast` waits between two questions. Implements Awaiting.
     """
 
-    __slots__ = ("_asked", "_fast", "_go_on", "_held", "_slow", "_transport", "_waiting")
+    __slots__ = (
+        "_asked",
+        "_fast",
+        "_go_on",
+        "_held",
+        "_media",
+        "_slow",
+        "_transport",
+        "_waiting",
+        "_wrote_at",
+    )
 
     def __init__(self, transport: Any, go_on: Callable[[], None], fast: DrainWatch, slow: DrainWatch) -> None:
         """Args:
@@ -104,22 +120,35 @@ class Pace:
         self._slow = slow
         self._held = False  # something was written a moment ago
         self._waiting = False
+        self._media = False  # it is media that waits
         self._asked = 0
+        self._wrote_at = -MEDIA_WAIT
 
-    def ready(self) -> bool:
-        """Whether a write may be made now; after False `go_on` follows."""
+    def ready(self, *, media: bool = False) -> bool:
+        """Whether a write may be made now; after False `go_on` follows.
+
+        Args:
+            media: it need not wait for the kernel longer than MEDIA_WAIT.
+        """
         if self._waiting:
             return False
-        if not self._held and not unconfirmed(self._transport):
+        self._media = media
+        if not (self._held or self._must_wait()):
             return True
         self._waiting = True
         self._asked = 0
         self._fast.add(self)
         return False
 
+    def _must_wait(self) -> bool:
+        if self._media and self._fast.now() - self._wrote_at >= MEDIA_WAIT:
+            return False
+        return unconfirmed(self._transport) > 0
+
     def wrote(self) -> None:
         """A write was made."""
         self._held = True
+        self._wrote_at = self._fast.now()
         self._fast.add(self)
 
     def kernel_drained(self) -> bool | None:
@@ -127,7 +156,7 @@ class Pace:
         self._held = False
         if not self._waiting:
             return None
-        if unconfirmed(self._transport):
+        if self._must_wait():
             self._asked += 1
             if self._asked != FAST_LOOKS:
                 return False

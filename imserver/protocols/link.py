@@ -77,6 +77,7 @@ class Link:
             doors.limits.outbox_bytes,
             doors.watch,
             confirm_messages=not codec.traits.acks,
+            media_limit=doors.limits.media_bytes,
         )
         self.session = Session(
             codec, doors.hub, self, doors.clock, doors.limits, doors.tallies[codec.traits.name]

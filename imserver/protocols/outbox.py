@@ -8,6 +8,9 @@ where they are counted, and not in the transport.
 Messages are never dropped: when `writable` is False their session leaves them in
 the store and reads them again once the owner was told `outbox_drained`. Answers
 and events have no such place; more of them than the limit makes the peer slow.
+
+A call's media waits apart (`media`), and is written only while nothing else waits.
+It is no reason to call a peer slow: what it does not take is dropped.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from zope.interface import implementer
 
 from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch, Pace, held, kernel_backlog
+from imserver.protocols.media import MediaQueue, keep_unsent_low
 
 WRITABLE_BELOW = 64 * 1024
 """Bytes queued from which on messages stay in the store."""
@@ -58,7 +62,7 @@ class Outbox:
     """The frames for one peer.
 
     Attributes:
-        total: bytes queued here and in the transport.
+        total: bytes queued here and in the transport, media not counted.
         pace: given where every frame needs a write of its own; decides when the next one may be made.
     """
 
@@ -75,6 +79,8 @@ class Outbox:
         "_lost",
         "_mark_until",
         "_marks",
+        "_media",
+        "_media_limit",
         "_owner",
         "_progress",
         "_pulled",
@@ -101,11 +107,13 @@ class Outbox:
         watch: DrainWatch,
         *,
         confirm_messages: bool = False,
+        media_limit: int = 1024 * 1024,
     ) -> None:
         """Args:
         limit: bytes of answers and events before the peer counts as slow.
         watch: asks the kernel what the peer has.
         confirm_messages: the owner wants to hear of the arrival of messages, too.
+        media_limit: bytes of media before the oldest is dropped.
         """
         self._transport = transport
         self._owner = owner
@@ -114,6 +122,8 @@ class Outbox:
         self._limit = limit
         self._watch = watch
         self._confirm_messages = confirm_messages
+        self._media_limit = media_limit
+        self._media: MediaQueue | None = None
         self._frames: list[bytes] = []
         self.total = 0
         self.pace: Pace | None = None
@@ -176,6 +186,24 @@ class Outbox:
         else:
             self._marks.append((at, seq))
             self._mark_until = at + MARK_BYTES
+
+    def put_media(self, frame: bytes) -> int:
+        """Queues media behind everything else; returns how many frames were dropped for want of room."""
+        if self._finishing or self._lost:
+            return 0
+        media = self._media
+        if media is None:
+            media = self._media = MediaQueue(self._media_limit, self._budget)
+            keep_unsent_low(self._transport)
+        dropped = media.put(frame)
+        if not self._dirty and not self._blocked:
+            self._dirty = True
+            self._flusher.add(self)
+        return dropped
+
+    def drop_media(self) -> int:
+        """Forgets the media that waits; returns how many frames that were."""
+        return 0 if self._media is None else self._media.clear()
 
     def pass_over(self) -> None:
         """A message was not put on the wire: the peer has it as soon as it has those before it."""
@@ -241,8 +269,24 @@ class Outbox:
                 pace.wrote()
             else:
                 return
+        if self._media is not None:
+            self._flush_media(self._media)
         if self._finishing and not self._frames:
             self._end()
+
+    def _flush_media(self, media: MediaQueue) -> None:
+        pace = self.pace
+        while media.size and not (self._frames or self._blocked or self._lost):
+            if pace is not None and not pace.ready(media=True):
+                return
+            self._blocked = self._pulled
+            data = media.take(CHUNK if pace is None else 0)
+            self._written += len(data)
+            self._transport.write(data)
+            if not self._blocked:
+                self._sent()
+            if pace is not None:
+                pace.wrote()
 
     def _take(self) -> bytes:
         frames = self._frames
@@ -273,6 +317,8 @@ class Outbox:
         self.total -= count
         self._rounds += 1
         self._budget.release(count)
+        if self._media is not None:
+            self._media.sent()
         if self._pushed and (self._marks or not self._frames):
             self._idle_looks = 0
             self._watch.add(self)
@@ -292,9 +338,10 @@ class Outbox:
     def resumeProducing(self) -> None:
         """The transport has sent everything it was given."""
         self._blocked = False
-        if self._sending:
+        media = self._media
+        if self._sending or (media is not None and media.sending):
             self._sent()
-        if not self._dirty and (self._frames or self._finishing):
+        if not self._dirty and (self._frames or self._finishing or (media is not None and media.size)):
             self.flush()
 
     def stopProducing(self) -> None:
@@ -310,11 +357,13 @@ class Outbox:
             self._marks.pop()
         self.total -= dropped
         self._budget.release(dropped)
+        self.drop_media()
 
     def finish(self) -> None:
         """Takes nothing more; `outbox_finished` follows when everything was handed over."""
         if not self._finishing:
             self._finishing = True
+            self.drop_media()
             if not self._dirty and not self._blocked:
                 self._dirty = True
                 self._flusher.add(self)
@@ -326,6 +375,7 @@ class Outbox:
             self._budget.forget(self)
             self._budget.release(self.total)
             self.total = self._sending = 0
+            self._forget_media()
             self._owner.outbox_finished()
 
     def lost(self) -> None:
@@ -337,6 +387,12 @@ class Outbox:
             self._budget.forget(self)
             count, self.total, self._queued, self._sending = self.total, 0, 0, 0
             self._budget.release(count)
+            self._forget_media()
+
+    def _forget_media(self) -> None:
+        if self._media is not None:
+            self._media.clear()
+            self._media.sent()
 
     # What the wheel and the watch ask
 

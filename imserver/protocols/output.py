@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 from twisted.logger import Logger
 
+from imserver.model.calls import CallEnded, CallMedia
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxPage, MessageRevoked, MessagesRead, TypingChanged
 from imserver.model.presence import PresenceChanged
@@ -54,13 +55,14 @@ class SessionOutput:
 
     log = Logger()
 
-    __slots__ = ("_codec", "_frame", "_link", "_outbox", "_state", "_tally")
+    __slots__ = ("_codec", "_frame", "_link", "_media_call", "_outbox", "_state", "_tally")
 
     def __init__(self, codec: ServerCodec, link: SessionLink, tally: Tally | None = None) -> None:
         self._codec = codec
         self._link = link
         self._outbox = link.outbox
         self._frame = link.frame
+        self._media_call = ""  # the call whose media may wait in the outbox
         self._state = FRESH
         self._tally = Tally() if tally is None else tally
 
@@ -152,6 +154,17 @@ class SessionOutput:
             left -= 1
             self._outbox.push(self._frame(frame), 0 if left else seq)
 
+    def media(self, event: CallMedia) -> None:
+        """See Receiver."""
+        if self._state != ACTIVE:
+            return
+        self._media_call = event.call
+        try:
+            for frame in self._codec.event(event):
+                self._tally.media_dropped += self._outbox.put_media(self._frame(frame))
+        except Exception:
+            self._broken("media could not be encoded")
+
     def notify(self, event: Any) -> bool:
         """See Receiver."""
         if self._state == ENDED:
@@ -168,4 +181,6 @@ class SessionOutput:
             return False
         if type(event) in _CHANGES:
             self._outbox.confirm()
+        elif type(event) is CallEnded and event.call == self._media_call:
+            self._tally.media_dropped += self._outbox.drop_media()
         return True

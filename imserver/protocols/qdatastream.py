@@ -64,6 +64,15 @@ class QDataStreamProtocol(Protocol):
         if framing is Framing.NONE:
             outbox = self._link.outbox
             outbox.pace = Pace(self.transport, outbox.flush, self._doors.pacer, self._doors.watch)
+            self._codec.on_call = self._call_runs
+
+    def _call_runs(self, call: str, runs: bool) -> None:
+        parser = self._input.unframed
+        assert parser is not None
+        if runs:
+            parser.call_begins(call)
+        else:
+            parser.call_ends(call, self._doors.clock.seconds())
 
     def dataReceived(self, data: bytes) -> None:
         """See IProtocol."""

@@ -1,6 +1,6 @@
 """The session of one connection: authentication states, order, and all error policy.
 
-Frames are handled strictly in the order in which they came. Sends and acks are
+Frames are handled strictly in the order in which they came. Sends, acks and media are
 plain calls, so sends are pipelined: many may wait for their commit at a time.
 Every other command is a coroutine and runs alone; what comes meanwhile waits
 here, and when much of it waits, reading stops. Nothing is lost or refused.
@@ -32,6 +32,7 @@ from imserver.model.accounts import (
     Register,
     SessionKicked,
 )
+from imserver.model.calls import CallMedia
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import LeaveGroup
 from imserver.model.messages import (
@@ -139,6 +140,7 @@ class Session(SessionOutput):
             pulls=traits.pulls,
             acks=traits.acks,
             secure=secure,
+            media=traits.media,
         )
 
     # Formats that log in with the transport's handshake
@@ -232,6 +234,10 @@ class Session(SessionOutput):
             kind = type(request.command)
             if kind is SendMessage and self._state == ACTIVE:
                 self._send(request)
+            elif kind is CallMedia and self._state == ACTIVE:
+                self._check_authorization(request)
+                assert self._attachment is not None
+                self._hub.media(self._attachment, request.command)
             elif kind is AckMessages and self._state == ACTIVE:
                 self._check_authorization(request)
                 assert self._attachment is not None

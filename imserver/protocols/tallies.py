@@ -14,15 +14,17 @@ class Tally:
         delivered: messages queued for a peer.
         dropped: events (typing, presence, …) not queued because the peer was slow.
         slow: peers that were sent away because they did not read.
+        media_dropped: pieces of a call's media dropped because the peer was slow.
     """
 
-    __slots__ = ("accepted", "delivered", "dropped", "refused", "slow")
+    __slots__ = ("accepted", "delivered", "dropped", "media_dropped", "refused", "slow")
 
     def __init__(self) -> None:
         self.accepted = 0
         self.delivered = 0
         self.dropped = 0
         self.slow = 0
+        self.media_dropped = 0
         self.refused: dict[ErrorCode, int] = {}
 
     def refuse(self, code: ErrorCode) -> None:

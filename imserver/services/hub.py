@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from imserver.model.accounts import (
@@ -24,6 +25,7 @@ from imserver.model.accounts import (
     Registered,
     SessionKicked,
 )
+from imserver.model.calls import CallMedia, Media
 from imserver.model.conversations import ListConversations
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import (
@@ -50,12 +52,14 @@ from imserver.model.messages import (
 from imserver.model.presence import ListPresence, SetPresence
 from imserver.services.accounts import Accounts, Authenticated
 from imserver.services.administration import ADMIN_COMMANDS, Administration
+from imserver.services.calls import Calls, CallSettings
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
 from imserver.services.group_admin import GroupAdministration
 from imserver.services.groups import Groups
+from imserver.services.ice import Ice
 from imserver.services.messages import Messages, MessageSettings
-from imserver.services.ports import Bus, Directory, Store
+from imserver.services.ports import Bus, Directory, Seat, Store
 from imserver.services.presence import Presence
 from imserver.services.registry import Registry
 from imserver.services.sessions import Client, Receiver
@@ -77,10 +81,12 @@ class HubSettings(msgspec.Struct, frozen=True):
     """Attributes:
     messages: limits on messages.
     sessions_per_user: beyond it the oldest session is ended.
+    calls: limits on calls.
     """
 
     messages: MessageSettings = MessageSettings()
     sessions_per_user: int = 64
+    calls: CallSettings = CallSettings()
 
 
 class LogInCounts:
@@ -116,19 +122,38 @@ class Hub:
         groups: Groups,
         wall_time: Callable[[], float],
         random_bytes: Callable[[int], bytes],
+        clock: IReactorTime,
         settings: HubSettings = HubSettings(),  # noqa: B008 - frozen
+        ice: Ice | None = None,
     ) -> None:
+        """Args:
+        clock: times calls.
+        ice: STUN and TURN servers; None = there are none.
+        """
         self._store = store
+        self._directory = directory
+        self._bus = bus
         self._accounts = accounts
         self._wall_time = wall_time
         self._random_bytes = random_bytes
         self._settings = settings
+        self._ice = Ice(wall_time) if ice is None else ice
         self.registry: Registry[LiveSession] = Registry(settings.sessions_per_user)
         self.delivery = Delivery(
             store, self.registry, self.spawn, self._session_started, self._session_closed
         )
         self.messages = Messages(store, bus, settings.messages)
         self.presence = Presence(store, directory, bus, self.registry, wall_time, self.spawn)
+        self.calls = Calls(
+            bus,
+            store,
+            self._has_account,
+            clock,
+            wall_time,
+            random_bytes,
+            self.spawn,
+            settings.calls,
+        )
         self.administration = Administration(accounts, GroupAdministration(groups), self.registry, bus)
         self.dispatch = Dispatch(wall_time)
         self.dispatch.register(
@@ -145,12 +170,15 @@ class Hub:
                 LogOut: self._log_out,
             }
         )
+        self.dispatch.register(self.calls.handlers())
+        self.dispatch.register(self._ice.handlers())
         self.dispatch.register(dict.fromkeys(GROUP_COMMANDS, groups.handle))
         self.dispatch.register(dict.fromkeys(ADMIN_COMMANDS, self.administration.administer))
         self.log_ins = LogInCounts()
         self._running: set[Deferred[Any]] = set()
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)
+        bus.serve(self._seats, self.calls.told, self.calls.requested)
 
     # services.sessions.SessionHub
 
@@ -191,7 +219,10 @@ class Hub:
             raise
         live.prepare(cursor, head)
         self.log_ins.accepted += 1
-        return live, self._logged_in(known, head, first_seq)
+        reply = self._logged_in(known, head, first_seq)
+        if client.media is Media.WEBRTC:
+            reply = msgspec.structs.replace(reply, ice_servers=self._ice.servers(principal.user).servers)
+        return live, reply
 
     async def before_log_in(self, client: Client, command: Any) -> Any:
         """See SessionHub."""
@@ -220,6 +251,10 @@ class Hub:
         """See SessionHub."""
         attachment.acknowledge(command)
 
+    def media(self, attachment: LiveSession, command: CallMedia) -> None:
+        """See SessionHub."""
+        self.calls.media(attachment.principal.session, command)
+
     async def handle(self, attachment: LiveSession, command: Any) -> Any:
         """See SessionHub."""
         if isinstance(command, LogIn):
@@ -246,10 +281,8 @@ class Hub:
         running.addBoth(ended)
 
     def shut_down(self) -> None:
-        """Says goodbye to every session."""
-        goodbye = SessionKicked(KickReason.SHUTDOWN, "the server is going down")
-        for session in self.registry:
-            session.kick(goodbye)
+        """Ends the calls. To be called before the doors say goodbye to the sessions."""
+        self.calls.shut_down()
 
     async def _reauthenticate(self, live: LiveSession, command: LogIn) -> LoggedIn:
         """A fresh token for a session that goes on (document 001, REAUTH); never another user's."""
@@ -281,9 +314,22 @@ class Hub:
 
     def _session_started(self, session: LiveSession) -> None:
         self.presence.entered(session)
+        self.calls.session_started(session)
 
     def _session_closed(self, session: LiveSession) -> None:
         self.presence.left(session)
+        self.calls.session_gone(session)
+
+    async def _has_account(self, user: str) -> bool:
+        return await self._directory.account(user) is not None
+
+    def _seats(self, user: str) -> list[Seat]:
+        node = self._bus.node
+        return [
+            Seat(user, session.principal.session, node, session.client.media)
+            for session in self.registry.of(user)
+            if session.started
+        ]
 
     def _on_event(self, users: Iterable[str], event: Any, origin: str) -> None:
         for user in users:

@@ -191,7 +191,7 @@ class LiveSession:
         self._resume()
 
     def tell(self, change: Change, renamed: bool) -> None:
-        """A revoke or receipt was committed."""
+        """A change of the user's log was committed."""
         if self._started:
             self._changes.tell(change, renamed)
 

@@ -8,12 +8,13 @@ because they are the hot path and are answered in batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
 
 from imserver.model.accounts import Account, Grant, Principal, Role, SessionKicked
+from imserver.model.calls import CallPage, CallRecord, Media
 from imserver.model.conversations import ConversationPage
 from imserver.model.errors import ImError
 from imserver.model.groups import Group
@@ -50,11 +51,11 @@ class Entry(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """A committed revoke or read receipt on the feed.
+    """A committed revoke, read receipt or missed call on the feed.
 
     Attributes:
         change_id: number in the change log, ascending over all users.
-        event: MessageRevoked or MessagesRead.
+        event: MessageRevoked, MessagesRead or CallMissed.
         users: whom it concerns, in their change logs.
         renamed: as in Entry.
         origin: id of the session that caused it; it has the answer.
@@ -84,7 +85,7 @@ class FeedSink(Protocol):
         """New messages, in seq order per user."""
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """Revokes and receipts, in change order."""
+        """Revokes, receipts and missed calls, in change order."""
 
 
 class DeviceCursor(Struct, frozen=True, gc=False):
@@ -168,7 +169,11 @@ class Store(Protocol):
         """(highest seq, first kept seq) of a user's inbox; (0, 1) for an empty one."""
 
     async def cursor(self, user: str, format: str, device: str) -> DeviceCursor:
-        """The device's cursor; a new device starts at the furthest of the user's devices."""
+        """The device's cursor.
+
+        A new device starts at the furthest of the user's devices in the inbox, and at the end of
+        the change log, but before missed calls of which no device of its format was told.
+        """
 
     def acknowledge(self, user: str, format: str, device: str, seq: int, message_id: str = "") -> None:
         """Advances the cursor, never back, never beyond the head. seq 0: by message_id. Unknown: ignored."""
@@ -201,6 +206,25 @@ class Store(Protocol):
         self, user: str, conversation: str = "", recipient: str = "", group: str = ""
     ) -> Conversation:
         """Resolves a target for typing and the like; errors as `append`. Creates nothing."""
+
+    async def record_call(self, record: CallRecord) -> None:
+        """Keeps a call's record durably, in place of an older one of the same call.
+
+        A call is known by its id, its caller and `created_at`: others may choose the id again.
+        A record that has ended stays as it is. When one ends that is `missed`, a CallMissed enters
+        the callee's change log with it, once. What still lasts when a store is opened has ended
+        with `Ending.SHUTDOWN`, at the last time known.
+
+        Raises:
+            ImError: USER_NOT_FOUND if one of the two has no account.
+        """
+
+    async def calls(self, user: str, after: str, limit: int) -> CallPage:
+        """The calls a user took part in, newest first; `after` is a `next_cursor`.
+
+        Raises:
+            ImError: BAD_REQUEST for a cursor that was never given out.
+        """
 
     async def partners(self, user: str) -> Sequence[str]:
         """Users with whom a single conversation exists."""
@@ -311,8 +335,26 @@ class Directory(Protocol):
         """Deletes it; returns it as it was. NOT_FOUND."""
 
 
+class Seat(Struct, frozen=True, gc=False):
+    """A live session as other nodes can address it.
+
+    Attributes:
+        node: the node it is connected to.
+        media: how its format's calls travel.
+    """
+
+    user: str
+    session: str
+    node: str
+    media: Media
+
+
 class Bus(Protocol):
-    """What may be lost (typing, presence, notifications) or is addressed (kick). One node: function calls."""
+    """What may be lost (typing, presence, notifications) or is addressed (kick, calls).
+
+    One node: function calls. Something stateful that belongs to no one user (a call,
+    a room) lives at its **home**, one node on which all agree; whoever needs it asks there.
+    """
 
     def attach(
         self,
@@ -320,6 +362,52 @@ class Bus(Protocol):
         on_kick: Callable[[str, str, str, SessionKicked], None],
     ) -> None:
         """Names the consumers on this node."""
+
+    def serve(
+        self,
+        seats: Callable[[str], Sequence[Seat]],
+        on_tell: Callable[[str, str, Any], None],
+        handler: Callable[[Any], Awaitable[Any]],
+    ) -> None:
+        """Names who answers on this node for what is addressed.
+
+        Args:
+            seats: the live sessions of a user here.
+            on_tell: an event for one session (user, session id, event).
+            handler: a request to something whose home is here.
+        """
+
+    @property
+    def node(self) -> str:
+        """This node's name."""
+
+    def home(self, key: str) -> str:
+        """The live node that is home to whatever `key` names; the same on every node."""
+
+    async def ask(self, node: str, request: Any) -> Any:
+        """Has a node's handler answer. Raises what that raises; ImError UNAVAILABLE if the node is away."""
+
+    async def seats(self, user: str) -> Sequence[Seat]:
+        """The user's live sessions on all nodes, oldest first."""
+
+    def tell(self, seat: Seat, event: Any) -> None:
+        """Tells an event to one session; lost if it is gone.
+
+        What one node tells one session stays in order.
+        """
+
+    async def claim(self, key: str, value: str) -> str:
+        """Takes a slot that only one may have at a time, over all nodes.
+
+        Returns:
+            the value that has it now: `value` if it was free or had it already.
+        """
+
+    def release(self, key: str, value: str) -> None:
+        """Frees the slot if this value has it."""
+
+    async def holder(self, key: str) -> str:
+        """The value that has the slot now; "" = it is free."""
 
     def publish(self, users: Iterable[str], event: Any, origin: str = "") -> None:
         """Tells an event to every live session of these users but the session `origin`."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from imserver.model.accounts import Hello, LoggedIn, LogIn, Principal, SessionKicked
+from imserver.model.calls import CallMedia, Media
 from imserver.model.errors import ImError
 from imserver.model.messages import InboxPage, Message, MessageAccepted
 
@@ -41,6 +42,9 @@ class Receiver(Protocol):
     def notify(self, event: Any) -> bool:
         """Queue an event that is not a message; False if it was dropped (the peer is slow)."""
 
+    def media(self, event: CallMedia) -> None:
+        """Queue a piece of a call's media behind everything else; the oldest that wait are dropped for it."""
+
     def answer(self, tag: Any, outcome: MessageAccepted | ImError) -> None:
         """The outcome of a send; `tag` as given to `SessionHub.send`."""
 
@@ -59,6 +63,7 @@ class Client(Struct, frozen=True):
         acks: the format's clients acknowledge; otherwise the session calls
             `Attachment.delivered` when the peer's kernel has the bytes.
         secure: the link is encrypted.
+        media: how the format's calls travel.
     """
 
     session: str
@@ -67,6 +72,7 @@ class Client(Struct, frozen=True):
     pulls: bool
     acks: bool
     secure: bool = False
+    media: Media = Media.NONE
 
 
 class Attachment(Protocol):
@@ -119,6 +125,9 @@ class SessionHub(Protocol):
 
     def acknowledge(self, attachment: Any, command: Any) -> None:
         """AckMessages: a plain call without outcome."""
+
+    def media(self, attachment: Any, command: CallMedia) -> None:
+        """A piece of the media of the call that runs here: a plain call without outcome."""
 
     async def handle(self, attachment: Any, command: Any) -> Any:
         """Every other command. Raises ImError.

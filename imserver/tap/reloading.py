@@ -1,4 +1,4 @@
-"""Reads certificates and keys again while everything goes on (SIGHUP)."""
+"""Reads certificates, keys and secrets again while everything goes on (SIGHUP)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from datetime import datetime
 
 from twisted.logger import Logger
 
-from imserver.assembly import read_external_keys
+from imserver.assembly import read_external_keys, read_turn_servers
 from imserver.config import ConfigError, Configuration
 from imserver.protocols.tls import TlsContexts
+from imserver.services.ice import Ice
 from imserver.services.keys import KeyRing, KeyRingError
 from imserver.tap.json_log import make_observer
 
@@ -17,7 +18,7 @@ _log = Logger()
 
 
 def reload_files(
-    configuration: Configuration, listeners: Sequence[TlsContexts | None], keys: KeyRing
+    configuration: Configuration, listeners: Sequence[TlsContexts | None], keys: KeyRing, ice: Ice
 ) -> None:
     """Takes up what the files hold now; of those that cannot be used the old content stays.
 
@@ -46,8 +47,13 @@ def reload_files(
     except (ConfigError, KeyRingError) as error:
         whole = False
         _log.error("{reason}; the token keys read before stay in use", reason=str(error))
+    try:
+        ice.replace(read_turn_servers(configuration))
+    except ConfigError as error:
+        whole = False
+        _log.error("{reason}; the TURN secrets read before stay in use", reason=str(error))
     if whole:
-        _log.info("certificates and keys were read again")
+        _log.info("certificates, keys and secrets were read again")
 
 
 def warn_of_dates(listeners: Sequence[TlsContexts | None], now: datetime) -> None:

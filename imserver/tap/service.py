@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from imserver.assembly import Services, engine_settings, read_external_keys
+from imserver.assembly import Services, engine_settings, read_external_keys, read_turn_servers
 from imserver.backends.embedded import DataDirectoryError, EmbeddedCellar
 from imserver.backends.embedded.committer import ThreadCommitter
 from imserver.backends.embedded.metering import MeteredCommitter
@@ -32,6 +32,8 @@ from imserver.protocols.control import ControlFactory
 from imserver.protocols.doors import Doors
 from imserver.protocols.formats import Format, UnknownFormat, load_formats
 from imserver.protocols.tls import TlsContexts
+from imserver.services.hub import Hub
+from imserver.services.ice import Ice, TurnServer
 from imserver.services.keys import Key, KeyRing, KeyRingError
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
@@ -81,6 +83,7 @@ class Server(Service):
         failpoint: failpoints.KillAt | None,
         contexts: list[TlsContexts | None],
         formats: Mapping[str, Format],
+        turn_servers: list[TurnServer],
         *,
         demo: bool,
     ) -> None:
@@ -92,7 +95,9 @@ class Server(Service):
         self._failpoint = failpoint
         self._contexts = contexts
         self._formats = formats
+        self._turn_servers = turn_servers
         self._keys: KeyRing | None = None
+        self._ice: Ice | None = None
         self._notifier = Notifier(os.environ, reactor)
         self._demo = demo
         self._readers = BoundedThreads(reactor, READ_THREADS, READ_QUEUE, "imserver-read")
@@ -101,6 +106,7 @@ class Server(Service):
         )
         self._cellar: EmbeddedCellar | None = None
         self._doors: Doors | None = None
+        self._hub: Hub | None = None
         self._vitals: Vitals | None = None
         self._ports: list[OpenPort] = []
         self._control: ControlPort | None = None
@@ -142,9 +148,13 @@ class Server(Service):
             cellar.directory,
             cellar.bus,
             self._hashers,
+            self._reactor,
             demo=demo,
+            turn_servers=self._turn_servers,
         )
         self._keys = services.keys
+        self._ice = services.ice
+        self._hub = services.hub
         if demo:
             await services.accounts.create_demo_users()
             self.log.warn(
@@ -195,10 +205,10 @@ class Server(Service):
         self._reactor.callFromThread(self._reload)
 
     def _reload(self) -> None:
-        if self._keys is None:
+        if self._keys is None or self._ice is None:
             return  # starting or stopping
         self._notifier.reloading()
-        reload_files(self._configuration, self._contexts, self._keys)
+        reload_files(self._configuration, self._contexts, self._keys, self._ice)
         warn_of_dates(self._contexts, datetime.now(UTC))
         self._notifier.ready()
 
@@ -240,6 +250,8 @@ class Server(Service):
         if self._ports:
             remove_ports(self._data)
             await close_ports(self._ports)
+        if self._hub is not None:
+            self._hub.shut_down()
         if self._doors is not None:
             await self._doors.shut_down()
         if self._cellar is not None:
@@ -264,6 +276,7 @@ def makeService(options: Options) -> Server:
         keys = read_external_keys(configuration)
         contexts = tls_contexts(configuration.listener)
         formats = load_formats(configuration.formats)
+        turn_servers = read_turn_servers(configuration)
     except (ConfigError, UnknownFormat) as error:
         raise SystemExit(f"imserver: {options['config'] or 'configuration'}: {error}") from None
     try:
@@ -275,7 +288,18 @@ def makeService(options: Options) -> Server:
     if options["check-config"]:
         raise SystemExit(0)
     data = data_directory(options["data-dir"] or configuration.data_dir, os.environ).absolute()
-    return Server(reactor, configuration, data, endpoints, keys, failpoint, contexts, formats, demo=demo)
+    return Server(
+        reactor,
+        configuration,
+        data,
+        endpoints,
+        keys,
+        failpoint,
+        contexts,
+        formats,
+        turn_servers,
+        demo=demo,
+    )
 
 
 def _exit_with(code: int) -> None:

@@ -45,6 +45,7 @@ def door_limits(configuration: Configuration) -> DoorLimits:
         unauthenticated_per_address=limits.unauthenticated_per_address,
         outbox_bytes=limits.outbox_bytes,
         outboxes_bytes=limits.all_outboxes_bytes,
+        media_bytes=configuration.calls.media_buffer_bytes,
         commands_per_second=limits.commands_per_second,
         command_burst=float(limits.command_burst),
     )

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from imserver.model.accounts import LogIn
+from imserver.model.calls import Media
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxPage, Message
 
@@ -100,6 +101,7 @@ class Traits(Struct, frozen=True):
             refused by then): where nothing else tells a client what became of them.
         waits_for_rate: the peer cannot be told that it is too fast, so what it asks then waits
             until its rate allows it, everything behind it, too, and nothing more is read.
+        media: how this format's calls travel; NONE = it has none.
         skips_oversize: a WebSocket message longer than `max_frame` is skipped to its
             end and answered TOO_LARGE; False: the connection is closed with 1009.
     """
@@ -119,6 +121,7 @@ class Traits(Struct, frozen=True):
     skips_oversize: bool = False
     ping_follows_sends: bool = False
     waits_for_rate: bool = False
+    media: Media = Media.NONE
 
 
 class ServerCodec(Protocol):

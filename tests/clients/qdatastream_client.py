@@ -3,11 +3,13 @@
 Knows nothing of imserver. Framed, there is a u16 length before each message, as
 Int16StringReceiver writes it. Unframed, messages are bare; the deployed program
 takes what one read gives it for one message (`strict_reads`), this one can also
-cut it by its fields.
+cut it by its fields. MEDIA has no end then; the media of these tests has no byte
+below 0x80 (`packet`), and every message begins with one.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,6 +20,8 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+
+_MESSAGE_TYPE = re.compile(rb"[\x00-\x7f]")
 
 Message = dict[str, Any]
 Where = Callable[[Message], bool]
@@ -39,6 +43,26 @@ NAMES = [
     "error",
     "presence",
 ]
+
+
+def packet(number: int, size: int) -> bytes:
+    """A packet of media that can be found again in a stream of them, cut anyhow: no byte is below 0x80.
+
+    Args:
+        size: its bytes, at least 5.
+    """
+    digits = bytes(0x80 | number >> shift & 0x3F for shift in (18, 12, 6, 0))
+    return b"\xff" + digits + bytes((0x80 + number % 0x60,)) * (size - 5)
+
+
+def packets(stream: bytes, size: int) -> list[int]:
+    """The numbers of the whole packets in a stream of media; others, cut short, are left out."""
+    found = []
+    for part in stream.split(b"\xff")[1:]:
+        number = sum((digit & 0x3F) << shift for digit, shift in zip(part, (18, 12, 6, 0), strict=False))
+        if b"\xff" + part == packet(number, size):
+            found.append(number)
+    return found
 
 
 class ServerViolation(Exception):
@@ -203,6 +227,32 @@ class QDataStreamClient(Protocol):
         """TEXT has no answer."""
         self.send(self.text(to, text))
 
+    def call(self, callee: str, *, video: bool = True) -> None:
+        """CALL_REQUEST. The caller hears of it when it is accepted, rejected or over."""
+        self.send(b"\x02" + self.string(callee) + bytes((video,)))
+
+    def accept(self, call: str) -> None:
+        """CALL_ACCEPT."""
+        self.send(b"\x03" + self.string(call))
+
+    def reject(self, call: str, reason: str | None = None) -> None:
+        """CALL_REJECT, with a reason or without any."""
+        self.send(b"\x04" + self.string(call) + (b"" if reason is None else self.string(reason)))
+
+    def end(self, call: str = "") -> None:
+        """CALL_END; "" = one's own call."""
+        self.send(b"\x05" + self.string(call))
+
+    def media(self, data: bytes) -> None:
+        """MEDIA."""
+        self.send(b"\x06" + data)
+
+    def heard(self, call: str) -> bytes:
+        """All the media of a call that came, joined."""
+        return b"".join(
+            one["data"] for one in self.messages if one["type"] == "media" and one["call"] == call
+        )
+
     def heartbeat(self) -> Deferred[Message]:
         """Fires with the echo: everything sent before it was handled."""
         answer = self.expect("heartbeat")
@@ -274,8 +324,17 @@ class QDataStreamClient(Protocol):
 
     def _cut_fields(self) -> None:
         while self._rest:
+            if self._rest[0] >= 0x80 and self.messages[-1]["type"] == "media":
+                more = self._media_end(0)
+                self._received({**self.messages[-1], "data": self._rest[:more]})
+                self._rest = self._rest[more:]
+                continue
             try:
                 message, end = decode(self._rest, self.form)
+                if message["type"] == "media":
+                    end -= len(message["data"])
+                    message["data"] = self._rest[end : self._media_end(end)]
+                    end += len(message["data"])
             except ServerViolation as violation:
                 if "too short" in str(violation) and not self.strict_reads:
                     return
@@ -284,6 +343,10 @@ class QDataStreamClient(Protocol):
                 raise ServerViolation("one read was more than one message")
             self._rest = self._rest[end:]
             self._received(message)
+
+    def _media_end(self, start: int) -> int:
+        found = _MESSAGE_TYPE.search(self._rest, start)
+        return len(self._rest) if found is None else found.start()
 
     def _received(self, message: Message) -> None:
         self.messages.append(message)

@@ -1,4 +1,4 @@
-"""A client of document 002 (chat and connection), written out by hand.
+"""A client of document 002 (chat, connection, calls), written out by hand.
 
 Knows nothing of imserver. It is strict about what a server may send, and lets a
 test send anything at all.
@@ -27,7 +27,8 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 SMALL_NUMBER = re.compile(r"0|[1-9][0-9]{0,14}")
 TYPES = {
     "connect", "pong", "message.sent", "message.new", "message.read", "message.delete", "message.history",
-    "typing", "presence", "notification", "error", "call.error",
+    "typing", "presence", "notification", "error",
+    "call.offer", "call.answer", "call.ice", "call.end", "call.status", "call.error",
 }  # fmt: skip
 NEEDED = {
     "connect": {"status", "user_id", "server_time", "epoch", "ice_servers"},
@@ -41,10 +42,27 @@ NEEDED = {
     "typing": {"conversation_id", "from_user", "is_typing"},
     "notification": {"event_type"},
     "error": {"error_code", "message", "details"},
+    "call.offer": {"call_id", "from_user", "to_user", "call_type", "created_at"},
+    "call.answer": {"call_id", "from_user", "to_user", "answered_at"},
+    "call.ice": {"call_id", "from_user", "to_user"},
+    "call.end": {"call_id", "from_user", "to_user", "reason", "duration", "ended_at"},
+    "call.status": {"call_id", "status"},
     "call.error": {"error_code", "error_message", "details"},
 }  # fmt: skip
 USER_FIELDS = ("user_id", "from_user", "to_user", "group_id", "by", "revoked_by")
-TIME_FIELDS = ("server_time", "sent_at", "read_at", "deleted_at", "revoked_at", "at")
+TIME_FIELDS = (
+    "server_time", "sent_at", "read_at", "deleted_at", "revoked_at", "at",
+    "created_at", "answered_at", "ended_at",
+)  # fmt: skip
+END_REASONS = {
+    "user_hangup", "user_busy", "user_rejected", "network_error", "timeout", "server_error",
+    "answered_elsewhere",
+}  # fmt: skip
+REFUSALS = {
+    "user_offline", "no_compatible_device", "not_participant", "unknown_call", "call_id_in_use", "bad_sdp",
+    "bad_request", "forbidden", "too_large", "too_fast", "unknown_command", "unavailable", "internal",
+}  # fmt: skip
+"""details.reason of the server's own call.error."""
 
 
 def check(message: Any) -> Message:
@@ -65,7 +83,33 @@ def check(message: Any) -> Message:
     _check_time(message["timestamp"])
     for values in (payload, *payload.get("messages", ()), *payload.get("users", ())):
         _check_fields(values)
+    if kind.startswith("call."):
+        _check_call(kind, payload)
     return message
+
+
+def _check_call(kind: str, payload: Message) -> None:
+    """What the server says about a call itself, and what of it comes from the other side."""
+    call = payload.get("call_id", 0)
+    if type(call) not in (str, int) or call is True or call is False or call == "":
+        raise ServerViolation(f"call_id {call!r}")
+    relayed = "from_user" in payload
+    if relayed and "to_user" not in payload:
+        raise ServerViolation(f"{kind} to nobody")
+    if kind == "call.offer" and payload["call_type"] not in ("audio", "video"):
+        raise ServerViolation(f"call_type {payload['call_type']!r}")
+    if kind == "call.end":
+        duration = payload["duration"]
+        if payload["reason"] not in END_REASONS or type(duration) is not int or duration < 0:
+            raise ServerViolation(f"call.end with {payload['reason']!r} after {duration!r}")
+    if kind == "call.status" and not relayed:
+        at = {"ringing": "created_at", "answered": "answered_at"}.get(payload["status"])
+        if payload.keys() != {"call_id", "status", at}:
+            raise ServerViolation(f"call.status of the server with {sorted(payload)}")
+    if kind == "call.error" and not relayed:
+        reason = payload["details"].get("reason")
+        if payload["error_code"] != "SIGNALING_ERROR" or reason not in REFUSALS:
+            raise ServerViolation(f"call.error of the server: {payload['error_code']!r}, {reason!r}")
 
 
 def _check_time(value: Any) -> None:

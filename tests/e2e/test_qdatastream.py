@@ -251,11 +251,11 @@ async def test_errors_are_told_to_framed_peers_only(serve: Serve) -> None:
     unframed = await connect_user(reactor, server.port("qdatastream"), "carol", framed=False, form="qstring")
     for client in (framed, unframed):
         client.send_text("nobody", "hello")
-        client.send(b"\x02" + client.string("bob") + b"\x01")  # calls come later
+        client.send(b"\x01\x04" + client.string("t1"))  # files come later
         await client.heartbeat()
     error = await framed.expect("error", lambda message: message["request"] == 0)
     assert error["code"] == 404
-    error = await framed.expect("error", lambda message: message["request"] == 2)
+    error = await framed.expect("error", lambda message: message["request"] == 1)
     assert error["code"] == 404
     framed.send(b"\x00" + utf8("bob"))
     assert (await framed.expect("error"))["code"] == 400

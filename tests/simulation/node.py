@@ -289,6 +289,7 @@ class Node:
             groups,
             world.wall_time,
             self._bytes,
+            poller,
             HubSettings(MessageSettings(page_bytes=plan.page_bytes)),
         )
         self.doors = Doors(self.hub, poller)
@@ -342,6 +343,7 @@ class Node:
         """Stops in good order and comes back."""
         self.world.note(self.name, "shuts down")
         self.up = False
+        self.hub.shut_down()
         self.doors.shut_down()
         self.poller.callLater(6.0, self._stop)
 

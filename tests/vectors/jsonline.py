@@ -224,6 +224,8 @@ PUSHES = [
             {"is": "message_revoked", "message_id": "m-1", "conversation": S, "by": "bob", "at": SECONDS}),
     _notice("read by bob", "messages_read", {"message_ids": ["m-1"], "conversation_id": S, "reader_id": "bob", "read_at": SECONDS},
             {"is": "messages_read", "message_ids": ["m-1"], "conversation": S, "reader": "bob", "at": SECONDS}),
+    _notice("a missed call", "missed_call", {"call_id": "call_1", "caller_id": "bob", "callee_id": "alice", "call_type": "audio", "created_at": SECONDS - 30, "ended_at": SECONDS},
+            {"is": "call_missed", "call": "call_1", "caller": "bob", "callee": "alice", "created_at": SECONDS - 30, "ended_at": SECONDS}),
     _notice("bob types", "typing", {"conversation_id": S, "user_id": "bob", "typing": True}, {"is": "typing_changed", "conversation": S, "user": "bob", "typing": True}),
     *[_notice(f"news of a group: {kind}", kind, {"group_id": "team", "conversation_id": "group_team", "user_id": "carol", "by": "alice", "at": SECONDS},
               {"is": "group_changed", "change": kind, "group": "team", "user": "carol", "by": "alice", "at": SECONDS})

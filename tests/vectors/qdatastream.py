@@ -29,6 +29,8 @@ def _vector(name: str, side: str, data: bytes | list[bytes], framing: str, form:
     answers = more.pop("answers", "")
     if answers:
         more["answers"] = f"{answers} ({framing}, {form})"
+    if "after" in more:
+        more["after"] = [f"{more['after']} ({framing}, {form})"]
     return {**vector, "hex": parts if isinstance(data, list) else parts[0], **more}
 
 
@@ -72,7 +74,7 @@ OPENINGS = [
     *_opening("the token as a QString", b"\x07" + utf8("alice") + qstring("tok"), {"is": "log_in", "user": "alice", "token": "tok"}, auth="token", also=True),
     *_opening("registration by a TEXT", b"\x00" + utf8("alice") + utf8("bob") + utf8("hi"), [ALICE, _to("bob")], also=True),
     *_opening("registration by a TEXT in QStrings", b"\x00" + utf8("alice") + qstring("bob") + qstring("hi"), [ALICE, _to("bob")], also=True),
-    *_opening("registration by a call", b"\x02" + utf8("alice") + utf8("bob") + b"\x01", [ALICE, {"is": "call_request", "peer": "bob", "video": True}], also=True),
+    *_opening("registration by a call", b"\x02" + utf8("alice") + utf8("bob") + b"\x01", [ALICE, {"is": "start_call", "callee": "bob", "video": True}], also=True),
     *_opening("a heartbeat before the registration", b"\x07\x07" + utf8("alice"), ALICE, ("none",), also=True),
     *_opening("login", b"\x08" + utf8("alice") + utf8("pw"), {"is": "log_in", "user": "alice", "password": "pw"}),
     *_opening("register", b"\x09" + utf8("张三") + utf8("pw"), {"is": "log_in", "user": "张三", "password": "pw", "register": True}),
@@ -84,9 +86,9 @@ REQUESTS = [
     *_all("text to the longest id", "client", lambda s: b"\x00" + s(LONG_ID) + s("hi"), _to(LONG_ID)),
     *_all("text to a group", "client", lambda s: b"\x00" + s("group_demo") + s("hi"), {"is": "send_message", "group": "demo", "content": text("hi")}),
     *_all("text to a group as it was shown", "client", lambda s: b"\x00" + s("group_demo/bob") + s("hi"), {"is": "send_message", "group": "demo", "content": text("hi")}, also=True),
-    *_all("video call", "client", lambda s: b"\x02" + s("targetUser") + b"\x01", {"is": "call_request", "peer": "targetUser", "video": True}),
-    *_all("audio call", "client", lambda s: b"\x02" + s("bob") + b"\x00", {"is": "call_request", "peer": "bob"}),
-    *_all("accept", "client", lambda s: b"\x03" + s(CALL), {"is": "accept_call", "call": CALL}),
+    *_all("video call", "client", lambda s: b"\x02" + s("targetUser") + b"\x01", {"is": "start_call", "callee": "targetUser", "video": True}),
+    *_all("audio call", "client", lambda s: b"\x02" + s("bob") + b"\x00", {"is": "start_call", "callee": "bob"}),
+    *_all("accept", "client", lambda s: b"\x03" + s(CALL), {"is": "answer_call", "call": CALL}),
     *_all("reject with a reason", "client", lambda s: b"\x04" + s(CALL) + s("忙"), {"is": "reject_call", "call": CALL, "reason": "忙"}),
     *_all("reject", "client", lambda s: b"\x04" + s(CALL), {"is": "reject_call", "call": CALL}, also=True),
     *_all("reject with an empty reason", "client", lambda s: b"\x04" + s(CALL) + (s("") if s is utf8 else NULL), {"is": "reject_call", "call": CALL}),
@@ -156,10 +158,22 @@ PUSHES = [
               meaning=[_from("bob", "hi"), _from("bob", "[file] a.png")], source=_from("bob", "hi", attachments=[{"name": "a.png"}]))
       for framing, form in KINDS],
     *[_vector("what was taken back", "server", [], framing, form, meaning=[], source=_from("bob", "", revoked={"by": "bob", "at": 1.0})) for framing, form in KINDS],
-    *_all("bob calls", "server", lambda s: b"\x02" + s(CALL) + s("bob") + b"\x01", {"is": "call_request", "call": CALL, "peer": "bob", "video": True}),
-    *_all("accepted", "server", lambda s: b"\x03" + s(CALL), {"is": "accept_call", "call": CALL}),
-    *_all("rejected", "server", lambda s: b"\x04" + s(CALL) + s("user busy"), {"is": "reject_call", "call": CALL, "reason": "user busy"}),
-    *_all("ended", "server", lambda s: b"\x05" + s(CALL), {"is": "end_call", "call": CALL}),
+    *_all("bob calls", "server", lambda s: b"\x02" + s(CALL) + s("bob") + b"\x01", {"is": "call_incoming", "call": CALL, "caller": "bob", "video": True},
+          source={"is": "call_incoming", "call": CALL, "caller": "bob", "callee": "alice", "video": True, "created_at": 1.0}),
+    *_all("bob calls, audio", "server", lambda s: b"\x02" + s(CALL) + s("bob") + b"\x00", {"is": "call_incoming", "call": CALL, "caller": "bob"}),
+    *_all("accepted", "server", lambda s: b"\x03" + s(CALL), {"is": "call_answered", "call": CALL},
+          source={"is": "call_answered", "call": CALL, "caller": "alice", "callee": "bob", "answered_at": 1.0}),
+    *_all("accepted here", "server", lambda s: b"\x03" + s(CALL), {"is": "call_accepted", "call": CALL}, after="accept"),
+    *_all("rejected", "server", lambda s: b"\x04" + s(CALL) + s("忙"), {"is": "call_ended", "call": CALL, "ending": "rejected", "reason": "忙"}),
+    *_all("rejected without a reason", "server", lambda s: b"\x04" + s(CALL) + (s("") if s is utf8 else NULL), {"is": "call_ended", "call": CALL, "ending": "rejected"}),
+    *[vector for ending, reason in (("busy", "user busy"), ("offline", "user offline"), ("no_answer", "no answer"), ("no_device", "no compatible device"))
+      for vector in _all(reason, "server", lambda s, reason=reason: b"\x04" + s(CALL) + s(reason), {"is": "call_ended", "call": CALL, "ending": ending})],  # type: ignore[misc]
+    *_all("ended", "server", lambda s: b"\x05" + s(CALL), {"is": "call_ended", "call": CALL, "ending": "hangup"},
+          source={"is": "call_ended", "call": CALL, "caller": "alice", "callee": "bob", "ending": "hangup", "created_at": 1.0, "answered_at": 2.0, "ended_at": 9.0, "by": "bob"}),
+    *[vector for ending in ("cancelled", "lost", "too_long", "shutdown")
+      for vector in _all(f"ended: {ending}", "server", lambda s: b"\x05" + s(CALL), {"is": "call_ended", "call": CALL, "ending": "hangup"}, source={"is": "call_ended", "call": CALL, "ending": ending})],
+    *_all("answered elsewhere", "server", lambda s: b"\x05" + s(CALL), {"is": "call_ended", "call": CALL, "ending": "hangup"},
+          source={"is": "call_stopped", "call": CALL, "caller": "bob", "callee": "alice", "at": 2.0}),
     *_all("bob's media", "server", lambda s: b"\x06" + s(CALL) + b"\x00\xff", {"is": "call_media", "call": CALL, "data": "00ff"}),
     *_all("bob offers a file", "server", lambda s: b"\x01\x00" + s("bob") + s("t1") + s("a.png") + struct.pack(">Q", 7) + s(SHA256),
           {"is": "offer_file", "peer": "bob", "transfer": "t1", "name": "a.png", "size": 7, "sha256": SHA256}),

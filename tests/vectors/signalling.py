@@ -98,6 +98,33 @@ REQUESTS = [
     _client("list all users", "presence", {}, {"is": "list_presence"}),
 ]
 
+CALL = "call_123456789"
+SDP = {"type": "offer", "sdp": "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\n"}
+CANDIDATE = {"candidate": "candidate:1 1 UDP 2113667326 192.168.1.100 54400 typ host", "sdpMLineIndex": 0, "sdpMid": "0"}
+OFFERED = {"call_type": "video", "sdp": SDP, "ice_candidates": [CANDIDATE], "constraints": {"audio": True, "video": True}}
+QUALITY = {"status": "connected", "duration": 60, "audio_quality": "good", "network_stats": {"packet_loss": 0.01, "jitter": 5, "rtt": 50}}
+FIGURES = {"packet_loss": 0.01, "jitter": 0.005, "round_trip": 0.05}
+CAMERA = {"error_code": "MEDIA_ERROR", "error_message": "媒体处理失败", "details": {"reason": "无法获取摄像头权限"}}
+
+CALLS = [
+    _client("call", "call.offer", {"call_id": CALL, "to_user": "bob", **OFFERED}, {"is": "start_call", "callee": "bob", "video": True, "call": CALL, "detail": OFFERED}),
+    _client("call under an id of the server", "call.offer", {"to_user": 2, "call_type": "audio", "sdp": "v=0"}, {"is": "start_call", "callee": "2", "detail": {"call_type": "audio", "sdp": "v=0"}}, id="r1"),
+    _client("call with the server's members", "call.offer", {"call_id": CALL, "from_user": "eve", "to_user": "bob", **OFFERED, "created_at": ISO},
+            {"is": "start_call", "callee": "bob", "video": True, "call": CALL, "detail": OFFERED}, also=True),
+    _client("call under an integer", "call.offer", {"call_id": 7, "to_user": "bob", "call_type": "audio", "sdp": SDP}, {"is": "start_call", "callee": "bob", "call": "7", "detail": {"call_type": "audio", "sdp": SDP}}),
+    _client("call with a sealed description", "call.offer", {"call_id": CALL, "to_user": "bob", "call_type": "audio", "sealed": "c2VjcmV0"},
+            {"is": "start_call", "callee": "bob", "call": CALL, "detail": {"call_type": "audio", "sealed": "c2VjcmV0"}}),
+    _client("answer", "call.answer", {"call_id": CALL, "sdp": SDP}, {"is": "answer_call", "call": CALL, "detail": {"sdp": SDP}}),
+    _client("answer with the server's members", "call.answer", {"call_id": CALL, "from_user": 2, "to_user": 1, "sdp": SDP, "answered_at": ISO}, {"is": "answer_call", "call": CALL, "detail": {"sdp": SDP}}, also=True),
+    _client("a candidate", "call.ice", {"call_id": CALL, "ice_candidate": CANDIDATE}, {"is": "signal_call", "call": CALL, "signal": "ice", "detail": {"ice_candidate": CANDIDATE}}, id="r1"),
+    _client("no more candidates", "call.ice", {"call_id": CALL, "ice_candidate": None}, {"is": "signal_call", "call": CALL, "signal": "ice", "detail": {"ice_candidate": None}}),
+    _client("end a call", "call.end", {"call_id": CALL, "reason": "user_hangup"}, {"is": "end_call", "call": CALL, "reason": "user_hangup"}),
+    _client("end a call with the server's members", "call.end", {"call_id": CALL, "from_user": 1, "to_user": 2, "reason": "user_hangup", "duration": 120, "ended_at": ISO}, {"is": "end_call", "call": CALL, "reason": "user_hangup"}, also=True),
+    _client("end whatever call", "call.end", {}, {"is": "end_call"}),
+    _client("how it goes", "call.status", {"call_id": CALL, **QUALITY}, {"is": "signal_call", "call": CALL, "signal": "status", "detail": QUALITY, "quality": FIGURES}),
+    _client("no camera", "call.error", {"call_id": CALL, **CAMERA}, {"is": "signal_call", "call": CALL, "signal": "error", "detail": CAMERA}),
+]
+
 REFUSED = [
     {"name": "not an envelope", "from": "client", "text": "{", "msgpack": "81", "error": "BAD_REQUEST"},
     {"name": "not an object", "from": "client", **_both([1]), "error": "BAD_REQUEST"},
@@ -116,6 +143,14 @@ REFUSED = [
     _wrong("a receipt for 501 messages", "message.read", {"message_ids": ["m"] * 501}),
     _wrong("offline as a state", "presence", {"state": "offline"}),
     _wrong("typing or not", "typing", {"to_user": "bob"}),
+    _wrong("a call to nobody", "call.offer", {"call_type": "audio", "sdp": "v=0"}),
+    _wrong("a call of another type", "call.offer", {"call_id": CALL, "to_user": "bob", "call_type": "screen", "sdp": "v=0"}),
+    _wrong("a call without a description", "call.offer", {"call_id": CALL, "to_user": "bob", "call_type": "audio"}),
+    _wrong("an answer that is none", "call.answer", {"call_id": CALL, "sdp": {"type": "answer", "sdp": "hello"}}),
+    _wrong("a candidate of no call", "call.ice", {"ice_candidate": CANDIDATE}),
+    _wrong("a candidate that is too large", "call.ice", {"call_id": CALL, "ice_candidate": {"candidate": "x" * 2048}}, "TOO_LARGE"),
+    _wrong("a status without a word", "call.status", {"call_id": CALL}),
+    _wrong("an unknown type of a call", "call.hold", {"call_id": CALL}, "UNKNOWN_COMMAND"),
 ]
 
 CONNECT = {"status": "connected", "user_id": "alice", "server_time": ISO, "epoch": "e1", "ice_servers": []}
@@ -154,6 +189,10 @@ ANSWERS += [
             error("UNKNOWN_COMMAND", "no"), id="r1", answers="an unknown type"),
     _server("refused: not an envelope", "error", {"error_code": "BAD_REQUEST", "message": "no", "details": {"reason": "bad_request"}},
             error("BAD_REQUEST", "no"), answers="not an envelope"),
+    _server("refused: no description", "call.error", {"call_id": CALL, "error_code": "SIGNALING_ERROR", "error_message": "no", "details": {"reason": "bad_sdp"}},
+            error("BAD_REQUEST", "no"), id="r1", answers="a call without a description"),
+    _server("refused: a candidate, too fast", "call.error", {"call_id": CALL, "error_code": "SIGNALING_ERROR", "error_message": "no", "details": {"reason": "too_fast"}},
+            error("TOO_FAST", "no"), id="r1", answers="a candidate"),
 ]
 
 
@@ -184,4 +223,51 @@ PUSHES = [
       for reason in ("other_device", "account", "shutdown", "slow")],
 ]
 
-VECTORS: list[Vector] = [*REQUESTS, *REFUSED, *ANSWERS, *PUSHES]
+_TO_ALICE = {"call_id": CALL, "from_user": "bob", "to_user": "alice"}
+_BETWEEN = {"call": CALL, "caller": "alice", "callee": "bob"}
+
+
+def _ended(name: str, source: Any, reason: str, meaning: Any, **payload: Any) -> Vector:
+    given = {**_TO_ALICE, "reason": reason, "duration": 0, "ended_at": ISO, **payload}
+    known = {"is": "call_ended", "call": CALL, "ended_at": SECONDS, "by": "bob", **meaning}
+    return _server(name, "call.end", given, known,
+                   source={"is": "call_ended", **_BETWEEN, "created_at": SECONDS - 60, "ended_at": SECONDS, **source})
+
+
+def _unreached(name: str, ending: str, reason: str, words: str) -> Vector:
+    payload = {"call_id": CALL, "error_code": "SIGNALING_ERROR", "error_message": words, "details": {"reason": reason}}
+    return _server(name, "call.error", payload, {"is": "call_ended", "call": CALL, "ending": ending, "ended_at": SECONDS},
+                   source={"is": "call_ended", **_BETWEEN, "ending": ending, "ended_at": SECONDS})
+
+
+def _answered(name: str) -> Vector:
+    answer = _server(name, "call.answer", {**_TO_ALICE, "sdp": SDP, "answered_at": ISO}, {"is": "call_answered", **_BETWEEN, "answered_at": SECONDS, "detail": {"sdp": SDP}})
+    told = {"status": "answered", "answered_at": ISO}
+    status = _server(name, "call.status", {"call_id": CALL, **told}, {"is": "call_signal", "call": CALL, "signal": "status", "detail": told})
+    return {**answer, **{key: [answer[key], status[key]] for key in ("meaning", "text", "msgpack")}}
+
+
+CALL_EVENTS = [
+    _server("bob calls", "call.offer", {**_TO_ALICE, **OFFERED, "created_at": ISO},
+            {"is": "call_incoming", "call": CALL, "caller": "bob", "callee": "alice", "video": True, "created_at": SECONDS, "detail": {k: v for k, v in OFFERED.items() if k != "call_type"}}),
+    _server("it rings", "call.status", {"call_id": CALL, "status": "ringing", "created_at": ISO}, {"is": "call_ringing", "call": CALL, "created_at": SECONDS},
+            source={"is": "call_ringing", **_BETWEEN, "video": True, "created_at": SECONDS}),
+    _answered("bob answers"),
+    _server("bob's candidate", "call.ice", {**_TO_ALICE, "ice_candidate": CANDIDATE}, {"is": "call_signal", "call": CALL, "signal": "ice", "sender": "bob", "recipient": "alice", "detail": {"ice_candidate": CANDIDATE}}),
+    _server("bob's status", "call.status", {**_TO_ALICE, **QUALITY}, {"is": "call_signal", "call": CALL, "signal": "status", "sender": "bob", "recipient": "alice", "detail": QUALITY}),
+    _server("bob has no camera", "call.error", {**_TO_ALICE, **CAMERA}, {"is": "call_signal", "call": CALL, "signal": "error", "sender": "bob", "recipient": "alice", "detail": CAMERA}),
+    _ended("bob hangs up", {"ending": "hangup", "answered_at": SECONDS - 50, "by": "bob"}, "user_hangup", {"ending": "hangup", "answered_at": SECONDS - 50}, duration=50),
+    _ended("bob rejects", {"ending": "rejected", "by": "bob", "detail": {"note": "later"}}, "user_rejected", {"ending": "rejected", "detail": {"note": "later"}}, note="later"),
+    _ended("bob is busy", {"ending": "busy"}, "user_busy", {"ending": "busy"}),
+    _ended("both called", {"ending": "busy", "glare": True}, "user_busy", {"ending": "busy", "glare": True}, details={"glare": True}),
+    _ended("nobody answers", {"ending": "no_answer"}, "timeout", {"ending": "no_answer"}),
+    _ended("bob is lost", {"ending": "lost", "answered_at": SECONDS - 9}, "network_error", {"ending": "lost", "answered_at": SECONDS - 9}, duration=9),
+    _ended("the server goes down", {"ending": "shutdown"}, "server_error", {"ending": "shutdown"}),
+    _server("answered elsewhere", "call.end", {**_TO_ALICE, "reason": "answered_elsewhere", "duration": 0, "ended_at": ISO}, {"is": "call_stopped", "call": CALL, "caller": "bob", "callee": "alice", "at": SECONDS}),
+    _unreached("bob is offline", "offline", "user_offline", "the user is offline"),
+    _unreached("bob has no device for it", "no_device", "no_compatible_device", "none of the user's devices can take this call"),
+    _server("a missed call", "notification", {"event_type": "missed_call", **_TO_ALICE, "call_type": "audio", "created_at": ISO, "ended_at": ISO},
+            {"is": "call_missed", "call": CALL, "caller": "bob", "callee": "alice", "created_at": SECONDS, "ended_at": SECONDS}),
+]
+
+VECTORS: list[Vector] = [*REQUESTS, *CALLS, *REFUSED, *ANSWERS, *PUSHES, *CALL_EVENTS]

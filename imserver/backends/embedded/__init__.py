@@ -15,6 +15,10 @@ The log (`records`) is the truth. Inbox, conversation and dedupe indexes are
 kept in memory for its tail (`tails`) and written in bulk (`indexing`), up to a
 watermark from which start-up reads the log again. `pages` reads, `retention`
 forgets, `backup` copies, `verify` checks.
+
+Beside the log: `change_log` keeps what devices that are away are to be told
+(`changes`: revokes and receipts), `calls` the records of calls. They go through
+the same writer, in the same transactions.
 """
 
 from imserver.backends.embedded.cellar import EmbeddedCellar

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from imserver.model.accounts import SessionKicked
+from imserver.services.ports import Seat
 
 OnEvent = Callable[[Iterable[str], Any, str], None]
 OnKick = Callable[[str, str, str, SessionKicked], None]
@@ -17,11 +18,60 @@ class LocalBus:
     def __init__(self) -> None:
         self._on_event: OnEvent | None = None
         self._on_kick: OnKick | None = None
+        self._seats: Callable[[str], Sequence[Seat]] = _nobody
+        self._on_tell: Callable[[str, str, Any], None] | None = None
+        self._handler: Callable[[Any], Awaitable[Any]] | None = None
+        self._slots: dict[str, str] = {}
 
     def attach(self, on_event: OnEvent, on_kick: OnKick) -> None:
         """See `Bus.attach`; `on_kick` is called with user, sid, session, event."""
         self._on_event = on_event
         self._on_kick = on_kick
+
+    def serve(
+        self,
+        seats: Callable[[str], Sequence[Seat]],
+        on_tell: Callable[[str, str, Any], None],
+        handler: Callable[[Any], Awaitable[Any]],
+    ) -> None:
+        """See `Bus.serve`."""
+        self._seats, self._on_tell, self._handler = seats, on_tell, handler
+
+    @property
+    def node(self) -> str:
+        """See `Bus.node`."""
+        return ""
+
+    def home(self, key: str) -> str:
+        """See `Bus.home`."""
+        return ""
+
+    async def ask(self, node: str, request: Any) -> Any:
+        """See `Bus.ask`."""
+        assert self._handler is not None
+        return await self._handler(request)
+
+    async def seats(self, user: str) -> Sequence[Seat]:
+        """See `Bus.seats`."""
+        return self._seats(user)
+
+    def tell(self, seat: Seat, event: Any) -> None:
+        """See `Bus.tell`."""
+        if self._on_tell is not None:
+            self._on_tell(seat.user, seat.session, event)
+
+    async def claim(self, key: str, value: str) -> str:
+        """See `Bus.claim`."""
+        return self._slots.setdefault(key, value)
+
+    def release(self, key: str, value: str) -> None:
+        """See `Bus.release`."""
+        if self._slots.get(key) == value:
+            del self._slots[key]
+
+    async def holder(self, key: str) -> str:
+        """See `Bus.holder`."""
+        return self._slots.get(key, "")
 
     def publish(self, users: Iterable[str], event: Any, origin: str = "") -> None:
         """See `Bus.publish`."""
@@ -32,3 +82,7 @@ class LocalBus:
         """See `Bus.kick`."""
         if self._on_kick is not None:
             self._on_kick(user, sid, session, event)
+
+
+def _nobody(user: str) -> Sequence[Seat]:
+    return ()

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from imserver.backends.embedded.backup import backup
 from imserver.backends.embedded.broadcasts import Broadcasts
 from imserver.backends.embedded.bus import LocalBus
+from imserver.backends.embedded.calls import Calls
 from imserver.backends.embedded.committer import Committer
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.database import Database, DataDirectoryError, FileDatabase
@@ -69,7 +70,8 @@ class EmbeddedCellar:
         self._retention = Retention(self.core, self.indexer)
         self._devices = Devices(self.core)
         self._broadcasts = Broadcasts(self.core)
-        self.store = EmbeddedStore(self.core, self._devices, self._broadcasts)
+        self._calls = Calls(self.core)
+        self.store = EmbeddedStore(self.core, self._devices, self._broadcasts, self._calls)
         self.directory = EmbeddedDirectory(self.core)
         self.bus = LocalBus()
         self._tick_call: IDelayedCall | None = None
@@ -94,6 +96,7 @@ class EmbeddedCellar:
             ) from error
         self._open = True
         self._broadcasts.start()
+        self._calls.start()
         ensureDeferred(self.indexer.read_filters()).addErrback(self._without_filters)
         self._tick_call = self.core.clock.callLater(self.settings.tick_seconds, self._tick)
 
@@ -117,6 +120,7 @@ class EmbeddedCellar:
         self._tick_call = self.core.clock.callLater(self.settings.tick_seconds, self._tick)
         try:
             self._persist()
+            self._calls.tick()
             self.indexer.tick()
         except ImError:
             # The disk fails; the next tick tries again.

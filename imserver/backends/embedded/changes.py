@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec import Struct, structs
 
+from imserver.backends.embedded.change_log import ChangeRecord, read_changes, tell, write_change
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.pages import read_message
 from imserver.backends.embedded.records import (
@@ -27,36 +27,13 @@ from imserver.model.accounts import Principal
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import (
     MarkRead,
-    MessageRevoked,
     MessageRevokedReply,
     MessagesMarked,
-    MessagesRead,
     RevokeMessage,
 )
 from imserver.services.ports import Change
 
 MAX_RECEIPTS = 500
-
-
-class ChangeRecord(Struct, array_like=True, frozen=True, gc=False):
-    """A revoke (`read` False, one id) or a receipt as stored; `name` "" = the canonical one."""
-
-    read: bool
-    message_ids: tuple[str, ...]
-    name: str
-    canonical: str
-    by: str
-    at: float
-    renamed: list[int]
-
-    def event(self, reader_no: int) -> MessageRevoked | MessagesRead:
-        """The event, with the name that is right for this reader."""
-        name = self.name
-        if not name or reader_no in self.renamed:
-            name = self.canonical
-        if self.read:
-            return MessagesRead(self.message_ids, name, self.canonical, self.by, self.at)
-        return MessageRevoked(self.message_ids[0], name, self.canonical, self.by, self.at)
 
 
 class _Draft(Struct, frozen=True):
@@ -72,11 +49,8 @@ class _Written(Struct, frozen=True):
     everybody: Sequence[str]
 
 
-_decode_change = msgspec.msgpack.Decoder(ChangeRecord).decode
-
-
 class Changes:
-    """Revokes, receipts and their log."""
+    """Revokes and receipts, and whatever else is in the log of changes."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -86,7 +60,7 @@ class Changes:
         owner = self._core.state.user(user)
         if owner is None:
             return []
-        found: list[tuple[int, Any]] = await self._core.read(_read_changes, owner.no, after, limit)
+        found: list[tuple[int, Any]] = await self._core.read(read_changes, owner.no, after, limit)
         return found
 
     async def revoke(
@@ -187,14 +161,10 @@ class Changes:
     def _tell(self, written: list[_Written], origin: str) -> None:
         """Puts committed changes on the feed."""
         for change in written:
-            state = self._core.state
-            state.change_head = max(state.change_head, change.change_id)
             record, users = change.draft.record, change.draft.users
             names = change.everybody if users is None else [user.name for user in users]
             renamed = frozenset(user.name for user in users or () if user.no in record.renamed)
-            self._core.journal.changes.append(
-                Change(change.change_id, record.event(0), names, renamed, origin)
-            )
+            tell(self._core, Change(change.change_id, record.event(0), names, renamed, origin))
 
 
 def _no_such_message() -> ImError:
@@ -240,18 +210,6 @@ def _read_marked(connection: sqlite3.Connection, ids: Sequence[str], user_no: in
     return records
 
 
-def _read_changes(
-    connection: sqlite3.Connection, user_no: int, after: int, limit: int
-) -> list[tuple[int, Any]]:
-    rows = connection.execute(
-        "SELECT c.id, c.body FROM change_index i JOIN changes c ON c.id = i.id"
-        " WHERE i.user_no = ?1 AND i.id > ?2"
-        " UNION ALL SELECT id, body FROM changes WHERE everyone AND id > ?2 ORDER BY 1 LIMIT ?3",
-        (user_no, after, limit),
-    )
-    return [(change_id, _decode_change(body).event(user_no)) for change_id, body in rows]
-
-
 def _write_revoke(
     offset: int, body: bytes, draft: _Draft, connection: sqlite3.Connection
 ) -> _Written | float:
@@ -271,18 +229,10 @@ def _write_revoke(
 def _write_changes(drafts: Sequence[_Draft], connection: sqlite3.Connection) -> list[_Written]:
     written = []
     for draft in drafts:
-        cursor = connection.execute(
-            "INSERT INTO changes (at, everyone, body) VALUES (?, ?, ?)",
-            (draft.record.at, draft.users is None, encode(draft.record)),
-        )
-        change_id = cursor.lastrowid
-        assert change_id is not None
+        users = None if draft.users is None else [user.no for user in draft.users]
+        change_id = write_change(connection, draft.record.at, draft.record, users)
         everybody: list[str] = []
         if draft.users is None:
             everybody = [name for (name,) in connection.execute("SELECT name FROM users")]
-        else:
-            connection.executemany(
-                "INSERT INTO change_index VALUES (?, ?)", [(user.no, change_id) for user in draft.users]
-            )
         written.append(_Written(change_id, draft, everybody))
     return written

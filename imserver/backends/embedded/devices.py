@@ -11,6 +11,7 @@ from functools import partial
 
 from twisted.python.failure import Failure
 
+from imserver.backends.embedded.calls import untold
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.inboxes import number_of_message, visible_head
 from imserver.backends.embedded.state import User
@@ -145,7 +146,7 @@ class Devices:
 
     def _create(self, owner: User, devices: dict[Name, Device], name: Name) -> Device:
         furthest = max((device.acked for device in devices.values()), default=0)
-        created = Device(furthest, self._core.state.change_head, self._core.wall(), False)
+        created = Device(furthest, self._first_change(owner, devices, name), self._core.wall(), False)
         while len(devices) >= self._core.settings.devices_per_user:
             oldest = min(devices, key=lambda name: devices[name].touched)
             del devices[oldest]
@@ -153,6 +154,17 @@ class Devices:
         devices[name] = created
         self._dirty.add((owner.no, name))
         return created
+
+    def _first_change(self, owner: User, devices: dict[Name, Device], name: Name) -> int:
+        """Up to where a new device needs not be told of changes.
+
+        It has nothing that could be taken back. But its user may not have heard of missed
+        calls: not if no device of the same format has been told (other formats may have no
+        words for them).
+        """
+        alike = (device.changed for (format, _), device in devices.items() if format == name[0])
+        missed = untold(self._core, owner, max(alike, default=0))
+        return missed - 1 if missed else self._core.state.change_head
 
 
 def _write(

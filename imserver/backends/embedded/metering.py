@@ -6,37 +6,15 @@ Only plain numbers, changed on the reactor thread once per batch.
 from __future__ import annotations
 
 import sqlite3
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from imserver.backends.embedded.committer import Batch, Committer, Finished
 from imserver.backends.embedded.settings import Failpoints
+from imserver.services.histogram import Histogram
 
 ROWS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-
-
-class Histogram:
-    """Counts per bucket.
-
-    Attributes:
-        bounds: upper bounds (inclusive) of the buckets; one more follows without a bound.
-        counts: observations in each bucket, not cumulated.
-        total: sum of all observations.
-    """
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        """Counts one."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
 
 
 class MeteredCommitter:

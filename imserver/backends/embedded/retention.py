@@ -1,4 +1,4 @@
-"""Forgetting: old messages, client ids, changes and grants; and giving the disk back.
+"""Forgetting: old messages, calls, client ids, changes and grants; and giving the disk back.
 
 The log is cut at one offset, the floor. It is moved first, in a commit of its
 own, so that nobody reads what is deleted after it, in slices between which sends
@@ -45,6 +45,7 @@ _DELETE_CHANGE_INDEX = (
     " (SELECT user_no, id FROM change_index WHERE id < ? ORDER BY id LIMIT ?)"
 )
 _DELETE_CHANGES = "DELETE FROM changes WHERE id IN (SELECT id FROM changes WHERE id < ? ORDER BY id LIMIT ?)"
+_DELETE_CALLS = "DELETE FROM calls WHERE no IN (SELECT no FROM calls WHERE no < ? ORDER BY no LIMIT ?)"
 _DELETE_GRANTS = (
     "DELETE FROM grants WHERE sid IN (SELECT sid FROM grants WHERE expires_at < ? ORDER BY sid LIMIT ?)"
 )
@@ -82,6 +83,7 @@ class Retention:
             # Answers to retries are read from the log.
             kept = max(settings.retention_seconds, settings.dedupe_seconds)
             await self._move_floor(now - kept)
+            deleted += await self._delete(_DELETE_CALLS, await self._core.read(_first_call_since, now - kept))
         deleted += await self._cut_log()
         oldest = bucket_of(now - settings.dedupe_seconds)
         self._core.state.dedupe.expire(oldest)
@@ -209,6 +211,16 @@ def _first_change_since(connection: sqlite3.Connection, cutoff: float) -> int:
     row = connection.execute("SELECT id FROM changes WHERE at >= ? ORDER BY id LIMIT 1", (cutoff,)).fetchone()
     if row is None:
         row = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM changes").fetchone()
+    return int(row[0])
+
+
+def _first_call_since(connection: sqlite3.Connection, cutoff: float) -> int:
+    """The first record of a call to keep; one that lasts is kept."""
+    row = connection.execute(
+        "SELECT no FROM calls WHERE created_at >= ? OR ending IS NULL ORDER BY no LIMIT 1", (cutoff,)
+    ).fetchone()
+    if row is None:
+        row = connection.execute("SELECT coalesce(max(no), 0) + 1 FROM calls").fetchone()
     return int(row[0])
 
 

@@ -77,10 +77,34 @@ CREATE TABLE change_index (
 CREATE INDEX change_index_by_id ON change_index (id);
 """
 
+_CALLS = """
+-- What the body of a change is; see change_log.Kind.
+ALTER TABLE changes ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+
+-- One row a call, in the order in which the offers came. Client programs choose ids, and may choose one
+-- again, so it takes caller and time to know a call. caller, callee and ended_by are numbers of users
+-- (0 = nobody); ending NULL = it lasts; missed = the change that tells the callee.
+CREATE TABLE calls (
+    no INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, caller INTEGER NOT NULL, callee INTEGER NOT NULL,
+    video INTEGER NOT NULL, created_at REAL NOT NULL, answered_at REAL NOT NULL, ended_at REAL NOT NULL,
+    ending TEXT, ended_by INTEGER NOT NULL, missed INTEGER);
+CREATE UNIQUE INDEX calls_by_id ON calls (id, caller, created_at);
+CREATE INDEX calls_of_caller ON calls (caller, no);
+CREATE INDEX calls_of_callee ON calls (callee, no);
+CREATE INDEX calls_missed ON calls (callee, missed) WHERE missed IS NOT NULL;
+CREATE INDEX calls_unfinished ON calls (no) WHERE ending IS NULL;
+"""
+
 
 def _create(connection: sqlite3.Connection) -> None:
     """Version 1."""
     for statement in _statements(_FIRST):
+        connection.execute(statement)
+
+
+def _add_calls(connection: sqlite3.Connection) -> None:
+    """Version 2: records of calls, and changes that tell of missed ones."""
+    for statement in _statements(_CALLS):
         connection.execute(statement)
 
 
@@ -92,7 +116,7 @@ def _statements(script: str) -> list[str]:
 
 Migration = Callable[[sqlite3.Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = (_create,)
+MIGRATIONS: tuple[Migration, ...] = (_create, _add_calls)
 """Step i brings a file from version i to i + 1; released steps are never changed."""
 
 

@@ -18,9 +18,9 @@ class EngineSettings(Struct):
         idle_flush_seconds: … or seconds since the last flush.
         slice_entries: index entries written between two commits.
         dedupe_seconds: how long client ids are remembered; at least a day.
-        retention_seconds: how long messages are kept; 0 = for ever. Never less than
-            `dedupe_seconds`, since the answers to retries are read from the log.
-        change_seconds: how long revokes and receipts are kept for absent devices.
+        retention_seconds: how long messages and records of calls are kept; 0 = for ever. Never
+            less than `dedupe_seconds`, since the answers to retries are read from the log.
+        change_seconds: how long revokes, receipts and missed calls are kept for absent devices.
         group_members: the largest group.
         conversation_names: own names remembered per single conversation.
         devices_per_user: cursors remembered per user; the longest unused is dropped.

@@ -7,6 +7,7 @@ from typing import Any
 
 from imserver.backends.embedded.appends import Appender
 from imserver.backends.embedded.broadcasts import Broadcasts
+from imserver.backends.embedded.calls import Calls
 from imserver.backends.embedded.changes import Changes
 from imserver.backends.embedded.core import Core, guarded
 from imserver.backends.embedded.devices import Devices
@@ -14,6 +15,7 @@ from imserver.backends.embedded.inboxes import Inboxes
 from imserver.backends.embedded.listings import Listings
 from imserver.backends.embedded.targets import resolve
 from imserver.model.accounts import Principal
+from imserver.model.calls import CallPage, CallRecord
 from imserver.model.conversations import ConversationPage
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import group_name, single_name
@@ -32,13 +34,14 @@ from imserver.services.ports import Conversation, DeviceCursor, FeedSink
 class EmbeddedStore:
     """`ports.Store` over the embedded engine; the documentation of the methods is there."""
 
-    def __init__(self, core: Core, devices: Devices, broadcasts: Broadcasts) -> None:
+    def __init__(self, core: Core, devices: Devices, broadcasts: Broadcasts, calls: Calls) -> None:
         self._core = core
         self._appender = Appender(core, broadcasts.start)
         self._inboxes = Inboxes(core)
         self._listings = Listings(core)
         self._devices = devices
         self._changes = Changes(core)
+        self._calls = calls
         self.append = self._appender.append
         self.refuse = self._appender.refuse
         self.send_delay = self._appender.send_delay
@@ -126,6 +129,16 @@ class EmbeddedStore:
         return Conversation(
             canonical, canonical, "", found.gid, [member.name for member in found.members.values()]
         )
+
+    @guarded
+    async def record_call(self, record: CallRecord) -> None:
+        """See `Store.record_call`."""
+        await self._calls.record(record)
+
+    @guarded
+    async def calls(self, user: str, after: str, limit: int) -> CallPage:
+        """See `Store.calls`."""
+        return await self._calls.calls(user, after, limit)
 
     @guarded
     async def partners(self, user: str) -> Sequence[str]:

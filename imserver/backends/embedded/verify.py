@@ -6,6 +6,7 @@ computed again from the log and compared with what else is on the disk.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable
@@ -18,12 +19,14 @@ from imserver.backends.embedded.database import DATABASE_NAME, connect
 from imserver.backends.embedded.schema import APPLICATION_ID, MIGRATIONS
 from imserver.backends.embedded.verify_index import IndexCheck
 from imserver.backends.embedded.verify_log import LogCheck
+from imserver.model.calls import Ending
 
 Progress = Callable[[str, int], None]
 
 MAX_FAULTS = 100
 """More are not collected: a store so damaged is restored, not read about."""
 
+_ENDINGS = {"endings": json.dumps(list(Ending))}
 _TABLES = (
     (
         "a change is in a user's list but not in the log of changes",
@@ -61,6 +64,38 @@ _TABLES = (
     (
         "a pair and a group have the same number",
         "SELECT p.no, g.gid FROM pairs p JOIN groups g ON g.no = p.no LIMIT 5",
+    ),
+    (
+        "a call has a user without an account",
+        "SELECT no, id FROM calls WHERE caller NOT IN (SELECT no FROM users)"
+        " OR callee NOT IN (SELECT no FROM users) LIMIT 5",
+    ),
+    (
+        "a call was ended by somebody else",
+        "SELECT no, id FROM calls WHERE ended_by NOT IN (0, caller, callee) LIMIT 5",
+    ),
+    (
+        "a call has an end that is none",
+        "SELECT no, id FROM calls WHERE ending NOT IN (SELECT value FROM json_each(:endings)) LIMIT 5",
+    ),
+    (
+        "a call that was answered, or lasts, is told as a missed one",
+        "SELECT no, id FROM calls WHERE missed IS NOT NULL AND (answered_at OR ending IS NULL) LIMIT 5",
+    ),
+    (
+        "a missed call's change is another one",
+        "SELECT k.no, k.missed FROM calls k JOIN changes c ON c.id = k.missed WHERE c.kind <> 1 LIMIT 5",
+    ),
+    (
+        "a missed call's change was never written",
+        "SELECT no, missed FROM calls WHERE missed >"
+        " coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0) LIMIT 5",
+    ),
+    (
+        "a missed call is not in its callee's list of changes",
+        "SELECT no, missed FROM calls k WHERE missed >= (SELECT min(id) FROM change_index)"
+        " AND NOT EXISTS (SELECT 1 FROM change_index i WHERE i.user_no = k.callee AND i.id = k.missed)"
+        " LIMIT 5",
     ),
 )
 
@@ -128,7 +163,7 @@ def _verify(
         faults += IndexCheck(connection, table, floor, watermark).run(heads, progress)
     faults += _devices(connection, log)
     for what, sql in _TABLES:
-        faults += [f"{what}: {' '.join(map(str, row))}" for row in connection.execute(sql)]
+        faults += [f"{what}: {' '.join(map(str, row))}" for row in connection.execute(sql, _ENDINGS)]
     return faults
 
 

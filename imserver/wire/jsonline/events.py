@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from imserver.model.accounts import KickReason, SessionKicked
+from imserver.model.calls import CallMissed
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import GroupChanged
 from imserver.model.messages import MessageRevoked, MessagesRead, TypingChanged
@@ -17,6 +18,10 @@ from imserver.wire.jsonline.groups import change_from_dict, change_to_dict
 
 _KICKS: Final = {KickReason.OTHER_DEVICE: "other_device", KickReason.ACCOUNT: "account"}
 _KICK_REASONS: Final = {word: reason for reason, word in _KICKS.items()}
+
+_MISSED_CALL: Final = "missed_call"
+_AUDIO: Final = "audio"
+_VIDEO: Final = "video"
 
 Written = tuple[MsgType, dict[str, Any]]
 
@@ -74,6 +79,18 @@ def _read(event: MessagesRead) -> Written:
     }
 
 
+def _missed(event: CallMissed) -> Written:
+    return MsgType.NOTIFICATION, {
+        "event_type": _MISSED_CALL,
+        "call_id": event.call,
+        "caller_id": event.caller,
+        "callee_id": event.callee,
+        "call_type": _VIDEO if event.video else _AUDIO,
+        "created_at": int(event.created_at),
+        "ended_at": int(event.ended_at),
+    }
+
+
 def _typing(event: TypingChanged) -> Written:
     return MsgType.NOTIFICATION, {
         "event_type": "typing",
@@ -91,6 +108,7 @@ _WRITERS: Final[dict[type, Callable[[Any], Written]]] = {
     GroupChanged: _group,
     MessageRevoked: _revoked,
     MessagesRead: _read,
+    CallMissed: _missed,
     TypingChanged: _typing,
 }
 
@@ -140,6 +158,15 @@ def _notification(payload: dict[str, Any]) -> Any:
             "",
             payload["reader_id"],
             float(payload["read_at"]),
+        )
+    if kind == _MISSED_CALL:
+        return CallMissed(
+            payload["call_id"],
+            payload["caller_id"],
+            payload["callee_id"],
+            {_AUDIO: False, _VIDEO: True}[payload["call_type"]],
+            float(payload["created_at"]),
+            float(payload["ended_at"]),
         )
     if kind == "typing":
         return TypingChanged(payload["conversation_id"], payload["user_id"], payload["typing"])

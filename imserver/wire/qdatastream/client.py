@@ -6,7 +6,18 @@ from collections import deque
 from typing import Any, Final
 
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Ping, Pong, SessionKicked
-from imserver.model.calls import AcceptCall, CallMedia, CallRequest, EndCall, RejectCall
+from imserver.model.calls import (
+    AnswerCall,
+    CallAccepted,
+    CallAnswered,
+    CallEnded,
+    CallIncoming,
+    CallMedia,
+    EndCall,
+    Ending,
+    RejectCall,
+    StartCall,
+)
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import group_name
 from imserver.model.messages import Content, Form, InboxRow, Message, SendMessage
@@ -19,7 +30,7 @@ from imserver.wire.qdatastream.commands import (
     address,
     call_id,
     read_file,
-    read_reject,
+    reason_of,
     text_of,
     u16_text,
     write_accept,
@@ -38,7 +49,6 @@ _KICKS: Final = {
     ErrorCode.UNAVAILABLE: KickReason.SHUTDOWN,
     ErrorCode.TOO_FAST: KickReason.SLOW,
 }
-_WRITERS: Final[dict[type, Any]] = {AcceptCall: write_accept, RejectCall: write_reject, EndCall: write_end}
 
 
 class QDataStreamClientCodec:
@@ -48,15 +58,17 @@ class QDataStreamClientCodec:
     with their tags; nothing else has an answer, and an ERROR to it comes as
     (None, ImError), one that belongs to no request as (None, SessionKicked) where
     it is a goodbye. A TEXT does not say which message it is: its InboxRow has
-    number 0, no message id and no times.
+    number 0, no message id and no times. Events of calls have no times either; how
+    a call ended is read from CALL_REJECT's reason, and every CALL_END is a HANGUP.
 
     Args:
         form: how strings are written.
     """
 
-    __slots__ = ("_form", "_logins", "_pings")
+    __slots__ = ("_answering", "_form", "_logins", "_pings")
 
     def __init__(self, form: StringForm = StringForm.UTF8) -> None:
+        self._answering = ""  # the call that was accepted here
         self._form = form
         self._logins: deque[Any] = deque()
         self._pings: deque[Any] = deque()
@@ -78,17 +90,20 @@ class QDataStreamClientCodec:
             case Ping():
                 self._pings.append(tag)
                 return b"\x07"
-            case CallRequest():
-                return b"\x02" + encode(command.peer, form) + bytes((command.video,))
+            case StartCall(call=""):
+                return b"\x02" + encode(command.callee, form) + bytes((command.video,))
+            case AnswerCall():
+                self._answering = command.call
+                return write_accept(command.call, form)
+            case RejectCall():
+                return write_reject(command.call, command.reason, form)
+            case EndCall():
+                return write_end(command.call, form)
             case CallMedia():
                 return b"\x06" + command.data
         if isinstance(command, FILE_COMMANDS):
             return write_file(command, form)
-        writer = _WRITERS.get(type(command))
-        if writer is None:
-            raise ValueError(f"document 000 has no {type(command).__name__}")
-        message: bytes = writer(command, form)
-        return message
+        raise ValueError(f"document 000 has no such {type(command).__name__}")
 
     def decode(self, frame: bytes) -> tuple[Any, Any]:
         """Reads one message of the server; see the class for what comes back.
@@ -107,7 +122,7 @@ class QDataStreamClientCodec:
                 return (self._logins.popleft() if self._logins else None), _auth_response(parsed)
             case tables.ERROR:
                 return self._error(parsed)
-        return None, _push(parsed)
+        return None, self._push(parsed)
 
     def _error(self, parsed: Parsed) -> tuple[Any, Any]:
         request, status, reason = parsed.fields
@@ -117,6 +132,37 @@ class QDataStreamClientCodec:
         if request == tables.NO_REQUEST and error.code in _KICKS:
             return None, SessionKicked(_KICKS[error.code], error.text)
         return None, error
+
+    def _push(self, parsed: Parsed) -> Any:
+        fields = parsed.fields
+        match parsed.type:
+            case tables.TEXT:
+                return _row(parsed)
+            case tables.FILE:
+                return read_file(parsed)
+            case tables.PRESENCE:
+                state = tables.PRESENCE_NAMES.get(fields[1], PresenceState.ONLINE)
+                return PresenceChanged(address(parsed, fields[0]).user, state, 0.0)
+        call = call_id(parsed, fields[0])
+        match parsed.type:
+            case tables.CALL_REQUEST:
+                return CallIncoming(call, address(parsed, fields[1]).user, "", fields[2], 0.0)
+            case tables.CALL_ACCEPT:
+                # The same bytes go to both; this one said so itself, or was waiting for it.
+                accepted = CallAccepted if call == self._answering else CallAnswered
+                return accepted(call, "", "", 0.0)
+            case tables.CALL_REJECT:
+                return _rejected(call, reason_of(parsed))
+            case tables.CALL_END:
+                return CallEnded(call, "", "", Ending.HANGUP, 0.0, 0.0)
+        return CallMedia(fields[1], call)
+
+
+def _rejected(call: str, reason: str) -> CallEnded:
+    ending = tables.REJECT_ENDINGS.get(reason)
+    if ending is None:
+        return CallEnded(call, "", "", Ending.REJECTED, 0.0, 0.0, reason=reason)
+    return CallEnded(call, "", "", ending, 0.0, 0.0)
 
 
 def _recipient(command: SendMessage) -> str:
@@ -133,28 +179,6 @@ def _auth_response(parsed: Parsed) -> LoggedIn | ImError:
     if success:
         return LoggedIn(texts[1], texts[0], "", 0, 0, 1, "")
     return ImError(ErrorCode.AUTH_FAILED, texts[0])
-
-
-def _push(parsed: Parsed) -> Any:
-    fields = parsed.fields
-    match parsed.type:
-        case tables.TEXT:
-            return _row(parsed)
-        case tables.FILE:
-            return read_file(parsed)
-        case tables.CALL_REQUEST:
-            caller = address(parsed, fields[1])
-            return CallRequest(caller.user, fields[2], call_id(parsed, fields[0]))
-        case tables.CALL_ACCEPT:
-            return AcceptCall(call_id(parsed, fields[0]))
-        case tables.CALL_REJECT:
-            return read_reject(parsed)
-        case tables.CALL_END:
-            return EndCall(call_id(parsed, fields[0]))
-        case tables.MEDIA_DATA:
-            return CallMedia(fields[1], call_id(parsed, fields[0]))
-    state = tables.PRESENCE_NAMES.get(fields[1], PresenceState.ONLINE)
-    return PresenceChanged(address(parsed, fields[0]).user, state, 0.0)
 
 
 def _row(parsed: Parsed) -> InboxRow:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from imserver.model.accounts import LogIn, Ping
-from imserver.model.calls import AcceptCall, CallMedia, CallRequest, EndCall, RejectCall
+from imserver.model.calls import AnswerCall, CallMedia, EndCall, RejectCall, StartCall
 from imserver.model.errors import ErrorCode
 from imserver.model.files import AckChunks, CancelFile, CompleteFile, OfferFile, SendChunk
 from imserver.model.ids import MAX_CLIENT_ID_BYTES
@@ -15,7 +15,8 @@ from imserver.wire.base import WireError
 from imserver.wire.qdatastream import tables
 from imserver.wire.qdatastream.grammar import Parsed
 from imserver.wire.qdatastream.ids import Address, address_of
-from imserver.wire.qdatastream.strings import NULL, StringForm, decode, encode, encode_u16
+from imserver.wire.qdatastream.reason import MAX_REASON_BYTES
+from imserver.wire.qdatastream.strings import NULL, StringForm, cut, decode, encode, encode_u16
 
 _TEXT: Final = Form.TEXT
 _UTF8: Final = StringForm.UTF8
@@ -79,19 +80,23 @@ def send_text(parsed: Parsed, recipient: str, group: str, raw: bytes) -> SendMes
     return SendMessage(Content(_TEXT, data), recipient=recipient, group=group)
 
 
-def _read_call(parsed: Parsed) -> CallRequest:
+def _read_call(parsed: Parsed) -> StartCall:
     raw, video = parsed.fields
-    return CallRequest(_user(parsed, raw), video)
+    return StartCall(_user(parsed, raw), video)
 
 
-def _read_accept(parsed: Parsed) -> AcceptCall:
-    return AcceptCall(call_id(parsed, parsed.fields[0]))
+def _read_answer(parsed: Parsed) -> AnswerCall:
+    return AnswerCall(call_id(parsed, parsed.fields[0]))
 
 
-def read_reject(parsed: Parsed) -> RejectCall:
-    """CALL_REJECT, in either direction."""
-    raw, reason = parsed.fields
-    return RejectCall(call_id(parsed, raw), "" if reason is None else text_of(parsed, reason))
+def reason_of(parsed: Parsed) -> str:
+    """CALL_REJECT's reason, "" if there is none. Raises WireError if it is not well formed."""
+    reason = parsed.fields[1]
+    return "" if reason is None else text_of(parsed, reason)
+
+
+def _read_reject(parsed: Parsed) -> RejectCall:
+    return RejectCall(call_id(parsed, parsed.fields[0]), reason_of(parsed))
 
 
 def _read_end(parsed: Parsed) -> EndCall:
@@ -148,8 +153,8 @@ _PING: Final = Ping()
 READERS: Final[dict[int, Callable[[Parsed], Any]]] = {
     tables.FILE: read_file,
     tables.CALL_REQUEST: _read_call,
-    tables.CALL_ACCEPT: _read_accept,
-    tables.CALL_REJECT: read_reject,
+    tables.CALL_ACCEPT: _read_answer,
+    tables.CALL_REJECT: _read_reject,
     tables.CALL_END: _read_end,
     tables.MEDIA_DATA: _read_media,
     tables.HEARTBEAT: _read_ping,
@@ -162,22 +167,25 @@ READERS: Final[dict[int, Callable[[Parsed], Any]]] = {
 # Writing: the types that look the same in both directions
 
 
-def write_reject(command: RejectCall, form: StringForm) -> bytes:
-    """CALL_REJECT; without a reason a null string, or in UTF-8 an empty one."""
-    reason = encode(command.reason, form)
-    if not command.reason and form is StringForm.QSTRING:
-        reason = NULL
-    return b"\x04" + encode(command.call, form) + reason
-
-
-def write_end(command: EndCall, form: StringForm) -> bytes:
-    """CALL_END."""
-    return b"\x05" + encode(command.call, form)
-
-
-def write_accept(command: AcceptCall, form: StringForm) -> bytes:
+def write_accept(call: str, form: StringForm) -> bytes:
     """CALL_ACCEPT."""
-    return b"\x03" + encode(command.call, form)
+    return b"\x03" + encode(call, form)
+
+
+def write_reject(call: str, reason: str, form: StringForm) -> bytes:
+    """CALL_REJECT; without a reason a null string, or in UTF-8 an empty one. What is too long is cut."""
+    if reason:
+        # 255 bytes of UTF-8, twice as many of UTF-16, and their length.
+        room = 2 + MAX_REASON_BYTES if form is _UTF8 else 4 + 2 * MAX_REASON_BYTES
+        words = cut(reason, form, room)[0]
+    else:
+        words = NULL if form is StringForm.QSTRING else encode("", form)
+    return b"\x04" + encode(call, form) + words
+
+
+def write_end(call: str, form: StringForm) -> bytes:
+    """CALL_END."""
+    return b"\x05" + encode(call, form)
 
 
 def write_file(command: Any, form: StringForm) -> bytes:

@@ -7,7 +7,15 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from imserver.model.calls import AcceptCall, CallMedia, CallRequest, EndCall, RejectCall
+from imserver.model.calls import (
+    CallAccepted,
+    CallAnswered,
+    CallEnded,
+    CallIncoming,
+    CallMedia,
+    CallStopped,
+    Ending,
+)
 from imserver.model.messages import Message
 from imserver.model.presence import PresenceChanged
 from imserver.wire.content import parse_json, to_plain
@@ -20,6 +28,7 @@ from imserver.wire.qdatastream.commands import (
     write_reject,
 )
 from imserver.wire.qdatastream.framing import MAX_MESSAGE, Framing
+from imserver.wire.qdatastream.grammar import MAX_MEDIA
 from imserver.wire.qdatastream.ids import sender_text
 from imserver.wire.qdatastream.strings import StringForm, cut, encode
 
@@ -69,20 +78,41 @@ def presence(event: PresenceChanged, form: StringForm) -> bytes:
     return b"\x0c" + encode(event.user, form) + bytes((tables.PRESENCE_STATES[event.state],))
 
 
-def _call_request(event: CallRequest, form: StringForm) -> bytes:
-    return b"\x02" + encode(event.call, form) + encode(event.peer, form) + bytes((event.video,))
+def _incoming(event: CallIncoming, form: StringForm) -> bytes:
+    return b"\x02" + encode(event.call, form) + encode(event.caller, form) + bytes((event.video,))
 
 
-def _media(event: CallMedia, form: StringForm) -> bytes:
-    return b"\x06" + encode(event.call, form) + event.data
+def _accepted(event: CallAnswered | CallAccepted, form: StringForm) -> bytes:
+    return write_accept(event.call, form)
+
+
+def _ended(event: CallEnded, form: StringForm) -> bytes:
+    ending = event.ending
+    if ending is Ending.REJECTED:
+        return write_reject(event.call, event.reason, form)
+    reason = tables.REJECT_REASONS.get(ending)
+    return write_end(event.call, form) if reason is None else write_reject(event.call, reason, form)
+
+
+def _stopped(event: CallStopped, form: StringForm) -> bytes:
+    return write_end(event.call, form)
+
+
+def media(event: CallMedia, form: StringForm, framing: Framing | None) -> list[bytes]:
+    """MEDIA: one, or several where it does not fit into a frame (it has no boundaries of its own)."""
+    head = b"\x06" + encode(event.call, form)
+    data = event.data
+    if framing is not Framing.INT16 or len(data) <= MAX_MEDIA:
+        return [head + data]
+    return [head + data[start : start + MAX_MEDIA] for start in range(0, len(data), MAX_MEDIA)]
 
 
 EVENTS: Final[dict[type, Callable[[Any, StringForm], bytes]]] = {
-    CallRequest: _call_request,
-    AcceptCall: write_accept,
-    RejectCall: write_reject,
-    EndCall: write_end,
-    CallMedia: _media,
+    CallIncoming: _incoming,
+    CallAnswered: _accepted,
+    CallAccepted: _accepted,
+    CallEnded: _ended,
+    CallStopped: _stopped,
     **dict.fromkeys(FILE_COMMANDS, write_file),
 }
-"""Events of calls and files, by type."""
+"""Events of calls and files, by type, but for media."""

@@ -28,6 +28,8 @@ from imserver.wire.qdatastream.strings import StringForm
 __all__ = ["Incomplete", "Malformed", "Mode", "Parsed", "Role", "parse"]
 
 MAX_CHUNK: Final = 60_000
+MAX_MEDIA: Final = 65_000
+"""Bytes of MEDIA in a length frame. Without one, a read is a piece, and no piece is too long."""
 MAX_NAME_BYTES: Final = 4096
 MAX_U16_BYTES: Final = 0xFFFF
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, Final, Literal
 
 from msgspec.structs import replace
 
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Pong, SessionKicked
+from imserver.model.calls import CallAccepted, CallAnswered, CallEnded, CallMedia, Media
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
 from imserver.model.presence import PresenceChanged
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.qdatastream import tables
 from imserver.wire.qdatastream.commands import READERS, address, send_text
-from imserver.wire.qdatastream.events import EVENTS, Push, presence, push
+from imserver.wire.qdatastream.events import EVENTS, Push, media, presence, push
 from imserver.wire.qdatastream.framing import Framing
-from imserver.wire.qdatastream.grammar import Malformed, Mode, Parsed, parse
+from imserver.wire.qdatastream.grammar import MAX_MEDIA, Malformed, Mode, Parsed, parse
 from imserver.wire.qdatastream.ids import Address
 from imserver.wire.qdatastream.opening import read_id, read_token, whole
 from imserver.wire.qdatastream.strings import StringForm, decode, encode, encode_u16
@@ -28,6 +29,7 @@ TRAITS: Final = Traits(
     close_on_refused_login=False,
     answers_before_login=True,
     ping_follows_sends=True,
+    media=Media.RELAY,
 )
 REGISTRATION: Final = -1
 """The tag of a first message that is neither LOGIN nor REGISTER: good ones have no answer."""
@@ -35,12 +37,16 @@ REGISTRATION: Final = -1
 Auth = Literal["none", "token", "password"]
 
 _WHOLE: Final = Mode.WHOLE
+_MEDIA: Final = bytes((tables.MEDIA_DATA,))
 _KICK_CODES: Final = {
     KickReason.OTHER_DEVICE: ErrorCode.CONFLICT,
     KickReason.ACCOUNT: ErrorCode.AUTH_FAILED,
     KickReason.SHUTDOWN: ErrorCode.UNAVAILABLE,
     KickReason.SLOW: ErrorCode.TOO_FAST,
 }
+
+# Whether a call runs here after the event.
+_RUNS: Final[dict[type, bool]] = {CallAnswered: True, CallAccepted: True, CallEnded: False}
 
 
 class QDataStreamServerCodec:
@@ -51,6 +57,8 @@ class QDataStreamServerCodec:
         form: the form of the peer's strings.
         profile: see ServerCodec.
         unanswered: refusals that the peer could not be told.
+        on_call: called with its id when a call begins (True) and ends (False) to run on this connection;
+            for who has to know where its media ends.
 
     Args:
         auth: what a registration needs: nothing but an id, a token, or a password (LOGIN).
@@ -71,6 +79,7 @@ class QDataStreamServerCodec:
         "_to_raw",
         "_user",
         "form",
+        "on_call",
         "profile",
         "traits",
         "unanswered",
@@ -88,6 +97,7 @@ class QDataStreamServerCodec:
         self.form = StringForm.QSTRING
         self.profile: Hashable = ""
         self.unanswered = 0
+        self.on_call: Callable[[str, bool], None] | None = None
         self._auth = auth
         self._presence = presence
         self._errors = errors
@@ -125,6 +135,8 @@ class QDataStreamServerCodec:
         if not self._opened:
             self._opened = True
             return self._open(frame)
+        if frame[:1] == _MEDIA:
+            return self._media(frame)
         try:
             parsed = parse(frame, 0, _WHOLE, self.form)
         except Malformed as fault:
@@ -136,6 +148,11 @@ class QDataStreamServerCodec:
         if parsed.type == tables.TEXT:
             return Request(self._text(parsed), tables.TEXT)
         return Request(READERS[parsed.type](parsed), parsed.type)
+
+    def _media(self, frame: bytes) -> Request:
+        if self._framing is Framing.INT16 and len(frame) > 1 + MAX_MEDIA:
+            raise WireError(ErrorCode.TOO_LARGE, "the media is too long", tag=tables.MEDIA_DATA)
+        return Request(CallMedia(frame[1:]), tables.MEDIA_DATA)
 
     def _text(self, parsed: Parsed) -> SendMessage:
         raw, body = parsed.fields
@@ -202,12 +219,17 @@ class QDataStreamServerCodec:
 
     def event(self, event: Any) -> list[bytes]:
         """A call's, a file's; PRESENCE and goodbyes to peers that understand them; [] for all else."""
-        writer = EVENTS.get(type(event))
+        kind = type(event)
+        if kind is CallMedia:
+            return media(event, self.form, self._framing)
+        writer = EVENTS.get(kind)
         if writer is not None:
+            if self.on_call is not None and kind in _RUNS:
+                self.on_call(event.call, _RUNS[kind])
             return [writer(event, self.form)]
-        if type(event) is SessionKicked:
+        if kind is SessionKicked:
             return self._error(tables.NO_REQUEST, _KICK_CODES[event.reason], event.text)
-        if type(event) is PresenceChanged and self._presence and self._framing is Framing.INT16:
+        if kind is PresenceChanged and self._presence and self._framing is Framing.INT16:
             return [presence(event, self.form)]
         return []
 

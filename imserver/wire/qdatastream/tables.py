@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+from imserver.model.calls import Ending
 from imserver.model.errors import ErrorCode
 from imserver.model.presence import PresenceState
 
@@ -80,6 +81,15 @@ STATUS: Final[dict[ErrorCode, int]] = {
 ERROR_CODES: Final[dict[int, ErrorCode]] = {}
 for _code, _status in STATUS.items():
     ERROR_CODES.setdefault(_status, _code)
+
+REJECT_REASONS: Final[dict[Ending, str]] = {
+    Ending.OFFLINE: "user offline",
+    Ending.BUSY: "user busy",
+    Ending.NO_ANSWER: "no answer",
+    Ending.NO_DEVICE: "no compatible device",
+}
+"""CALL_REJECT's reason where nobody rejected the call: it came to nothing. Other endings are CALL_END."""
+REJECT_ENDINGS: Final = {reason: ending for ending, reason in REJECT_REASONS.items()}
 
 PRESENCE_STATES: Final[dict[PresenceState, int]] = {
     PresenceState.OFFLINE: 0,

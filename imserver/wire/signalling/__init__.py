@@ -1,4 +1,4 @@
-"""Document 002 (IM-Suite): chat and connection over WebSockets, in JSON or MessagePack, both roles.
+"""Document 002 (IM-Suite): chat and calls over WebSockets, in JSON or MessagePack, both roles.
 
 Nothing here opens a socket or needs an event loop. docs/wire/signalling.md describes the format.
 """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from imserver.model.accounts import LoggedIn, Pong
+from imserver.model.calls import IceServer
 from imserver.model.messages import (
     Done,
     MarkRead,
@@ -16,6 +17,7 @@ from imserver.model.messages import (
     RevokeMessage,
 )
 from imserver.model.presence import PresenceList, SetPresence
+from imserver.wire.signalling.calls import COMMANDS
 from imserver.wire.signalling.envelope import encode, id_json, id_value, iso, iso_json, parse_time
 from imserver.wire.signalling.events import presence_from_dict, presence_to_dict
 from imserver.wire.signalling.pushes import item, row_from_dict, text_id
@@ -47,7 +49,7 @@ def connect_payload(reply: LoggedIn, now: float) -> bytes:
             "user_id": id_value(reply.user),
             "server_time": iso(now),
             "epoch": reply.epoch,
-            "ice_servers": [],
+            "ice_servers": reply.ice_servers,
         }
     )
 
@@ -103,7 +105,7 @@ _WRITERS: Final[dict[type, Callable[[Any, Any, str], Answer | None]]] = {
 
 
 def answer(reply: Any, command: Any, user: str) -> Answer | None:
-    """The answer to a command; None where there is none (acks, typing).
+    """The answer to a command; None where there is none (acks, typing, calls).
 
     Args:
         user: who asked.
@@ -111,6 +113,8 @@ def answer(reply: Any, command: Any, user: str) -> Answer | None:
     Raises:
         KeyError: this format has no answer of this kind.
     """
+    if type(command) in COMMANDS:
+        return None
     return _WRITERS[type(reply)](reply, command, user)
 
 
@@ -168,4 +172,8 @@ def read_connect(payload: dict[str, Any]) -> LoggedIn:
     """connect as a reply to the log-in; what it does not tell is left at "" and 0."""
     if payload["status"] != "connected":
         raise ValueError("not connected")
-    return LoggedIn(text_id(payload["user_id"]), "", "", 0, 0, 0, text_id(payload["epoch"]))
+    servers = tuple(
+        IceServer(tuple(one["urls"]), text_id(one.get("username", "")), text_id(one.get("credential", "")))
+        for one in payload["ice_servers"]
+    )
+    return LoggedIn(text_id(payload["user_id"]), "", "", 0, 0, 0, text_id(payload["epoch"]), servers)

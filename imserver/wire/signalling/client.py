@@ -1,4 +1,4 @@
-"""The client's role of document 002, chat and connection."""
+"""The client's role of document 002."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from imserver.wire import content as contents
 from imserver.wire.base import Upgrade, WireError
 from imserver.wire.signalling import handshake, msgpack
 from imserver.wire.signalling.answers import ANSWER_READERS, read_connect
+from imserver.wire.signalling.call_events import CALL_READERS
+from imserver.wire.signalling.calls import write_call
 from imserver.wire.signalling.envelope import decode, encode, id_value, iso
 from imserver.wire.signalling.events import EVENT_READERS
 from imserver.wire.signalling.fields import split_extra
@@ -40,7 +42,6 @@ _FAULTS: Final = (
     OverflowError,
     RecursionError,
 )
-_ERRORS: Final = ("error", "call.error")
 
 
 class SignallingClientCodec:
@@ -66,16 +67,20 @@ class SignallingClientCodec:
     def request(self, command: Any, tag: Any) -> bytes:
         """The message for a command; `tag` (a string or a small integer) becomes its id.
 
-        Acks and typing are not answered, unless they are refused.
+        Acks, typing and what concerns calls are not answered, unless they are refused.
 
         Raises:
             ValueError: this format cannot carry the command.
         """
-        found = _WRITERS.get(type(command))
-        if found is None:
-            raise ValueError(f"document 002 has no {type(command).__name__}")
-        name, write = found
-        message: dict[str, Any] = {"type": name, "payload": write(command)}
+        call = write_call(command)
+        if call is not None:
+            message: dict[str, Any] = {"type": call[0], "payload": Raw(call[1])}
+        else:
+            found = _WRITERS.get(type(command))
+            if found is None:
+                raise ValueError(f"document 002 has no {type(command).__name__}")
+            name, write = found
+            message = {"type": name, "payload": write(command)}
         at = command.sent_at if isinstance(command, SendMessage) else 0.0
         if at <= 0 and self._now is not None:
             at = self._now()
@@ -104,7 +109,9 @@ class SignallingClientCodec:
             return None, row_from_dict(payload)
         if kind == "connect":
             return None, read_connect(payload)
-        if kind not in _ERRORS and (tag is not None or kind not in EVENT_READERS):
+        if kind in CALL_READERS:
+            return tag, CALL_READERS[kind](payload, message["timestamp"])
+        if kind != "error" and (tag is not None or kind not in EVENT_READERS):
             return tag, ANSWER_READERS[kind](payload, message["timestamp"])
         return tag, EVENT_READERS[kind](payload)
 

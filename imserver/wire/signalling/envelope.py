@@ -19,7 +19,6 @@ from imserver.model.ids import GROUP_PREFIX, MAX_JSON_INTEGER
 MAX_FRAME: Final = 256 * 1024
 """Bytes of the largest message of a client (CONTRACT, Sizes)."""
 MAX_ID_BYTES: Final = 255
-MAX_CALL_ID_BYTES: Final = 128
 
 _LAST_SECOND: Final = 253402300799  # 9999-12-31T23:59:59Z
 _MILLISECONDS_FROM: Final = 10**11

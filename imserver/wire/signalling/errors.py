@@ -1,9 +1,10 @@
-"""Errors: `error`, and `call.error` for whatever concerns calls (002, 错误处理)."""
+"""Errors: `error`, and the server's own `call.error` for whatever concerns calls (002, 错误处理)."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from imserver.model.calls import CallError, CallFault
 from imserver.model.errors import ErrorCode, ImError
 from imserver.wire.base import WireError
 
@@ -30,8 +31,6 @@ NAMES: Final[dict[ErrorCode, str]] = {
 }
 """The model's codes as `error_code`; `details.reason` is finer."""
 
-_NOT_AVAILABLE: Final = "not_available"
-
 
 def error_payload(error: ImError | WireError, details: dict[str, Any]) -> dict[str, Any]:
     """The payload of `error`.
@@ -46,30 +45,29 @@ def error_payload(error: ImError | WireError, details: dict[str, Any]) -> dict[s
     }
 
 
-def call_error_payload(error: ImError | WireError, call_id: dict[str, Any]) -> dict[str, Any]:
+def call_error_payload(
+    error: ImError | WireError, call_id: dict[str, Any], fault: CallFault | None
+) -> dict[str, Any]:
     """The payload of `call.error`.
 
     Args:
         call_id: {"call_id": …}, or {} where none could be read.
+        fault: what the codec found, for a WireError.
     """
-    reason = error.code.value.lower()
-    if error.code is ErrorCode.UNKNOWN_COMMAND:
-        reason = _NOT_AVAILABLE
+    if isinstance(error, CallError):
+        fault = error.fault
     return {
         **call_id,
         "error_code": SIGNALING_ERROR,
         "error_message": error.text,
-        "details": {"reason": reason},
+        "details": {"reason": error.code.value.lower() if fault is None else fault.value},
     }
 
 
 def error_from_payload(payload: dict[str, Any]) -> ImError:
     """Reads the payload of `error` or `call.error` (the client's side)."""
     text = payload["message"] if "message" in payload else payload["error_message"]
-    reason = payload["details"]["reason"]
-    if reason == _NOT_AVAILABLE:
-        return ImError(ErrorCode.UNKNOWN_COMMAND, text)
-    name = reason.upper()
+    name = payload["details"]["reason"].upper()
     if name not in ErrorCode.__members__:
         name = payload["error_code"]
     return ImError(ErrorCode(name), text)

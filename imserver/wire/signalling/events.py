@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from imserver.model.accounts import KickReason, SessionKicked
+from imserver.model.calls import CallMissed
 from imserver.model.errors import ImError
 from imserver.model.groups import GroupChange, GroupChanged
 from imserver.model.ids import group_name
 from imserver.model.messages import MessageRevoked, MessagesRead, TypingChanged
 from imserver.model.presence import PresenceChanged, PresenceState, UserPresence
 from imserver.wire.base import WireError
+from imserver.wire.signalling.call_events import MISSED_CALL, read_missed
 from imserver.wire.signalling.envelope import id_value, iso, parse_time
 from imserver.wire.signalling.errors import error_from_payload, error_payload
 from imserver.wire.signalling.pushes import text_id
@@ -112,8 +114,10 @@ def event_to_payload(event: Any) -> Written | None:
 # Client
 
 
-def _read_notification(payload: dict[str, Any]) -> GroupChanged | SessionKicked:
+def _read_notification(payload: dict[str, Any]) -> GroupChanged | SessionKicked | CallMissed:
     kind = payload["event_type"]
+    if kind == MISSED_CALL:
+        return read_missed(payload)
     if kind == SESSION_ENDED:
         return SessionKicked(KickReason[payload["reason"].upper()], payload["message"])
     return GroupChanged(
@@ -163,6 +167,5 @@ EVENT_READERS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
     "message.read": _read_read,
     "typing": _read_typing,
     "error": error_from_payload,
-    "call.error": error_from_payload,
 }
 """Payloads of pushes to events, by type; an error that answers no request in particular is an ImError."""

@@ -1,4 +1,4 @@
-"""Payloads to the model's commands: what the server reads."""
+"""Payloads to the model's commands: what the server reads (calls: calls.py)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from imserver.model.presence import ListPresence, PresenceState, SetPresence
 from imserver.wire import content as contents
 from imserver.wire.depth import check_depth
 from imserver.wire.signalling.bodies import read_attachments, read_content, read_meta
+from imserver.wire.signalling.calls import READERS as CALL_READERS
 from imserver.wire.signalling.envelope import (
     Envelope,
     bad,
@@ -156,6 +157,7 @@ _READERS: Final[dict[str, tuple[type, Build]]] = {
     "message.history": (HistoryPayload, _history),
     "typing": (TypingPayload, _typing),
     "presence": (PresencePayload, _presence),
+    **CALL_READERS,
 }
 _BY_TYPE: Final[dict[str, tuple[Callable[[bytes | Raw], Any], Build]]] = {
     name: (msgspec.json.Decoder(payload).decode, build) for name, (payload, build) in _READERS.items()

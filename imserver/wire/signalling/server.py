@@ -1,4 +1,4 @@
-"""The server's role of document 002, chat and connection."""
+"""The server's role of document 002."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import msgspec
 from msgspec import Raw, Struct
 
 from imserver.model.accounts import LoggedIn, Pong
+from imserver.model.calls import MAX_CALL_ID_BYTES, CallError, CallFault, Media
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import MAX_JSON_INTEGER
 from imserver.model.messages import InboxPage, Message, MessageAccepted
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.signalling import msgpack, pushes
 from imserver.wire.signalling.answers import accepted_payload, answer, connect_payload
+from imserver.wire.signalling.call_events import write_call_event
+from imserver.wire.signalling.calls import PREFIX
 from imserver.wire.signalling.envelope import (
-    MAX_CALL_ID_BYTES,
     MAX_FRAME,
     MAX_ID_BYTES,
     Envelope,
@@ -35,10 +37,10 @@ TRAITS: Final = Traits(
     acks_by_choice=True,
     skips_oversize=True,
     max_frame=MAX_FRAME,
+    media=Media.WEBRTC,
 )
 
 _MAX_TYPE_BYTES: Final = 128
-_CALL: Final = "call."
 _FAULTS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 _read: Final = msgspec.json.Decoder(Envelope).decode
@@ -65,6 +67,7 @@ class Tag(Struct, frozen=True, gc=False):
         client_msg_id: message.send's.
         call_id: of call.*.
         echo: ping's payload timestamp.
+        fault: what was wrong with a call.*, where its error has a word for it.
     """
 
     type: str = ""
@@ -72,6 +75,7 @@ class Tag(Struct, frozen=True, gc=False):
     client_msg_id: bytes = b""
     call_id: bytes = b""
     echo: bytes = b""
+    fault: CallFault | None = None
 
 
 _NO_TAG: Final = Tag()
@@ -119,12 +123,14 @@ class SignallingServerCodec:
             if envelope.id is not None:
                 tag = Tag(kind, _echoed(envelope.id, "id"))
             if tag is None or kind not in REQUESTS:
-                raise ImError(ErrorCode.UNKNOWN_COMMAND, _unknown(kind))
+                raise ImError(ErrorCode.UNKNOWN_COMMAND, "this type is not known")
             payload = read_payload(envelope)
             command = build_command(payload, envelope)
             if kind == "message.send":
                 if payload.client_msg_id is not None:
                     tag = Tag(kind, tag.id, _echoed(payload.client_msg_id, "client_msg_id"))
+            elif kind.startswith(PREFIX):
+                tag = Tag(kind, tag.id, call_id=_kept(payload.get("call_id"), MAX_CALL_ID_BYTES))
             elif kind == "ping" and payload.timestamp:
                 tag = Tag(kind, tag.id, echo=msgspec.json.format(bytes(payload.timestamp), indent=-1))
             return Request(command, tag)
@@ -132,7 +138,7 @@ class SignallingServerCodec:
             raise WireError(
                 refusal.code,
                 refusal.text,
-                tag=_best_tag(kind, envelope.id, envelope.payload),
+                tag=_best_tag(kind, envelope.id, envelope.payload, refusal),
                 command=kind if kind in REQUESTS else "",
             ) from None
 
@@ -153,16 +159,20 @@ class SignallingServerCodec:
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
         """`error` with what is known of the request; `call.error` for call.*."""
         known: Tag = _NO_TAG if tag is None else tag
-        if known.type.startswith(_CALL):
+        if known.type.startswith(PREFIX):
             call_id = {"call_id": Raw(known.call_id)} if known.call_id else {}
-            return [self._frame(b"call.error", encode(call_error_payload(error, call_id)), known.id)]
+            payload = call_error_payload(error, call_id, known.fault)
+            return [self._frame(b"call.error", encode(payload), known.id)]
         details: dict[str, Any] = {"type": known.type} if known.type else {}
         if known.client_msg_id:
             details["client_msg_id"] = Raw(known.client_msg_id)
         return [self._frame(b"error", encode(error_payload(error, details)), known.id)]
 
     def event(self, event: Any) -> list[bytes]:
-        """The event's message."""
+        """The event's message; several of some that happen in calls."""
+        told = write_call_event(event, self._user, self._now())
+        if told is not None:
+            return [self._frame(*one) for one in told]
         written = event_to_payload(event)
         if written is None:
             return []
@@ -216,7 +226,7 @@ def _kept(value: Any, limit: int = MAX_ID_BYTES) -> bytes:
         return b""
 
 
-def _best_tag(kind: Any, id: Any, payload: Raw) -> Tag:
+def _best_tag(kind: Any, id: Any, payload: Raw, refusal: ImError | None = None) -> Tag:
     """The tag of a request that has a fault somewhere."""
     if type(kind) is not str or len(kind.encode()) > _MAX_TYPE_BYTES:
         kind = ""
@@ -228,12 +238,9 @@ def _best_tag(kind: Any, id: Any, payload: Raw) -> Tag:
         kind,
         _kept(id),
         _kept(found.client_msg_id) if kind == "message.send" else b"",
-        _kept(found.call_id, MAX_CALL_ID_BYTES) if kind.startswith(_CALL) else b"",
+        _kept(found.call_id, MAX_CALL_ID_BYTES) if kind.startswith(PREFIX) else b"",
+        fault=refusal.fault if isinstance(refusal, CallError) else None,
     )
-
-
-def _unknown(kind: str) -> str:
-    return "calls are not available here" if kind.startswith(_CALL) else "this type is not known"
 
 
 def _unreadable(frame: bytes, fault: Exception) -> WireError:

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded import EmbeddedCellar
 from imserver.backends.embedded.verify import verify_connection
+from tests.contracts.calls_suite import CallSuite
 from tests.contracts.changes_suite import DeviceSuite, ReceiptSuite, RevokeSuite
 from tests.contracts.directory_suite import AccountSuite, BusSuite, GroupSuite
 from tests.contracts.store_suite import AppendSuite, BroadcastSuite, HistorySuite, NamesSuite, RetrySuite
@@ -55,6 +56,10 @@ class ReceiptTest(_Sound, ReceiptSuite, SynchronousTestCase):
     pass
 
 
+class CallTest(_Sound, CallSuite, SynchronousTestCase):
+    pass
+
+
 class AccountTest(_Sound, AccountSuite, SynchronousTestCase):
     pass
 
@@ -99,6 +104,10 @@ class RestlessDeviceTest(_Restless, DeviceSuite, SynchronousTestCase):
 
 
 class RestlessRevokeTest(_Restless, RevokeSuite, SynchronousTestCase):
+    pass
+
+
+class RestlessCallTest(_Restless, CallSuite, SynchronousTestCase):
     pass
 
 

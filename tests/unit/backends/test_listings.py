@@ -10,9 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded import EmbeddedCellar
 from imserver.backends.embedded.memory import ScheduledCommitter, deterministic_cellar
-from imserver.backends.embedded.metering import Histogram, MeteredCommitter
+from imserver.backends.embedded.metering import MeteredCommitter
 from imserver.model.accounts import Account, Principal
 from imserver.model.messages import Content, Form, SendMessage
+from imserver.services.histogram import Histogram
 from tests.contracts.listing_suite import ListingSuite
 from tests.unit.backends.engine import EngineCase
 

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.config import ConfigError, load
 from imserver.config.endpoints import is_loopback, port_fault
+from imserver.config.ice_urls import parse_ice_url
 from imserver.config.loading import data_directory, self_registration
 
 
@@ -92,11 +93,54 @@ class Faults(SynchronousTestCase):
 
     def test_settings_of_features_that_do_not_exist_are_unknown_keys(self) -> None:
         for override in (
-            "turn=[]",
             "media_server=[]",
             "store.url=redis://127.0.0.1",
         ):
             self.assertIn("unknown key", self.refused(override))
+
+    def test_turn(self) -> None:
+        def turn(urls: str, more: str = "") -> str:
+            return f"turn=[{{urls=[{urls}]{more}}}]"
+
+        secret = ', secret_file="/s"'
+        load(None, [turn('"stun:a.example", "stuns:[::1]:53"')])
+        load(
+            None, [turn('"turn:a:1?transport=udp", "turns:1.2.3.4?transport=tcp"', secret + ', region="eu"')]
+        )
+        for url in (
+            *(
+                "",
+                "a",
+                "http:a",
+                "turn:",
+                "turn:a:",
+                "turn:a:0",
+                "turn:a:65536",
+                "turn:[a]",
+                "turn:[1::2::3]",
+            ),
+            *("turn:a?transport=tls", "stun:a?transport=udp", "turn://a", "turn:a b", "turn:a ", "TURN:a"),
+        ):
+            told = self.refused(turn(f'"turn:a", "{url}"', secret))
+            self.assertIn("turn[0].urls[1]: ", told.replace("`", ""), url)
+        self.assertIn("turn[0].secret_file: is needed", self.refused(turn('"stun:a", "turn:a"')))
+        self.assertIn("turn[0].urls: expected", self.refused(turn("")))
+        self.assertIn("turn[0].credential_seconds", self.refused(turn('"stun:a"', ", credential_seconds=59")))
+        self.assertIn("turn[0].secret: unknown key", self.refused(turn('"stun:a"', ', secret="x"')))
+
+    def test_addresses_of_turn_servers(self) -> None:
+        for text, url in (
+            ("stun:a", ("stun", "a", 3478, "udp", False, False)),
+            ("stuns:a:9", ("stuns", "a", 9, "tcp", False, True)),
+            ("turn:a", ("turn", "a", 3478, "udp", True, False)),
+            ("turn:a:1?transport=tcp", ("turn", "a", 1, "tcp", True, False)),
+            ("turns:[::1]", ("turns", "::1", 5349, "tcp", True, True)),
+            ("turns:a?transport=udp", ("turns", "a", 5349, "udp", True, True)),
+        ):
+            one = parse_ice_url(text)
+            self.assertEqual(
+                (one.scheme, one.host, one.port, one.transport, one.relays, one.encrypted), url, text
+            )
 
     def test_options_of_another_format(self) -> None:
         self.assertIn("listener[2].paths: is for", self.refused("listener.2.paths={'/a'='protobuf'}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.error import ConnectionLost
@@ -16,8 +17,10 @@ from imserver.http.api import READY_SECONDS, Api
 from imserver.http.site import ImSite
 from imserver.http.vitals import Vitals
 from imserver.model.accounts import Role
+from imserver.model.calls import CallQuality, CallRecord, Ending
 from imserver.model.errors import ErrorCode, ImError
 from imserver.protocols.doors import Doors
+from imserver.services.ice import TurnServer
 from tests.unit.services.hub_world import HubCase
 
 
@@ -62,6 +65,113 @@ class ApiCase(HubCase):
         """The envelope."""
         body: dict[str, Any] = json.loads(transport.value().partition(b"\r\n\r\n")[2])
         return body
+
+
+class IceServers(ApiCase):
+    """/api/webrtc/config, in the shape of the contract."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.wait(self.accounts.create_demo_users())
+        servers = [
+            TurnServer("north", ["stun:n"], ["turn:n"], b"north", 3600),
+            TurnServer("south", [], ["turn:s"], b"south", 3600),
+        ]
+        self.hub._ice.replace(servers)
+
+    def test_each_user_gets_credentials_of_his_own(self) -> None:
+        answer = self.begin("/api/webrtc/config", Authorization="Bearer demo_token_bob")
+        self.assertEqual(200, self.status(answer))
+        body = self.body(answer)
+        self.assertIs(body["success"], True)
+        stun, north, south = body["data"].pop("ice_servers")
+        self.assertEqual(body["data"], {})
+        self.assertEqual(stun, {"urls": ["stun:n"]})
+        self.assertEqual(north.keys(), {"urls", "username", "credential"})
+        self.assertEqual(north["username"], f"{1_700_000_000 + 3600}:bob")
+        self.assertEqual(south["urls"], ["turn:s"])
+
+    def test_a_region(self) -> None:
+        answer = self.begin("/api/webrtc/config?region=south", Authorization="Bearer demo_token_bob")
+        self.assertEqual([one["urls"] for one in self.body(answer)["data"]["ice_servers"]], [["turn:s"]])
+        answer = self.begin("/api/webrtc/config?regoin=x", Authorization="Bearer demo_token_bob")
+        self.assertEqual(400, self.status(answer))
+
+    def test_nobody_else(self) -> None:
+        self.assertEqual(401, self.status(self.begin("/api/webrtc/config")))
+        self.assertEqual(401, self.status(self.begin("/api/webrtc/config", Authorization="Bearer nonsense")))
+
+
+class CallList(ApiCase):
+    """/api/calls."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.wait(self.accounts.create_demo_users())
+        call = CallRecord("c1", "alice", "bob", True, 100.25)
+        for record in (
+            replace(call, ended_at=130.0, ending=Ending.NO_ANSWER),
+            CallRecord("c1", "bob", "alice", False, 200.0, 203.5, 268.25, Ending.HANGUP, "alice"),
+            CallRecord("c3", "alice", "bob", True, 300.0, 301.0),
+            CallRecord("c4", "carol", "alice", True, 400.0),
+        ):
+            self.wait(self.cellar.store.record_call(record))
+
+    def ask(self, user: str, query: str = "") -> dict[str, Any]:
+        answer = self.begin(f"/api/calls{query}", Authorization=f"Bearer demo_token_{user}")
+        self.assertEqual(200, self.status(answer), answer.value())
+        data: dict[str, Any] = self.body(answer)["data"]
+        return data
+
+    def ids(self, user: str, query: str = "") -> list[str]:
+        return [call["call_id"] for call in self.ask(user, query)["calls"]]
+
+    def test_what_is_said_of_a_call(self) -> None:
+        data = self.ask("bob")
+        self.assertEqual(("", False), (data["next_cursor"], data["has_more"]))
+        lasts, over, missed = data["calls"]
+        self.assertEqual(
+            {
+                "call_id": "c1", "caller_id": "bob", "callee_id": "alice", "call_type": "audio",
+                "created_at": 200.0, "answered_at": 203.5, "ended_at": 268.25, "duration": 64,
+                "ending": "hangup", "ended_by": "alice", "missed": False,
+            },
+            over,
+        )  # fmt: skip
+        self.assertEqual(
+            {
+                "call_id": "c1", "caller_id": "alice", "callee_id": "bob", "call_type": "video",
+                "created_at": 100.25, "answered_at": None, "ended_at": 130.0, "duration": 0,
+                "ending": "no_answer", "ended_by": None, "missed": True,
+            },
+            missed,
+        )  # fmt: skip
+        self.assertEqual((301.0, None, None, 0), tuple(lasts[key] for key in (
+            "answered_at", "ended_at", "ending", "duration",
+        )))  # fmt: skip
+
+    def test_each_sees_his_own(self) -> None:
+        self.assertEqual(["c4", "c3", "c1", "c1"], self.ids("alice"))
+        self.assertEqual(["c3", "c1", "c1"], self.ids("bob"))
+        self.assertEqual(["c4"], self.ids("carol"))
+        self.assertEqual(401, self.status(self.begin("/api/calls")))
+
+    def test_pages(self) -> None:
+        first = self.ask("alice", "?limit=3")
+        self.assertEqual(
+            (["c4", "c3", "c1"], True), ([call["call_id"] for call in first["calls"]], first["has_more"])
+        )
+        self.assertEqual(["c1"], self.ids("alice", f"?after={first['next_cursor']}"))
+        self.assertEqual(4, len(self.ids("alice", "?limit=100000")))
+        for query in ("?after=x", "?limit=-1", "?limit=x", "?before=1"):
+            answer = self.begin(f"/api/calls{query}", Authorization="Bearer demo_token_alice")
+            self.assertEqual(400, self.status(answer), query)
+
+    def test_no_more_than_two_hundred(self) -> None:
+        for number in range(201):
+            self.wait(self.cellar.store.record_call(CallRecord(f"n{number}", "bob", "carol", True, 1.0)))
+        self.assertEqual(50, len(self.ids("carol")))
+        self.assertEqual(200, len(self.ids("carol", "?limit=100000")))
 
 
 class Readiness(ApiCase):
@@ -116,7 +226,19 @@ class Scraping(ApiCase):
     def test_what_is_counted_is_told(self) -> None:
         self.doors.tallies["jsonline"].delivered = 5
         self.doors.tallies["jsonline"].refuse(ErrorCode.TOO_FAST)
+        counts = self.hub.calls.counts
+        counts.ended[Ending.BUSY] = 3
+        counts.media_dropped["rate"] = 4
+        self.doors.tallies["qdatastream"].media_dropped = 6
+        counts.quality.observe(CallQuality(jitter=0.015))
         text = self.begin("/metrics").value().decode()
+        self.assertIn('imserver_calls_ended_total{ending="busy"} 3.0', text)
+        self.assertIn('imserver_calls_ended_total{ending="lost"} 0.0', text)
+        self.assertIn('imserver_calls_media_dropped_total{reason="rate"} 4.0', text)
+        self.assertIn('imserver_calls_media_dropped_total{reason="slow"} 6.0', text)
+        self.assertIn('imserver_calls_jitter_seconds_bucket{le="0.01"} 0.0', text)
+        self.assertIn('imserver_calls_jitter_seconds_bucket{le="0.02"} 1.0', text)
+        self.assertIn("imserver_calls_packet_loss_count 0.0", text)
         self.assertIn('imserver_deliveries_total{format="jsonline"} 5.0', text)
         self.assertIn('imserver_messages_refused_total{code="TOO_FAST",format="jsonline"} 1.0', text)
         self.assertIn('imserver_store_bytes{file="imserver.db"} 7.0', text)

@@ -27,6 +27,7 @@ from imserver.model.accounts import (
     Register,
     SessionKicked,
 )
+from imserver.model.calls import CallMedia
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import CreateGroup, GroupChanged, LeaveGroup, ListGroups
 from imserver.model.messages import (
@@ -201,6 +202,9 @@ class StubHub:
 
     def send_delay(self, attachment: Any) -> float:
         return 0.0 if self.allowed is None or self.allowed > 0 else 0.5
+
+    def media(self, attachment: Any, command: CallMedia) -> None:
+        self.done.append(command)
 
     def send(self, attachment: Any, command: Any, tag: Any) -> None:
         if self.allowed is not None:

@@ -36,7 +36,9 @@ class Wire(Descriptor):
         self.peer.close()
 
 
-class PaceCase(SynchronousTestCase):
+class PaceBench(SynchronousTestCase):
+    """A paced outbox over a real socket; the kernel is real, the clock is not."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.wire = Wire(self.clock)
@@ -54,6 +56,8 @@ class PaceCase(SynchronousTestCase):
             os.sched_yield()
         self.fail("the kernel never confirmed")
 
+
+class PaceCase(PaceBench):
     def test_the_next_write_waits_for_the_kernel(self) -> None:
         for frame in (b"a", b"b", b"c"):
             self.outbox.put(frame)

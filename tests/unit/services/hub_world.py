@@ -10,12 +10,14 @@ from twisted.internet.task import Clock
 from imserver.backends.embedded.memory import InlineThreads, ScheduledCommitter, deterministic_cellar
 from imserver.backends.embedded.settings import EngineSettings
 from imserver.model.accounts import Hello, LoggedIn, LogIn, SessionKicked
+from imserver.model.calls import CallMedia, Media
 from imserver.model.errors import ImError
 from imserver.model.messages import Content, Form, InboxPage, MessageAccepted, SendMessage
 from imserver.services.accounts import Accounts
 from imserver.services.delivery import LiveSession
 from imserver.services.groups import Groups
 from imserver.services.hub import Hub, HubSettings
+from imserver.services.ports import Store
 from imserver.services.sessions import Client, Outgoing
 from imserver.services.tokens import Tokens
 from tests.unit.services.world import Chance, ServiceCase, key_ring, weak_hasher
@@ -31,6 +33,7 @@ class Peer:
         self.events: list[Any] = []
         self.answers: list[tuple[Any, MessageAccepted | ImError]] = []
         self.kicks: list[SessionKicked] = []
+        self.pieces: list[CallMedia] = []
         self.order: list[str] = []
         self.room: int | None = None
         self.deaf = False
@@ -59,6 +62,9 @@ class Peer:
             return False
         self.events.append(event)
         return True
+
+    def media(self, event: CallMedia) -> None:
+        self.pieces.append(event)
 
     def answer(self, tag: Any, outcome: MessageAccepted | ImError) -> None:
         self.answers.append((tag, outcome))
@@ -100,15 +106,20 @@ class HubCase(ServiceCase):
             directory, bus, hasher, Tokens(key_ring(), wall, chance), wall, chance, demo=True
         )
         self.hub = Hub(
-            self.cellar.store,
+            self.store(),
             directory,
             bus,
             self.accounts,
             Groups(directory, bus, hasher, wall, chance),
             wall,
             chance,
+            self.clock,
             HubSettings(sessions_per_user=self.sessions_per_user),
         )
+
+    def store(self) -> Store:
+        """What the hub is given."""
+        return self.cellar.store
 
     def settle(self) -> None:
         """Lets everything happen that waits for nothing but a turn or a commit."""
@@ -129,10 +140,17 @@ class HubCase(ServiceCase):
         return error
 
     def enter(
-        self, user: str, peer: Peer, device: str = "", *, pulls: bool = False, format: str = "f"
+        self,
+        user: str,
+        peer: Peer,
+        device: str = "",
+        *,
+        pulls: bool = False,
+        format: str = "f",
+        media: Media = Media.NONE,
     ) -> tuple[LiveSession, LoggedIn]:
         """Logs in without starting delivery."""
-        client = Client(self.hub.new_session_id(), format, "127.0.0.1", pulls, True)
+        client = Client(self.hub.new_session_id(), format, "127.0.0.1", pulls, True, media=media)
         command = LogIn(user=user, token=f"demo_token_{user}", device=device)
         result: tuple[LiveSession, LoggedIn] = self.wait(self.hub.log_in(client, Hello(), command, peer))
         return result

@@ -6,7 +6,7 @@ import struct
 from typing import Any, NamedTuple
 
 from imserver.model.accounts import Ping
-from imserver.model.calls import AcceptCall, CallMedia, CallRequest, EndCall, RejectCall
+from imserver.model.calls import AnswerCall, CallMedia, EndCall, RejectCall, StartCall
 from imserver.model.files import AckChunks, CancelFile, CompleteFile, OfferFile, SendChunk
 from imserver.model.messages import Content, Form, SendMessage
 from tests.clients.qdatastream_client import qstring, utf8
@@ -49,9 +49,9 @@ def samples(form: str) -> list[Sample]:
         Sample(b"\x01\x02" + s("t1") + struct.pack(">Q", 9), AckChunks("t1", 9)),
         Sample(b"\x01\x03" + s("t1") + s("no"), CancelFile("t1", "no")),
         Sample(b"\x01\x04" + s("t1"), CompleteFile("t1")),
-        Sample(b"\x02" + s("targetUser") + b"\x01", CallRequest("targetUser", True)),
-        Sample(b"\x02" + s("bob") + b"\x00", CallRequest("bob", False)),
-        Sample(b"\x03" + s(CALL), AcceptCall(CALL)),
+        Sample(b"\x02" + s("targetUser") + b"\x01", StartCall("targetUser", True)),
+        Sample(b"\x02" + s("bob") + b"\x00", StartCall("bob", False)),
+        Sample(b"\x03" + s(CALL), AnswerCall(CALL)),
         Sample(b"\x04" + s(CALL) + NULL, RejectCall(CALL)),
         Sample(b"\x04" + s(CALL) + s("busy now"), RejectCall(CALL, "busy now")),
         Sample(b"\x05" + s(CALL), EndCall(CALL)),

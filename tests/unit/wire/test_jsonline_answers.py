@@ -16,6 +16,7 @@ from imserver.model.accounts import (
     SessionKicked,
     TokensRefreshed,
 )
+from imserver.model.calls import CallMissed
 from imserver.model.errors import RETRYABLE, ErrorCode, ImError
 from imserver.model.groups import (
     CreateGroup,
@@ -178,6 +179,19 @@ EVENTS: list[tuple[Any, str, dict[str, Any]]] = [
             "conversation_id": "c",
             "reader_id": "bob",
             "read_at": 9,
+        },
+    ),
+    (
+        CallMissed("call_1", "alice", "bob", True, 7.0, 9.0),
+        "notification/event",
+        {
+            "event_type": "missed_call",
+            "call_id": "call_1",
+            "caller_id": "alice",
+            "callee_id": "bob",
+            "call_type": "video",
+            "created_at": 7,
+            "ended_at": 9,
         },
     ),
     (

@@ -20,6 +20,7 @@ from imserver.wire.qdatastream import (
     add_length,
 )
 from imserver.wire.qdatastream.framing import detect
+from imserver.wire.qdatastream.unframed import LINGER
 from tests.unit.wire.qdatastream_samples import (
     CALL,
     MEDIA,
@@ -405,7 +406,7 @@ class MediaInACall(SynchronousTestCase):
     def setUp(self) -> None:
         self.parser = UnframedParser()
         self.parser.feed(REGISTRATION + samples("qstring")[0].data, 0.0)
-        self.parser.call = CALL
+        self.parser.call_begins(CALL)
         self.assertEqual(self.parser.feed(MEDIA.data, 0.0), [MEDIA.data])
 
     def test_continuations(self) -> None:
@@ -455,6 +456,156 @@ class MediaInACall(SynchronousTestCase):
         self.assertEqual(self.parser.settle(0.5), [reject])
 
     def test_another_call_begins_afresh(self) -> None:
-        self.parser.call = "0" * 36
+        self.parser.call_begins("0" * 36)
         frames = self.parser.feed(b"\xff", 0.0)
         self.assertTrue(isinstance(frames[0], WireError) and frames[0].fatal)
+
+
+def merged(frames: list[bytes]) -> list[bytes]:
+    """With pieces of media that follow each other as one; pieces that come to nothing left out."""
+    found: list[bytes] = []
+    for frame in frames:
+        if frame[0] == 6 and found and found[-1][0] == 6:
+            found[-1] += frame[1:]
+        else:
+            found.append(frame)
+    return found
+
+
+class AWholeCall(SynchronousTestCase):
+    """A call from the accept to the end and what comes after it, cut and glued at every byte.
+
+    The server is told of the call's course when it would know of it: that it runs once it has
+    read the ACCEPT, and that it is over once it has read the END.
+    """
+
+    def told(self, pieces: list[bytes], accept: bytes, end: bytes) -> list[bytes]:
+        parser = UnframedParser()
+        self.assertEqual(feed_all(parser, [REGISTRATION]), [REGISTRATION])
+        frames: list[bytes] = []
+        for now, piece in enumerate(pieces):
+            new = parser.feed(piece, float(now))
+            if now == len(pieces) - 1 and parser.deadline is not None:
+                new += parser.settle(parser.deadline)
+            for frame in new:
+                self.assertIsInstance(frame, bytes, frame)
+                assert isinstance(frame, bytes)
+                frames.append(frame)
+                if frame == accept:
+                    parser.call_begins(CALL)
+                elif frame == end:
+                    parser.call_ends(CALL, float(now))
+        return frames
+
+    def test_every_cut(self) -> None:
+        media = b"\x06" + bytes(range(200, 240))
+        for string in STRINGS.values():
+            accept, end = b"\x03" + string(CALL), b"\x05" + string(CALL)
+            text = b"\x00" + string("bob") + string("hi")
+            before = text + accept + media
+            # The network puts reads together and cuts them; each place in three messages.
+            for cut in range(len(before) + 1):
+                pieces = [before[:cut], before[cut:], text, b"\x07", media, end, text]
+                frames = self.told([piece for piece in pieces if piece], accept, end)
+                self.assertEqual(merged(frames), [text, accept, media, text, b"\x07", media, end, text], cut)
+
+    def test_every_cut_of_what_comes_after_the_media(self) -> None:
+        media = b"\x06" + bytes(range(200, 240))
+        for string in STRINGS.values():
+            accept, end = b"\x03" + string(CALL), b"\x05" + string(CALL)
+            text = b"\x00" + string("bob") + string("hi")
+            after = text + b"\x07" + end + text
+            for cut in range(len(after) + 1):
+                pieces = [accept, media, after[:cut], after[cut:]]
+                frames = self.told([piece for piece in pieces if piece], accept, end)
+                self.assertEqual(frames, [accept, media, text, b"\x07", end, text], cut)
+
+    def test_every_cut_of_a_long_piece_of_media(self) -> None:
+        media = b"\x06" + bytes(range(10, 250)) + b"\x00\x06\x05\x03\xff" * 9
+        for string in STRINGS.values():
+            accept, end = b"\x03" + string(CALL), b"\x05" + string(CALL)
+            text = b"\x00" + string("bob") + string("hi")
+            for cut in range(1, len(media)):
+                frames = self.told([accept, media[:cut], media[cut:], text, end], accept, end)
+                # Whatever the piece began like, its bytes are there in order, and so are the messages.
+                bodies = b"".join(frame[1:] if frame[0] == 6 else frame for frame in frames)
+                wanted = accept + media[1:] + text + end
+                if media[cut] == 6:  # it begins like MEDIA, and MEDIA takes whatever comes with it
+                    wanted = accept + media[1:cut] + media[cut + 1 :] + text + end
+                self.assertEqual(bodies, wanted, cut)
+                self.assertEqual(frames[-2:], [text, end])
+
+    def test_media_that_comes_with_the_accept(self) -> None:
+        """Before anybody could know that the call runs."""
+        for string in STRINGS.values():
+            parser = UnframedParser()
+            parser.feed(REGISTRATION, 0.0)
+            accept = b"\x03" + string(CALL)
+            self.assertEqual(parser.feed(accept + MEDIA.data, 0.0), [accept, MEDIA.data])
+            self.assertEqual(parser.feed(b"\xff" * 99, 0.1), [b"\x06" + b"\xff" * 99])
+            parser.call_begins(CALL)
+            self.assertEqual(parser.feed(b"\xfe" * 99, 90.0), [b"\x06" + b"\xfe" * 99])
+
+    def test_an_accept_that_came_to_nothing(self) -> None:
+        parser = UnframedParser()
+        parser.feed(REGISTRATION, 0.0)
+        parser.feed(b"\x03" + STRINGS["utf8"](CALL) + MEDIA.data, 0.0)
+        self.assertEqual(parser.feed(b"\xff" * 99, 4.0), [b"\x06" + b"\xff" * 99])
+        frames = parser.feed(b"\xff" * 99, 4.0 + LINGER)
+        self.assertTrue(isinstance(frames[0], WireError) and frames[0].fatal)
+
+
+class AfterTheCall(SynchronousTestCase):
+    """What was on its way when the other side hung up."""
+
+    def setUp(self) -> None:
+        self.parser = UnframedParser()
+        self.parser.feed(REGISTRATION + samples("qstring")[0].data, 0.0)
+        self.parser.call_begins(CALL)
+        self.parser.feed(MEDIA.data, 0.0)
+        self.parser.call_ends(CALL, 10.0)
+
+    def test_it_is_media_still(self) -> None:
+        self.assertEqual(self.parser.feed(b"\xff" * 9, 10.0), [b"\x06" + b"\xff" * 9])
+        # And as long as it goes on coming.
+        self.assertEqual(self.parser.feed(b"\xff" * 9, 10.0 + LINGER - 1), [b"\x06" + b"\xff" * 9])
+        self.assertEqual(self.parser.feed(b"\xff" * 9, 10.0 + 2 * LINGER - 2), [b"\x06" + b"\xff" * 9])
+
+    def test_not_for_ever(self) -> None:
+        frames = self.parser.feed(b"\xff" * 9, 10.0 + LINGER)
+        self.assertTrue(isinstance(frames[0], WireError) and frames[0].fatal)
+
+    def test_a_late_message_may_take_its_time_again(self) -> None:
+        text = samples("qstring")[0].data
+        self.assertEqual(self.parser.feed(text[:9], 10.0 + LINGER), [])
+        self.assertIsNone(self.parser.deadline)
+        self.assertEqual(self.parser.feed(text[9:], 99.0), [text])
+
+    def test_its_own_late_end_is_one(self) -> None:
+        for form in STRINGS:
+            end = b"\x05" + STRINGS[form](CALL)
+            self.assertEqual(self.parser.feed(end + b"\x07", 10.5), [end, b"\x07"])
+
+    def test_the_end_of_another_call_changes_nothing(self) -> None:
+        self.parser.call_begins(CALL)
+        self.parser.call_ends("0" * 36, 11.0)
+        self.assertEqual(self.parser.feed(b"\xff", 1000.0), [b"\x06\xff"])
+
+    def test_the_next_call_may_be_taken_or_refused(self) -> None:
+        other = "0" * 36
+        for form, string in STRINGS.items():
+            for kind in (b"\x03", b"\x04", b"\x05"):
+                message = kind + string(other)
+                for cut in range(1, len(message)):
+                    self.setUp()
+                    frames = self.parser.feed(message[:cut], 10.1) + self.parser.feed(message[cut:], 10.2)
+                    if self.parser.deadline is not None:
+                        frames += self.parser.settle(self.parser.deadline)
+                    self.assertEqual(frames, [message], (form, kind, cut))
+
+    def test_the_next_call_and_its_media_in_one_read(self) -> None:
+        other = "0" * 36
+        accept = b"\x03" + STRINGS["utf8"](other)
+        self.assertEqual(self.parser.feed(accept + MEDIA.data, 10.1), [accept, MEDIA.data])
+        self.parser.call_begins(other)
+        self.assertEqual(self.parser.feed(b"\xff" * 9, 100.0), [b"\x06" + b"\xff" * 9])

@@ -109,7 +109,7 @@ class Fuzz(SynchronousTestCase):
     def test_a_running_call_is_never_a_reason_to_close(self, reads: list[bytes], settle: bool) -> None:
         parser = UnframedParser()
         parser.feed(REGISTRATION, 0.0)
-        parser.call = CALL
+        parser.call_begins(CALL)
         frames = parser.feed(MEDIA.data, 0.0)
         for number, read in enumerate(reads):
             frames += parser.feed(read, float(number))
@@ -205,7 +205,7 @@ class Bounds(SynchronousTestCase):
         stream.feed(REGISTRATION, 0.0)
         parser = stream.unframed
         assert parser is not None
-        parser.call = CALL
+        parser.call_begins(CALL)
         stream.feed(MEDIA.data, 0.0)
         self.assertEqual(len(self.grow(stream, b"\xf0" * 60_000)), 40)
         self.assertEqual(len(parser._buffer), 0)

@@ -8,7 +8,25 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Ping, Pong, SessionKicked
-from imserver.model.calls import AcceptCall, CallMedia, CallRequest, EndCall, RejectCall
+from imserver.model.calls import (
+    AnswerCall,
+    CallAccepted,
+    CallAnswered,
+    CallEnded,
+    CallIncoming,
+    CallMedia,
+    CallMissed,
+    CallRinging,
+    CallSignal,
+    CallStopped,
+    EndCall,
+    Ending,
+    ListCalls,
+    RejectCall,
+    Signal,
+    SignalCall,
+    StartCall,
+)
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Content, Form, InboxPage, InboxRow, Message, MessageAccepted, Revocation
 from imserver.model.presence import PresenceChanged, PresenceState
@@ -16,6 +34,7 @@ from imserver.wire.base import WireError
 from imserver.wire.qdatastream import Framing, QDataStreamClientCodec, QDataStreamServerCodec, StringForm
 from imserver.wire.qdatastream.server import REGISTRATION as REGISTRATION_TAG
 from imserver.wire.qdatastream.strings import cut, encode
+from imserver.wire.qdatastream.tables import REJECT_REASONS
 from tests.unit.wire.qdatastream_samples import CALL, NULL, REGISTRATION, STRINGS, samples
 
 LOGGED_IN = LoggedIn("user123", "tok", "r", 60, 0, 1, "e")
@@ -28,6 +47,11 @@ def codec(framing: Framing = Framing.INT16, opened: bool = True, **options: Any)
     if opened:
         made.reply(made.decode(REGISTRATION), LOGGED_IN)
     return made
+
+
+def ended(ending: Ending, **fields: Any) -> CallEnded:
+    values = {"caller": "bob", "callee": "alice", "created_at": 1.0, "ended_at": 3.0}
+    return CallEnded(CALL, ending=ending, **{**values, **fields})
 
 
 def message(text: str = "hi", sender: str = "bob", **fields: Any) -> Message:
@@ -54,17 +78,15 @@ class Documents(SynchronousTestCase):
 
     def test_call_request_video(self) -> None:
         data = bytes.fromhex("02000000140074006100720067006500740055007300650072" + "01")
-        self.assertEqual(codec().decode(data).command, CallRequest("targetUser", True))
+        self.assertEqual(codec().decode(data).command, StartCall("targetUser", True))
         # And as the tables of the document say it.
-        self.assertEqual(
-            codec().decode(b"\x02\x00\x0atargetUser\x01").command, CallRequest("targetUser", True)
-        )
+        self.assertEqual(codec().decode(b"\x02\x00\x0atargetUser\x01").command, StartCall("targetUser", True))
 
     def test_qstring(self) -> None:
         self.assertEqual(encode("张三😀", StringForm.QSTRING).hex(), "000000085f204e09d83dde00")
 
     def test_call_accept(self) -> None:
-        self.assertEqual(codec().decode(b"\x03" + STRINGS["qstring"](CALL)).command, AcceptCall(CALL))
+        self.assertEqual(codec().decode(b"\x03" + STRINGS["qstring"](CALL)).command, AnswerCall(CALL))
 
     def test_media(self) -> None:
         self.assertEqual(codec().decode(b"\x06\x01\x02").command, CallMedia(b"\x01\x02"))
@@ -79,10 +101,13 @@ class Documents(SynchronousTestCase):
         made = codec()
         call = b"\x00\x24" + CALL.encode()
         for event, data in (
-            (CallRequest("bob", True, CALL), b"\x02" + call + b"\x00\x03bob\x01"),
-            (AcceptCall(CALL), b"\x03" + call),
-            (RejectCall(CALL, "user busy"), b"\x04" + call + b"\x00\x09user busy"),
-            (EndCall(CALL), b"\x05" + call),
+            (CallIncoming(CALL, "bob", "alice", True, 1.0, b"{}"), b"\x02" + call + b"\x00\x03bob\x01"),
+            (CallAnswered(CALL, "bob", "alice", 2.0, b"{}"), b"\x03" + call),
+            (CallAccepted(CALL, "bob", "alice", 2.0), b"\x03" + call),
+            (ended(Ending.REJECTED, reason="not now"), b"\x04" + call + b"\x00\x07not now"),
+            (ended(Ending.BUSY), b"\x04" + call + b"\x00\x09user busy"),
+            (ended(Ending.HANGUP), b"\x05" + call),
+            (CallStopped(CALL, "bob", "alice", 3.0), b"\x05" + call),
             (CallMedia(b"\x00\xff", CALL), b"\x06" + call + b"\x00\xff"),
         ):
             self.assertEqual(made.event(event), [data])
@@ -288,6 +313,92 @@ class Answers(SynchronousTestCase):
         )
 
 
+class Calls(SynchronousTestCase):
+    """What events of calls look like; the model's are richer than the document's."""
+
+    def test_every_ending_is_a_reject_or_an_end(self) -> None:
+        call = b"\x00\x24" + CALL.encode()
+        reasons = {
+            Ending.REJECTED: b"", Ending.BUSY: b"user busy", Ending.OFFLINE: b"user offline",
+            Ending.NO_ANSWER: b"no answer", Ending.NO_DEVICE: b"no compatible device",
+        }  # fmt: skip
+        for ending in Ending:
+            expected = b"\x05" + call
+            if ending in reasons:
+                expected = b"\x04" + call + bytes((0, len(reasons[ending]))) + reasons[ending]
+            # A person's words belong to a rejection alone.
+            words = "" if ending is Ending.REJECTED else "words"
+            self.assertEqual(codec().event(ended(ending, reason=words, glare=True)), [expected], ending)
+            self.assertEqual(codec().event(CallStopped(CALL, "a", "b", 1.0, ending)), [b"\x05" + call])
+
+    def test_what_the_document_has_no_message_for(self) -> None:
+        for event in (
+            CallRinging(CALL, "bob", "alice", True, 1.0),
+            CallSignal(CALL, Signal.ICE, "bob", "alice", b"{}"),
+            CallMissed(CALL, "bob", "alice", True, 1.0, 2.0),
+        ):
+            self.assertEqual(codec().event(event), [])
+        client = QDataStreamClientCodec()
+        for command in (SignalCall(CALL, Signal.ICE), ListCalls(), StartCall("bob", True, CALL)):
+            self.assertRaises(ValueError, client.request, command, None)
+
+    def test_a_reason_is_cut_between_characters(self) -> None:
+        for form, codec_name, most in (("utf8", "utf-8", 255), ("qstring", "utf-16-be", 510)):
+            made = codec()
+            made.decode(b"\x03" + STRINGS[form](CALL))
+            head = b"\x04" + STRINGS[form](CALL)
+            for reason in ("x" * 300, "界" * 300, "a" + "😀" * 300, "xy" + "é" * 300):
+                (data,) = made.event(ended(Ending.REJECTED, reason=reason))
+                written = data[len(head) + (2 if form == "utf8" else 4) :]
+                self.assertTrue(most - 3 <= len(written) <= most)
+                self.assertTrue(reason.startswith(written.decode(codec_name)))
+                # And it is one that may be read again.
+                self.assertEqual(codec().decode(data).command.reason, written.decode(codec_name))
+
+    def test_media_fits_into_frames(self) -> None:
+        data = bytes(range(256)) * 300
+        for string in STRINGS.values():
+            for framing in Framing:
+                made = codec(framing)
+                made.decode(b"\x03" + string(CALL))
+                head = b"\x06" + string(CALL)
+                frames = made.event(CallMedia(data, CALL))
+                self.assertEqual(len(frames), 2 if framing is Framing.INT16 else 1)
+                self.assertTrue(all(frame.startswith(head) for frame in frames))
+                self.assertEqual(b"".join(frame[len(head) :] for frame in frames), data)
+                self.assertEqual(made.event(CallMedia(data[:65_000], CALL)), [head + data[:65_000]])
+                self.assertEqual(made.event(CallMedia(b"", CALL)), [head])
+
+    def test_media_that_is_too_long(self) -> None:
+        self.assertEqual(codec().decode(b"\x06" + bytes(65_000)).command, CallMedia(bytes(65_000)))
+        error = self.assertRaises(WireError, codec().decode, b"\x06" + bytes(65_001))
+        self.assertEqual((error.code, error.tag, error.fatal), (ErrorCode.TOO_LARGE, 6, False))
+        # What came in one read without frames is one piece, however long.
+        self.assertEqual(
+            codec(Framing.NONE).decode(b"\x06" + bytes(99_999)).command, CallMedia(bytes(99_999))
+        )
+
+    def test_who_reads_the_media_hears_when_a_call_runs(self) -> None:
+        made = codec(Framing.NONE)
+        heard: list[tuple[str, bool]] = []
+        made.on_call = lambda call, runs: heard.append((call, runs))
+        made.event(CallIncoming(CALL, "bob", "user123", True, 1.0))
+        made.event(CallStopped(CALL, "bob", "user123", 1.0))
+        made.event(CallMedia(b"x", CALL))
+        self.assertEqual(heard, [])
+        made.event(CallAccepted(CALL, "bob", "user123", 1.0))
+        made.event(ended(Ending.HANGUP))
+        made.event(CallAnswered("other", "bob", "user123", 1.0))
+        self.assertEqual(heard, [(CALL, True), (CALL, False), ("other", True)])
+
+    def test_a_client_knows_which_accept_is_its_own(self) -> None:
+        client = QDataStreamClientCodec()
+        accept = b"\x03\x00\x24" + CALL.encode()
+        self.assertEqual(client.decode(accept), (None, CallAnswered(CALL, "", "", 0.0)))
+        self.assertEqual(client.request(AnswerCall(CALL), None), accept)
+        self.assertEqual(client.decode(accept), (None, CallAccepted(CALL, "", "", 0.0)))
+
+
 class Cutting(SynchronousTestCase):
     """Texts that do not fit."""
 
@@ -344,8 +455,11 @@ class Clients(SynchronousTestCase):
             made = codec(presence=True)
             made.decode(b"\x03" + STRINGS[form](CALL))
             for event in (
-                CallRequest("bob", True, CALL), AcceptCall(CALL), RejectCall(CALL, "user busy"),
-                RejectCall(CALL), EndCall(CALL), CallMedia(b"\x07", CALL),
+                CallIncoming(CALL, "bob", "", True, 0.0), CallAnswered(CALL, "", "", 0.0),
+                *(CallEnded(CALL, "", "", ending, 0.0, 0.0) for ending in Ending
+                  if ending in (Ending.REJECTED, Ending.HANGUP, *REJECT_REASONS)),
+                CallEnded(CALL, "", "", Ending.REJECTED, 0.0, 0.0, reason="忙"),
+                CallMedia(b"\x07", CALL),
                 PresenceChanged("bob", PresenceState.BUSY, 0.0),
             ):  # fmt: skip
                 (data,) = made.event(event)

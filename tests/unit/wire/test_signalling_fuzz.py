@@ -16,10 +16,18 @@ from imserver.wire.signalling.requests import REQUESTS
 from tests.clients import msgpack
 from tests.clients.signalling_client import check
 from tests.effort import effort, seeds
+from tests.unit.wire import test_signalling_calls as calls
 from tests.unit.wire import test_signalling_golden as golden
 
 FRAMES = [frame.encode() for _, frame, _ in golden.REQUESTS]
-PUSHES = [text.encode() for _, text in golden.EVENTS]
+CALLS = []
+for _message in calls.DOCUMENT["messages"]:
+    _short = json.loads(json.dumps(_message))
+    if "sdp" in _short["payload"]:
+        _short["payload"]["sdp"]["sdp"] = "v=0\r\n"
+    CALLS.append(json.dumps(_short).encode())
+FRAMES += CALLS
+PUSHES = [text.encode() for _, text in golden.EVENTS] + CALLS
 PUSHES += [text.encode() for *_, text in [*golden.ANSWERS, *golden.PUSHES]] + [golden.CONNECT.encode()]
 FRAGMENTS = [
     b"{", b"}", b"[", b"]", b'"', b":", b",", b"\\", b"null", b"true", b"-1", b"0", b"1e999", b"9" * 400,
@@ -35,12 +43,15 @@ scalars = (
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats()
     | st.text(max_size=12)
-    | st.sampled_from(["text", "custom", "image", "online", "high", "2025-10-07T12:00:00Z", "revoked"])
+    | st.sampled_from(
+        ["text", "custom", "image", "online", "high", "2025-10-07T12:00:00Z", "revoked", "v=0", "audio"]
+    )
 )
 names = st.sampled_from(
     ["type", "text", "content", "to_user", "group_id", "conversation_id", "message_type", "client_msg_id",
      "reply_to_id", "attachments", "meta", "extra", "message_id", "message_ids", "seq", "since", "limit",
-     "state", "users", "is_typing", "timestamp", "call_id", "reply_to", "priority", "data"]
+     "state", "users", "is_typing", "timestamp", "call_id", "reply_to", "priority", "data",
+     "sdp", "call_type", "ice_candidate", "ice_candidates", "reason", "status", "network_stats", "rtt"]
 )  # fmt: skip
 values: st.SearchStrategy[Any] = st.recursive(
     scalars,
@@ -50,7 +61,7 @@ values: st.SearchStrategy[Any] = st.recursive(
     max_leaves=20,
 )
 frames = st.fixed_dictionaries(
-    {"type": st.sampled_from([*sorted(REQUESTS), "call.offer", "call.ice", "connect", "x"]) | scalars},
+    {"type": st.sampled_from([*sorted(REQUESTS), "call.hold", "connect", "x"]) | scalars},
     optional={"id": scalars, "timestamp": scalars, "payload": values},
 )
 

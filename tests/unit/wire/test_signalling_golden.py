@@ -6,9 +6,11 @@ import json
 import re
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Ping, Pong, SessionKicked
+from imserver.model.calls import IceServer
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import GroupChange, GroupChanged
 from imserver.model.messages import (
@@ -307,8 +309,6 @@ CONNECT = (
 )
 LOGGED_IN = LoggedIn("1", "t", "", 60, 41, 1, "e1")
 
-CALLS = ("call.offer", "call.answer", "call.ice", "call.end", "call.status", "call.error")
-
 MSGPACK_PUSH = bytes.fromhex(
     "83a474797065ab6d6573736167652e6e6577a77061796c6f616489a3736571cd012caa6d6573736167655f6964a26d31"
     "af636f6e766572736174696f6e5f6964aa73696e676c655f315f32a966726f6d5f7573657201a7746f5f7573657202"
@@ -338,6 +338,21 @@ class Json(SynchronousTestCase):
         (frame,) = codec.reply(Request(LogIn(token="t"), None), LOGGED_IN)
         self.assertEqual(frame.decode(), CONNECT)
         self.assertEqual(SignallingClientCodec().decode(frame), (None, LoggedIn("1", "", "", 0, 0, 0, "e1")))
+
+    def test_connect_with_turn(self) -> None:
+        servers = (IceServer(("stun:a",)), IceServer(("turn:a", "turns:a"), "1759842000:1", "cGFzcw=="))
+        for binary in (False, True):
+            codec = SignallingServerCodec(lambda: NOON, binary=binary)
+            (frame,) = codec.reply(Request(LogIn(token="t"), None), replace(LOGGED_IN, ice_servers=servers))
+            told = msgpack.unpack(frame) if binary else json.loads(frame)
+            self.assertEqual(
+                told["payload"]["ice_servers"],
+                [
+                    {"urls": ["stun:a"]},
+                    {"urls": ["turn:a", "turns:a"], "username": "1759842000:1", "credential": "cGFzcw=="},
+                ],
+            )
+            self.assertEqual(SignallingClientCodec(binary=binary).decode(frame)[1].ice_servers, servers)
 
     def test_requests(self) -> None:
         for name, frame, command in REQUESTS:
@@ -421,19 +436,18 @@ class Json(SynchronousTestCase):
 
     def test_calls_are_refused_in_the_documents_terms(self) -> None:
         codec = server()
-        for kind in CALLS:
-            with self.assertRaises(WireError) as caught:
-                codec.decode(b'{"type":"%b","payload":{"call_id":"call_123456789"}}' % kind.encode())
-            self.assertFalse(caught.exception.fatal)
-            (frame,) = codec.refusal(caught.exception.tag, caught.exception)
-            self.assertEqual(
-                frame.decode(),
-                '{"type":"call.error","payload":{"call_id":"call_123456789","error_code":"SIGNALING_ERROR",'
-                '"error_message":"calls are not available here","details":{"reason":"not_available"}},'
-                '"timestamp":"2025-10-07T12:00:00Z"}',
-            )
-            tag, found = SignallingClientCodec().decode(frame)
-            self.assertEqual((tag, found.code), (None, ErrorCode.UNKNOWN_COMMAND))
+        with self.assertRaises(WireError) as caught:
+            codec.decode(b'{"type":"call.hold","payload":{"call_id":"call_123456789"}}')
+        self.assertFalse(caught.exception.fatal)
+        (frame,) = codec.refusal(caught.exception.tag, caught.exception)
+        self.assertEqual(
+            frame.decode(),
+            '{"type":"call.error","payload":{"call_id":"call_123456789","error_code":"SIGNALING_ERROR",'
+            '"error_message":"this type is not known","details":{"reason":"unknown_command"}},'
+            '"timestamp":"2025-10-07T12:00:00Z"}',
+        )
+        tag, found = SignallingClientCodec().decode(frame)
+        self.assertEqual((tag, found.code), (None, ErrorCode.UNKNOWN_COMMAND))
 
     def test_the_client_writes_the_documents_envelope(self) -> None:
         client = SignallingClientCodec()

@@ -10,6 +10,20 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Pong, SessionKicked
+from imserver.model.calls import (
+    AnswerCall,
+    CallAnswered,
+    CallEnded,
+    CallIncoming,
+    CallMissed,
+    CallSignal,
+    CallStopped,
+    EndCall,
+    Ending,
+    Signal,
+    SignalCall,
+    StartCall,
+)
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import GroupChange, GroupChanged
 from imserver.model.ids import group_name, single_name
@@ -45,9 +59,11 @@ from imserver.model.presence import (
 from imserver.wire import content as contents
 from imserver.wire.base import Request
 from imserver.wire.signalling import SignallingClientCodec, SignallingServerCodec
+from imserver.wire.signalling.calls import ANSWER_OWNED, END_OWNED, OFFER_OWNED, call_text
 from tests.clients import msgpack
 
 NOON = 1759838400.0
+OWNED = OFFER_OWNED | ANSWER_OWNED | END_OWNED | {"ice_candidate", "ice_candidates", "network_stats"}
 
 characters = st.characters(codec="utf-8")
 word = st.text(characters, min_size=1, max_size=40)
@@ -100,8 +116,55 @@ sends = st.builds(
     attachments=attachments,
     meta=metas,
 )
+call_ids = st.one_of(
+    st.integers(0, 2**53 - 1).map(call_text),
+    st.text(characters, min_size=1, max_size=30)
+    .filter(lambda value: value.isprintable() and value[0] != '"')
+    .map(call_text),
+)
+descriptions = st.builds(
+    lambda sdp, more: {"sdp": f"v=0{sdp}", **{k: v for k, v in more.items() if k not in OWNED}},
+    st.text(characters, max_size=40),
+    objects,
+)
+
+
+def json_detail(value: dict[str, Any]) -> bytes:
+    """A detail as the codec writes it."""
+    return contents.compact_json(value, "a detail") if value else b""
+
+
+def _offer(callee: str, video: bool, call: str, detail: dict[str, Any]) -> StartCall:
+    told = {"call_type": "video" if video else "audio", **detail}
+    return StartCall(callee, video, call, json_detail(told))
+
+
+answers = descriptions.map(json_detail)
+own_fields = objects.map(lambda value: {k: v for k, v in value.items() if k not in OWNED})
+details = own_fields.map(json_detail)
+call_commands: st.SearchStrategy[Any] = st.one_of(
+    st.builds(_offer, user, st.booleans(), st.just("") | call_ids, descriptions),
+    st.builds(AnswerCall, call_ids, answers),
+    st.builds(EndCall, st.just("") | call_ids, st.just("") | word, details),
+    st.builds(
+        lambda call, more: SignalCall(call, Signal.ICE, json_detail({"ice_candidate": None, **more})),
+        call_ids,
+        own_fields,
+    ),
+    st.builds(
+        lambda call, more: SignalCall(call, Signal.STATUS, json_detail({"status": "connected", **more})),
+        call_ids,
+        own_fields,
+    ),
+    st.builds(
+        lambda call, more: SignalCall(call, Signal.ERROR, json_detail({"error_code": "MEDIA_ERROR", **more})),
+        call_ids,
+        own_fields,
+    ),
+)
 commands: st.SearchStrategy[Any] = st.one_of(
     sends,
+    call_commands,
     st.builds(AckMessages, seq=number),
     st.builds(AckMessages, message_id=word),
     st.builds(MarkRead, st.lists(word, min_size=1, max_size=5).map(tuple), st.just("") | word),
@@ -162,6 +225,12 @@ events: st.SearchStrategy[Any] = st.one_of(
     st.builds(PresenceChanged, user, st.sampled_from(PresenceState), st.just(0.0) | seconds),
     st.builds(GroupChanged, st.sampled_from(GroupChange), group, user, user, seconds),
     st.builds(SessionKicked, st.sampled_from(KickReason), st.text(characters, max_size=20)),
+    st.builds(CallIncoming, call_ids, user, user, st.booleans(), seconds, details),
+    st.builds(
+        CallSignal, call_ids, st.sampled_from([Signal.ICE, Signal.STATUS, Signal.ERROR]), user, user, details
+    ),
+    st.builds(CallStopped, call_ids, user, user, seconds),
+    st.builds(CallMissed, call_ids, user, user, st.booleans(), seconds, seconds),
 )
 
 
@@ -225,6 +294,26 @@ class RoundTrips(SynchronousTestCase):
         server, client = codecs(binary)
         (frame,) = server.event(event)
         self.assertEqual(client.decode(frame), (None, event))
+
+    @given(call_ids, user, user, seconds, details, st.booleans())
+    def test_answers_to_calls(
+        self, call: str, caller: str, callee: str, at: float, detail: bytes, binary: bool
+    ) -> None:
+        server, client = codecs(binary)
+        event = CallAnswered(call, caller, callee, at, detail)
+        answer, status = server.event(event)
+        self.assertEqual(client.decode(answer), (None, event))
+        self.assertEqual(client.decode(status)[1].call, call)
+
+    @given(call_ids, user, st.sampled_from(Ending), st.integers(0, 10_000), st.booleans())
+    def test_ends_of_calls(self, call: str, other: str, ending: Ending, length: int, binary: bool) -> None:
+        server, client = codecs(binary)
+        answered = NOON - length if length else 0.0
+        (frame,) = server.event(CallEnded(call, "me", other, ending, NOON - 20_000, NOON, answered))
+        _, ended = client.decode(frame)
+        self.assertEqual((ended.call, ended.ended_at), (call, NOON))
+        if ended.by:
+            self.assertEqual((ended.by, ended.answered_at, ended.duration), (other, answered, length))
 
     @given(json_values, st.booleans())
     def test_pings_come_back(self, stamp: Any, binary: bool) -> None:

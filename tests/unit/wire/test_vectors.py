@@ -342,6 +342,8 @@ class QDataStream(Frames, SynchronousTestCase):
     def test_a_client_reads_it(self) -> None:
         for vector in self.chosen("server", lambda vector: True):
             codec = self.client_of(vector)
+            for name in vector.get("after", []):
+                codec.request(struct_of(self.by_name[name]["meaning"]), None)
             if "answers" in vector:
                 codec.request(struct_of(many(self.by_name[vector["answers"]]["meaning"])[0]), "tag")
             cutter = (
@@ -349,7 +351,10 @@ class QDataStream(Frames, SynchronousTestCase):
             )
             read = []
             for data in self.bytes(vector):
-                for frame in cutter.feed(data, 0.0):
+                frames = cutter.feed(data, 0.0)
+                if cutter.deadline is not None:
+                    frames += cutter.settle(cutter.deadline)
+                for frame in frames:
                     assert isinstance(frame, bytes), frame
                     tag, value = codec.decode(frame)
                     read.append(meaning_of(value))

@@ -1,0 +1,359 @@
+"""What the table of calls says is to be done, done: telling, timing, recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from imserver.model.calls import CallError, CallFault, CallSignal, Ending, Media, Signal
+from imserver.services.call_events import signal_of
+from imserver.services.call_records import CallCounts, CallRecords
+from imserver.services.call_requests import Linked, busy_slot
+from imserver.services.call_state import MAX_CANDIDATES, Call, Party
+from imserver.services.call_table import Do, On, Step
+from imserver.services.ports import Bus, Seat
+
+
+class CallSettings(Struct, frozen=True):
+    """Limits on calls.
+
+    Attributes:
+        ring_seconds: without an answer.
+        grace_seconds: in which a lost party of a peer-to-peer call may come back.
+        max_seconds: of a running call.
+        media_bytes_per_second: relayed in one call.
+    """
+
+    ring_seconds: float = 30.0
+    grace_seconds: float = 15.0
+    max_seconds: float = 3600.0
+    media_bytes_per_second: int = 4 * 1024 * 1024
+
+
+class Cause(Struct, frozen=True):
+    """What an event came from.
+
+    Attributes:
+        seat: the session that did it; None = time did.
+        command: what it said.
+        devices: of FITS: where it can ring.
+        glare: of BUSY: both called each other.
+    """
+
+    seat: Seat | None = None
+    command: Any = None
+    devices: Sequence[Seat] = ()
+    glare: bool = False
+
+
+class Home(Protocol):
+    """What the effects need of the home."""
+
+    def step(self, call: Call, event: On, cause: Cause) -> None:
+        """Something happens to a call."""
+
+    def forget(self, call: Call) -> None:
+        """An ended call is remembered no more."""
+
+
+class Effects:
+    """Carries out one `Step` of the table after another. Nothing here waits."""
+
+    def __init__(
+        self,
+        home: Home,
+        bus: Bus,
+        records: CallRecords,
+        counts: CallCounts,
+        clock: IReactorTime,
+        settings: CallSettings,
+    ) -> None:
+        self._home = home
+        self._bus = bus
+        self._records = records
+        self._counts = counts
+        self._clock = clock
+        self._settings = settings
+        self._by_do: dict[Do, Callable[[Call, Cause], None]] = {
+            Do.RING_EVERYWHERE: self._ring_everywhere,
+            Do.RING_BACK: self._ring_back,
+            Do.RING_ANEW: self._ring_anew,
+            Do.RING_HERE: self._ring_here,
+            Do.RING_NO_MORE_HERE: self._ring_no_more_here,
+            Do.SPREAD_ICE: self._spread_ice,
+            Do.SPREAD: self._spread,
+            Do.HOLD: self._hold,
+            Do.ACCEPT: self._accept,
+            Do.TELL_CALLER: self._tell_caller,
+            Do.TELL_CALLEE: self._tell_callee,
+            Do.ANSWER_AGAIN: self._answer_again,
+            Do.ACCEPT_AGAIN: self._accept_again,
+            Do.STOP_AGAIN: self._stop_again,
+            Do.AWAIT_CALLER: self._await_caller,
+            Do.AWAIT_CALLEE: self._await_callee,
+            Do.SEAT_CALLER: self._seat_caller,
+            Do.SEAT_CALLEE: self._seat_callee,
+            Do.END_AGAIN: self._end_again,
+            Do.END_ONCE: self._end_once,
+            Do.REFUSE_OUTSIDER: self._refuse_outsider,
+            Do.REFUSE_EARLY: self._refuse_early,
+            Do.FORGET: self._forget,
+            Do.NOTHING: self._nothing,
+        }
+
+    def do(self, call: Call, step: Step, cause: Cause) -> None:
+        """Does what a step says; the call's state is the new one already.
+
+        Raises:
+            CallError: it says that the command is refused.
+        """
+        if step.do is Do.END:
+            assert step.ending is not None
+            self._end(call, step.ending, cause)
+        else:
+            self._by_do[step.do](call, cause)
+
+    # Ringing
+
+    def _ring_everywhere(self, call: Call, cause: Cause) -> None:
+        self._counts.ringing += 1
+        self._records.keep(call.record())
+        call.timer = self._later(self._settings.ring_seconds, call, On.RING_TIME_OVER)
+        for seat in cause.devices:
+            self._ring(call, seat)
+        self._tell(call.caller, call.ringing_back())
+
+    def _ring(self, call: Call, seat: Seat) -> None:
+        call.rang.add(seat.session)
+        call.ringing[seat.session] = seat
+        self._bus.tell(seat, call.incoming())
+        for candidate in call.caller_ice:
+            self._bus.tell(seat, candidate)
+
+    def _ring_back(self, call: Call, cause: Cause) -> None:
+        self._tell(call.caller, call.ringing_back())
+
+    def _ring_anew(self, call: Call, cause: Cause) -> None:
+        call.offer = _detail(cause)
+        incoming = call.incoming()
+        for seat in call.ringing.values():
+            self._bus.tell(seat, incoming)
+        self._tell(call.caller, call.ringing_back())
+
+    def _ring_here(self, call: Call, cause: Cause) -> None:
+        seat = _seat(cause)
+        if seat.session not in call.ringing:
+            self._ring(call, seat)
+
+    def _ring_no_more_here(self, call: Call, cause: Cause) -> None:
+        session = _seat(cause).session
+        call.ringing.pop(session, None)
+        call.held_ice.pop(session, None)
+
+    def _spread_ice(self, call: Call, cause: Cause) -> None:
+        if len(call.caller_ice) < MAX_CANDIDATES:
+            call.caller_ice.append(_signal(call, cause))
+            self._spread(call, cause)
+
+    def _spread(self, call: Call, cause: Cause) -> None:
+        signal = _signal(call, cause)
+        for seat in call.ringing.values():
+            self._bus.tell(seat, signal)
+
+    def _hold(self, call: Call, cause: Cause) -> None:
+        session = _seat(cause).session
+        if session in call.ringing:
+            held = call.held_ice.setdefault(session, [])
+            if len(held) < MAX_CANDIDATES:
+                held.append(_signal(call, cause))
+
+    # The answer
+
+    def _accept(self, call: Call, cause: Cause) -> None:
+        seat = _seat(cause)
+        now = self._clock.seconds()
+        call.callee = Party(seat)
+        call.took_part.add(seat.session)
+        call.answer = _detail(cause)
+        call.answered_at = call.time(now)
+        self._counts.ringing -= 1
+        self._counts.running += 1
+        self._records.keep(call.record())
+        _stop(call.timer)
+        call.timer = self._later(self._settings.max_seconds, call, On.TALK_TIME_OVER)
+        others = [other for other in call.ringing.values() if other.session != seat.session]
+        candidates = call.held_ice.get(seat.session, ())
+        call.ringing.clear()
+        call.held_ice.clear()
+        call.caller_ice.clear()
+        self._link(call)
+        self._bus.tell(seat, call.accepted())
+        self._tell(call.caller, call.answered())
+        for candidate in candidates:
+            self._tell(call.caller, candidate)
+        for other in others:
+            self._bus.tell(other, call.stopped(call.answered_at))
+            call.told.add(other.session)
+
+    def _link(self, call: Call) -> None:
+        """The media's way, told before the answer: it may follow at once."""
+        assert call.callee is not None
+        if call.media is Media.RELAY:
+            self._bus.tell(call.caller.seat, Linked(call.id, call.callee.seat))
+            self._bus.tell(call.callee.seat, Linked(call.id, call.caller.seat))
+
+    def _answer_again(self, call: Call, cause: Cause) -> None:
+        self._tell(call.caller, call.answered())
+
+    def _accept_again(self, call: Call, cause: Cause) -> None:
+        if call.callee is not None:
+            self._tell(call.callee, call.accepted())
+
+    def _stop_again(self, call: Call, cause: Cause) -> None:
+        self._bus.tell(_seat(cause), call.stopped(call.answered_at))
+
+    # Between the parties
+
+    def _tell_caller(self, call: Call, cause: Cause) -> None:
+        self._renegotiate(call, cause)
+        self._tell(call.caller, _signal(call, cause))
+
+    def _tell_callee(self, call: Call, cause: Cause) -> None:
+        self._renegotiate(call, cause)
+        if call.callee is not None:
+            self._tell(call.callee, _signal(call, cause))
+
+    def _renegotiate(self, call: Call, cause: Cause) -> None:
+        """After a new offer, what is like the first offer or answer is no repetition of it."""
+        if call.callee is not None and signal_of(cause.command) is Signal.OFFER:
+            call.offer = call.answer = None
+
+    def _tell(self, party: Party, event: Any) -> None:
+        if party.away:
+            party.hold(event)
+        else:
+            self._bus.tell(party.seat, event)
+
+    # Lost connections
+
+    def _await_caller(self, call: Call, cause: Cause) -> None:
+        self._await(call, call.caller, On.CALLER_GRACE_OVER)
+
+    def _await_callee(self, call: Call, cause: Cause) -> None:
+        if call.callee is not None:
+            self._await(call, call.callee, On.CALLEE_GRACE_OVER)
+
+    def _await(self, call: Call, party: Party, event: On) -> None:
+        party.away = True
+        party.grace = self._later(self._settings.grace_seconds, call, event)
+
+    def _seat_caller(self, call: Call, cause: Cause) -> None:
+        self._sit(call.caller, _seat(cause))
+
+    def _seat_callee(self, call: Call, cause: Cause) -> None:
+        if call.callee is not None:
+            self._sit(call.callee, _seat(cause))
+
+    def _sit(self, party: Party, seat: Seat) -> None:
+        _stop(party.grace)
+        party.seat, party.away, party.grace = seat, False, None
+        for event in party.take_held():
+            self._bus.tell(seat, event)
+
+    # The end
+
+    def _end(self, call: Call, ending: Ending, cause: Cause) -> None:
+        self._count_end(call, ending)
+        call.ending = ending
+        call.ended_at = call.time(self._clock.seconds())
+        call.glare = cause.glare
+        if cause.command is not None:
+            call.by = _seat(cause).user
+            call.reason = getattr(cause.command, "reason", "")
+            call.detail = _detail(cause)
+        _stop(call.timer)
+        for party in (call.caller, call.callee):
+            if party is not None:
+                _stop(party.grace)
+        self._tell_end(call, cause)
+        for user in call.claimed:
+            self._bus.release(busy_slot(user), call.id)
+        call.claimed = []
+        if call.recorded:
+            self._records.keep(call.record())
+        call.shed()
+
+    def _count_end(self, call: Call, ending: Ending) -> None:
+        counts = self._counts
+        counts.ended[ending] += 1
+        if call.answered_at:
+            counts.running -= 1
+        elif call.timer is not None:
+            counts.ringing -= 1
+
+    def _tell_end(self, call: Call, cause: Cause) -> None:
+        ended, stopped = call.ended(), call.stopped(call.ended_at)
+        parties = [party.seat for party in (call.caller, call.callee) if party is not None and not party.away]
+        if cause.seat is not None and cause.seat.session in call.ringing:
+            parties.append(call.ringing.pop(cause.seat.session))  # the one that rejected
+        for seat in parties:
+            self._bus.tell(seat, ended)
+            call.took_part.add(seat.session)
+        for seat in call.ringing.values():
+            self._bus.tell(seat, stopped)
+        call.told.update(seat.session for seat in (*parties, *call.ringing.values()))
+
+    def _end_again(self, call: Call, cause: Cause) -> None:
+        seat = _seat(cause)
+        call.told.add(seat.session)
+        if seat.session in call.rang and seat.session not in call.took_part:
+            self._bus.tell(seat, call.stopped(call.ended_at))
+        else:
+            self._bus.tell(seat, call.ended())
+
+    def _end_once(self, call: Call, cause: Cause) -> None:
+        if _seat(cause).session not in call.told:
+            self._end_again(call, cause)
+
+    def _forget(self, call: Call, cause: Cause) -> None:
+        self._home.forget(call)
+
+    # Refusals
+
+    def _refuse_outsider(self, call: Call, cause: Cause) -> None:
+        raise CallError(CallFault.NOT_PARTICIPANT, "another session has this call", call.id)
+
+    def _refuse_early(self, call: Call, cause: Cause) -> None:
+        raise CallError(CallFault.BAD_REQUEST, "the call has not been answered", call.id)
+
+    def _nothing(self, call: Call, cause: Cause) -> None:
+        pass
+
+    def _later(self, seconds: float, call: Call, event: On) -> IDelayedCall:
+        return self._clock.callLater(seconds, self._home.step, call, event, Cause())
+
+
+def _seat(cause: Cause) -> Seat:
+    assert cause.seat is not None
+    return cause.seat
+
+
+def _detail(cause: Cause) -> bytes:
+    detail: bytes = cause.command.detail
+    return detail
+
+
+def _signal(call: Call, cause: Cause) -> CallSignal:
+    """A command as it is told to the other side."""
+    sender = _seat(cause).user
+    signal = signal_of(cause.command)
+    assert signal is not None
+    return CallSignal(call.id, signal, sender, call.peer_of(sender), _detail(cause))
+
+
+def _stop(timer: IDelayedCall | None) -> None:
+    if timer is not None and timer.active():
+        timer.cancel()

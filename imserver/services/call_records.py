@@ -1,0 +1,106 @@
+"""What is kept of calls: their records, and the numbers for the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.logger import Logger
+
+from imserver.model.calls import CallQuality, CallRecord, Ending
+from imserver.services.histogram import Histogram
+from imserver.services.ports import Store
+
+LOSS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+JITTER = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+ROUND_TRIP = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+
+
+class QualityCounts:
+    """What clients said of their calls: a fraction, and seconds."""
+
+    __slots__ = ("jitter", "packet_loss", "round_trip")
+
+    def __init__(self) -> None:
+        self.packet_loss = Histogram(LOSS)
+        self.jitter = Histogram(JITTER)
+        self.round_trip = Histogram(ROUND_TRIP)
+
+    def observe(self, quality: CallQuality) -> None:
+        """Counts what was told."""
+        for histogram, value in (
+            (self.packet_loss, quality.packet_loss),
+            (self.jitter, quality.jitter),
+            (self.round_trip, quality.round_trip),
+        ):
+            if value is not None:
+                histogram.observe(value)
+
+
+class CallCounts:
+    """Numbers since the start, on this node.
+
+    Attributes:
+        started: calls that were offered, those that could not ring included.
+        ended: calls by how they ended.
+        ringing / running: calls at home here, now.
+        media_bytes / media_packets: relayed.
+        media_dropped: pieces of media not relayed, by the reason.
+        quality: what clients said of their calls.
+    """
+
+    __slots__ = (
+        "ended",
+        "media_bytes",
+        "media_dropped",
+        "media_packets",
+        "quality",
+        "ringing",
+        "running",
+        "started",
+    )
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.ended = dict.fromkeys(Ending, 0)
+        self.ringing = 0
+        self.running = 0
+        self.media_bytes = 0
+        self.media_packets = 0
+        self.media_dropped = {"no_call": 0, "rate": 0}
+        self.quality = QualityCounts()
+
+
+class CallRecords:
+    """Writes records in order, one write of a call at a time; the newest is what counts.
+
+    A failure of the store is logged and ends nothing: calls go on without their records.
+    """
+
+    log = Logger()
+
+    def __init__(self, store: Store, spawn: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._store = store
+        self._spawn = spawn
+        self._waiting: dict[str, CallRecord | None] = {}  # by call, while one of it is being written
+
+    def keep(self, record: CallRecord) -> None:
+        """Writes it, soon."""
+        if record.call in self._waiting:
+            self._waiting[record.call] = record
+        else:
+            self._waiting[record.call] = None
+            self._spawn(self._write(record))
+
+    async def _write(self, record: CallRecord) -> None:
+        newest: CallRecord | None = record
+        call = record.call
+        try:
+            while newest is not None:
+                try:
+                    await self._store.record_call(newest)
+                except Exception:
+                    self.log.failure("the record of a call could not be kept")
+                newest, self._waiting[call] = self._waiting[call], None
+        finally:
+            del self._waiting[call]

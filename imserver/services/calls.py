@@ -1,0 +1,273 @@
+"""Calls, as the sessions of this node see them.
+
+A command becomes a request to the call's home (`call_home`), which may be another node;
+what the home tells sessions comes back through the bus. Two kinds of slots on the bus say
+where a call lives: a user's busy slot names the one call the user may be in, and a
+call's own slot names its home.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from imserver.model.accounts import Principal
+from imserver.model.calls import (
+    MAX_CALL_ID_BYTES,
+    AnswerCall,
+    CallEnded,
+    CallError,
+    CallFault,
+    CallMedia,
+    CallPage,
+    EndCall,
+    ListCalls,
+    Media,
+    RejectCall,
+    SignalCall,
+    StartCall,
+)
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.messages import Done
+from imserver.services.call_effects import CallSettings
+from imserver.services.call_home import CallHome
+from imserver.services.call_media import MediaRelay
+from imserver.services.call_records import CallCounts, CallRecords
+from imserver.services.call_requests import (
+    Act,
+    Join,
+    Leave,
+    Linked,
+    Start,
+    busy_slot,
+    call_slot,
+    marked_home,
+    pair_key,
+)
+from imserver.services.call_table import TABLE, Table
+from imserver.services.dispatch import Handler
+from imserver.services.limits import RateLimiter
+from imserver.services.ports import Bus, Seat, Store
+from imserver.services.sessions import Client, Receiver
+
+__all__ = ["CallSettings", "Calls"]
+
+DEFAULT_ROWS = 50
+MAX_ROWS = 200
+STARTS_PER_SECOND = 10.0
+START_BURST = 50
+"""New calls of one user; each may leave a record."""
+
+
+class Caller(Protocol):
+    """A live session, as calls need it."""
+
+    principal: Principal
+    receiver: Receiver
+
+    @property
+    def client(self) -> Client: ...
+
+
+async def anybody(caller: str, callee: str) -> bool:
+    """Everybody may call everybody."""
+    return True
+
+
+class Calls:
+    """See the module.
+
+    Args:
+        spawn: runs a coroutine on its own and logs what it raises.
+        exists / may_call / table: see `CallHome`.
+
+    Attributes:
+        counts: for the operator.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        bus: Bus,
+        store: Store,
+        exists: Callable[[str], Awaitable[bool]],
+        clock: IReactorTime,
+        wall_time: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+        spawn: Callable[[Coroutine[Any, Any, Any]], Any],
+        settings: CallSettings = CallSettings(),  # noqa: B008 - frozen
+        may_call: Callable[[str, str], Awaitable[bool]] = anybody,
+        table: Table = TABLE,
+    ) -> None:
+        self._bus = bus
+        self._store = store
+        self._random_bytes = random_bytes
+        self._spawn = spawn
+        self.counts = CallCounts()
+        self._home = CallHome(
+            bus,
+            CallRecords(store, spawn),
+            self.counts,
+            clock,
+            wall_time,
+            may_call,
+            exists,
+            settings,
+            table,
+        )
+        self._seated: dict[str, Caller] = {}  # sessions that can call, by their id
+        self._media = MediaRelay(bus, self.counts, clock.seconds, settings.media_bytes_per_second)
+        self._starts = RateLimiter(clock.seconds, STARTS_PER_SECOND, START_BURST)
+
+    def handlers(self) -> dict[type, Handler]:
+        """For `Dispatch`."""
+        return {
+            StartCall: self._start,
+            AnswerCall: self._act,
+            RejectCall: self._act,
+            EndCall: self._end,
+            SignalCall: self._act,
+            ListCalls: self._list,
+        }
+
+    # The life of sessions, and of the server
+
+    def session_started(self, session: Caller) -> None:
+        """A session began: what rings for its user rings there, too."""
+        if session.client.media is not Media.NONE:
+            self._seated[session.principal.session] = session
+            self._spawn(self._follow(self._seat(session), Join))
+
+    def session_gone(self, session: Caller) -> None:
+        """A session ended."""
+        if self._seated.pop(session.principal.session, None) is not None:
+            self._media.unlink(session.principal.session)
+            self._spawn(self._follow(self._seat(session), Leave))
+
+    def shut_down(self) -> None:
+        """Ends all calls that are at home here."""
+        self._home.shut_down()
+
+    async def _follow(self, seat: Seat, request: type[Join] | type[Leave]) -> None:
+        """Tells the home of the user's call that a session came or went."""
+        try:
+            call = await self._bus.holder(busy_slot(seat.user))
+            home = call and await self._bus.holder(call_slot(call))
+            if home:
+                await self._bus.ask(marked_home(home), request(call, seat))
+        except ImError as error:
+            self.log.warn("the home of a call was not told of a session: {code}", code=error.code)
+
+    # Commands
+
+    async def _start(self, principal: Principal, command: StartCall) -> Done:
+        seat = self._seat_of(principal)
+        if len(command.call.encode()) > MAX_CALL_ID_BYTES:
+            raise CallError(CallFault.BAD_REQUEST, "the call id is too long")
+        home = command.call and await self._bus.holder(call_slot(command.call))
+        if home:
+            await self._ask(seat, marked_home(home), Act(command.call, seat, command))
+            return Done()
+        if not command.callee:
+            raise CallError(CallFault.UNKNOWN_CALL, "there is no such call", command.call)
+        if command.callee == principal.user:
+            raise CallError(CallFault.BAD_REQUEST, "nobody can call himself", command.call)
+        if not self._starts.allow(principal.user):
+            raise ImError(ErrorCode.TOO_FAST, "too many calls a second")
+        call = command.call or self._mint(seat.media)
+        request = Start(call, seat, command.callee, command.video, command.detail, bool(command.call))
+        await self._ask(seat, self._bus.home(pair_key(principal.user, command.callee)), request)
+        return Done()
+
+    async def _end(self, principal: Principal, command: EndCall) -> Done:
+        if command.call:
+            return await self._act(principal, command)
+        seat = self._seat_of(principal)
+        call = await self._bus.holder(busy_slot(principal.user))
+        home = call and await self._bus.holder(call_slot(call))
+        if home:  # else it is over already: no error, for the two ends may have crossed
+            await self._ask(seat, marked_home(home), Act(call, seat, command, named=False))
+        return Done()
+
+    async def _act(self, principal: Principal, command: Any) -> Done:
+        seat = self._seat_of(principal)
+        home = await self._bus.holder(call_slot(command.call))
+        if not home:
+            raise CallError(CallFault.UNKNOWN_CALL, "there is no such call", command.call)
+        await self._ask(seat, marked_home(home), Act(command.call, seat, command))
+        if isinstance(command, SignalCall) and command.quality is not None:
+            self.counts.quality.observe(command.quality)
+        return Done()
+
+    async def _list(self, principal: Principal, command: ListCalls) -> CallPage:
+        limit = DEFAULT_ROWS if command.limit <= 0 else min(command.limit, MAX_ROWS)
+        return await self._store.calls(principal.user, command.after, limit)
+
+    async def _ask(self, seat: Seat, home: str, request: Start | Act) -> None:
+        try:
+            await self._bus.ask(home, request)
+        finally:
+            if seat.session not in self._seated:
+                # It went while it asked; its home may have heard of that first.
+                self._spawn(self._follow(seat, Leave))
+
+    def _mint(self, media: Media) -> str:
+        """An id for a call. Document 000 knows UUIDs only; document 002's begin with `call_`."""
+        minted = str(uuid.UUID(bytes=self._random_bytes(16), version=4))
+        return minted if media is Media.RELAY else f"call_{minted}"
+
+    def _seat_of(self, principal: Principal) -> Seat:
+        session = self._seated.get(principal.session)
+        if session is None:
+            raise ImError(ErrorCode.BAD_REQUEST, "calls need a live session of a format that has them")
+        return self._seat(session)
+
+    def _seat(self, session: Caller) -> Seat:
+        principal = session.principal
+        return Seat(principal.user, principal.session, self._bus.node, session.client.media)
+
+    # Media
+
+    def media(self, session: str, command: CallMedia) -> None:
+        """A piece of the call that runs at this session: on to the other party."""
+        self._media.relay(session, command.data)
+
+    # The bus's side
+
+    async def requested(self, request: Any) -> None:
+        """See `Bus.serve`: something about a call that is at home here.
+
+        Raises:
+            ImError: refused.
+        """
+        match request:
+            case Start():
+                await self._home.start(request)
+            case Act():
+                await self._home.act(request)
+            case Join():
+                await self._home.join(request)
+            case Leave():
+                await self._home.leave(request)
+            case _:
+                raise ImError(ErrorCode.UNKNOWN_COMMAND, "nobody here answers that")
+
+    def told(self, user: str, session: str, event: Any) -> None:
+        """See `Bus.serve`: an event for a session of this node."""
+        live = self._seated.get(session)
+        if live is None:
+            return
+        kind = type(event)
+        if kind is CallMedia:
+            live.receiver.media(event)
+        elif kind is Linked:
+            self._media.link(session, event)
+        else:
+            if kind is CallEnded:
+                self._media.unlink(session, event.call)
+            live.receiver.notify(event)
