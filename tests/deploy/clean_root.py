@@ -86,6 +86,8 @@ def make_root(folder: Path, debian: Sequence[str], requirements: str) -> Root:
     wheels = _kept(f"wheels-{_digest(PYTHON, lock)}", lambda to: _download(to, requirements))
     folder.mkdir(parents=True)
     _run("tar", "-C", str(folder), "-xf", str(packed))
+    # Every installer and every container writes this one.
+    (folder / "etc/hosts").write_text("127.0.0.1 localhost\n")
     shutil.copytree(wheels, folder / WHEELS)
     copy_project(folder / HOME)
     return Root(folder)

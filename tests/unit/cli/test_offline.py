@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import sys
+from pathlib import Path
 
 from imserver.backends.embedded.database import FileDatabase
 from imserver.backends.embedded.verify import verify
@@ -38,8 +39,14 @@ class OfflineTests(CliCase):
         self.assertIn("something else", self.imserver("user", "list", code=3))
         self.assertEqual([path.name for path in self.data.iterdir()], ["letters.txt"])
 
+    def go_to(self, folder: Path) -> None:
+        """The current directory, for this test; that of the tests may have a `data` of `make run`."""
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(folder)
+
     def test_no_directory(self) -> None:
         self.data.rmdir()
+        self.go_to(self.data.parent)
         self.assertIn("no such data directory", self.imserver("user", "list", code=3))
         self.assertFalse(self.data.exists())
         reply = self.json("user", "list", code=3)
@@ -51,8 +58,7 @@ class OfflineTests(CliCase):
         here = self.data.parent / "here"
         (here / "data").mkdir(parents=True)
         (here / "data" / "imserver.db").touch()
-        self.addCleanup(os.chdir, os.getcwd())
-        os.chdir(here)
+        self.go_to(here)
         self.assertIn("there is one here: --data-dir data", self.imserver("user", "list", code=3))
 
     def test_a_damaged_database_and_damaged_keys(self) -> None:
