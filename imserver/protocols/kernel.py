@@ -8,6 +8,7 @@ import termios
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 MEDIA_WAIT = 0.02
@@ -80,13 +81,26 @@ def held(transport: Any) -> int:
     return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
 
 
-def unconfirmed(transport: Any) -> int:
-    """Bytes written to a transport that the peer's kernel has not confirmed; 0 where there is no socket."""
+def kept_back(transport: Any) -> int:
+    """Bytes written to a transport that no kernel was given, encrypted or not; 0 where there is no socket.
+
+    TLS that has ended drops what it is given: from then on it is never 0.
+    """
+    count = 0
     for _ in range(4):
-        if getattr(transport, "socket", None) is not None:
-            return held(transport) + (kernel_backlog(transport) or 0)
+        if isinstance(transport, FileDescriptor):
+            return count + held(transport)
+        # A TLS transport joins small writes, and keeps what OpenSSL does not take yet.
+        count += int(getattr(transport, "_lostTLSConnection", False))
+        joined = getattr(getattr(transport, "_aggregator", None), "_buffer", ())
+        count += sum(map(len, joined)) + sum(map(len, getattr(transport, "_appSendBuffer", ())))
         transport = getattr(transport, "transport", None)
     return 0
+
+
+def unconfirmed(transport: Any) -> int:
+    """Bytes written to a transport that the peer's kernel has not confirmed; 0 where there is no socket."""
+    return kept_back(transport) + (kernel_backlog(transport) or 0)
 
 
 class Pace:

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from imserver.protocols.flushing import Budget, Flusher
-from imserver.protocols.kernel import DrainWatch, Pace, held, kernel_backlog
+from imserver.protocols.kernel import DrainWatch, Pace, held, kept_back, kernel_backlog
 from imserver.protocols.media import MediaQueue, keep_unsent_low
 
 WRITABLE_BELOW = 64 * 1024
@@ -429,6 +429,8 @@ class Outbox:
         if backlog:
             self._pass_marks(backlog)
             return False
+        if not self._pulled and kept_back(self._transport):
+            return False  # TLS counts as sent what it was given, and the kernel may have nothing of it
         self._pushed = False
         self._marks.clear()
         self._owner.outbox_delivered()

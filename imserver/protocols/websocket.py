@@ -64,6 +64,7 @@ class WebSocketProtocol(WebSocketOptions):
     inside_message: bool
     factory: Any
     _link: Link | None = None
+    _packed = 0  # bytes of the compressed message so far, as they came
     _skipping = False  # the message is too long and its end has not come yet
     _refusal: ImError | None = None
     _logged_in: tuple[LogIn, LoggedIn] | None = None
@@ -217,9 +218,25 @@ class WebSocketProtocol(WebSocketOptions):
         elif not self.failedByMe:
             self.onMessage(b"".join(pieces), self.message_is_binary)
 
-    def onMessageFrameData(self, payload: bytes) -> None:
+    def onMessageBegin(self, isBinary: bool) -> None:
         """See Autobahn."""
-        if not self._skipping:
+        super().onMessageBegin(isBinary)
+        self._packed = 0
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        """See Autobahn, which bounds what comes out of zlib, but not what goes in."""
+        super().onMessageFrameBegin(length)
+        if self._isMessageCompressed and not self.failedByMe:
+            self._packed += length
+            limit = self.maxMessagePayloadSize
+            if self._packed > limit:
+                self._max_message_size_exceeded(
+                    self._packed, limit, f"a compressed message is longer than {limit} bytes"
+                )
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        """See Autobahn, which would collect the empty pieces of endless messages, too."""
+        if payload and not self._skipping:
             super().onMessageFrameData(payload)
 
     def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:

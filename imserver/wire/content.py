@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Any, Final
 
 import msgspec
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Content, Form
+from imserver.wire.depth import check_depth
 
 TEXT_NUMBER: Final = 1
 """Document 001: text."""
@@ -41,6 +43,8 @@ MAX_NUMBER: Final = 2**31 - 1
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+_pack = msgspec.msgpack.Encoder().encode
+_MANY_DIGITS = re.compile(rb"[0-9]{19}")
 _TEXT_KEYS = frozenset({"type", "text"})
 _OPAQUE_KEYS = frozenset({"type", "message_type", "data"})
 _KINDS = {2: "image", 3: "voice", 4: "video", 5: "file"}
@@ -55,12 +59,17 @@ def compact_json(value: Any, what: str) -> bytes:
     """Writes a decoded JSON value compactly.
 
     Raises:
-        ImError: BAD_REQUEST for unpaired surrogates, values JSON does not have, or too deep nesting.
+        ImError: BAD_REQUEST for what not every format could carry: unpaired surrogates, values
+            JSON does not have, integers beyond 64 bits, or too deep nesting.
     """
     try:
-        return _encode(value)
-    except (TypeError, *_JSON_FAULTS):
+        written = _encode(value)
+        if _MANY_DIGITS.search(written):
+            _pack(value)  # MessagePack has no integers beyond 64 bits
+    except (TypeError, OverflowError, *_JSON_FAULTS):
         raise _bad(f"{what} cannot be written as JSON") from None
+    check_depth(written, what)
+    return written
 
 
 def parse_json(data: bytes | str) -> Any:

@@ -11,7 +11,6 @@ from msgspec import Raw
 from imserver.model.accounts import LogIn, LogOut, Ping, RefreshTokens, Register
 from imserver.model.messages import (
     AckMessages,
-    Form,
     MarkRead,
     ReadHistory,
     RevokeMessage,
@@ -44,7 +43,6 @@ from imserver.wire.jsonline.messages import (
 from imserver.wire.jsonline.validator import (
     MAX_ID_BYTES,
     bad,
-    check_depth,
     check_number,
     id_text,
     is_password_hash,
@@ -55,7 +53,6 @@ _STATES: Final = {
     state.value: state for state in (PresenceState.ONLINE, PresenceState.AWAY, PresenceState.BUSY)
 }
 # Looking a member up in its enumeration costs as much as a small struct.
-_JSON: Final = Form.JSON
 _PRIORITIES: Final = (None, "normal", "high")
 
 
@@ -125,12 +122,9 @@ def _presence_list(payload: PresenceListPayload, envelope: Envelope) -> ListPres
 
 def _send(payload: SendPayload, envelope: Envelope) -> SendMessage:
     content = contents.from_json(payload.content)
-    if content.form is _JSON:
-        check_depth(content.data, "content")
     attachments = meta = b""
     if payload.attachments is not None:
         attachments = contents.attachments_from_json(payload.attachments)
-        check_depth(attachments, "attachments")
     if payload.meta is not None:
         meta = _meta(payload.meta)
     recipient, group, broadcast = _target(payload.target)
@@ -154,7 +148,6 @@ def _send(payload: SendPayload, envelope: Envelope) -> SendMessage:
 def _meta(value: Any) -> bytes:
     data = contents.meta_from_json(value)
     if data:
-        check_depth(data, "meta")
         reply_to = value.get("reply_to")
         if reply_to is not None and (
             type(reply_to) is not str or not 0 < len(reply_to.encode()) <= MAX_ID_BYTES

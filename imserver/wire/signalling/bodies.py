@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from imserver.model.messages import Content, Form
 from imserver.wire import content as contents
-from imserver.wire.depth import check_depth
 from imserver.wire.signalling.envelope import MAX_ID_BYTES, bad, encode
 
 TEXT: Final = "text"
@@ -56,10 +55,7 @@ def read_content(value: Any, message_type: str | None) -> Content:
         value = {**value, "type": message_type}
     elif message_type and message_type not in (value.get("type"), CUSTOM):
         raise bad("message_type and content.type differ")
-    content = contents.from_json(value)
-    if content.form is _JSON_FORM:
-        check_depth(content.data, "content")
-    return content
+    return contents.from_json(value)
 
 
 def write_content(content: Content) -> tuple[bytes, bytes]:
@@ -75,10 +71,7 @@ def write_content(content: Content) -> tuple[bytes, bytes]:
 
 def read_attachments(value: Any) -> bytes:
     """Reads `attachments`."""
-    data = contents.attachments_from_json(value)
-    if data:
-        check_depth(data, "attachments")
-    return data
+    return contents.attachments_from_json(value)
 
 
 def read_meta(value: Any, reply_to: str) -> bytes:
@@ -96,7 +89,6 @@ def read_meta(value: Any, reply_to: str) -> bytes:
             raise bad("reply_to_id and meta.reply_to differ")
     data = contents.meta_from_json(value)
     if data:
-        check_depth(data, "meta")
         named = value.get("reply_to")
         if named is not None and (type(named) is not str or not 0 < len(named.encode()) <= MAX_ID_BYTES):
             raise bad("reply_to_id must be a message id")

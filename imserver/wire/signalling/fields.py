@@ -14,7 +14,6 @@ from msgspec.structs import fields as members_of
 
 from imserver.model.errors import ImError
 from imserver.wire import content as contents
-from imserver.wire.depth import check_depth
 from imserver.wire.signalling.envelope import bad
 from imserver.wire.signalling.payloads import SendPayload
 
@@ -73,6 +72,4 @@ def fields_of(message: dict[str, Any]) -> dict[str, str]:
 
 
 def _compact(found: dict[str, Any]) -> bytes:
-    written = contents.compact_json(found, "the payload")
-    check_depth(written, "the payload")
-    return written
+    return contents.compact_json(found, "the payload")

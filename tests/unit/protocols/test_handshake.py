@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 from msgspec.structs import replace
@@ -54,7 +55,7 @@ class Peer:
     def __init__(self, hub: StubHub, query: str = "?user=alice", headers: str = "", **limits: Any) -> None:
         self.clock = Clock()
         self.doors = doors(hub, self.clock, **limits)
-        factory = WebSocketFactory(self.doors, lambda: Codec(TRAITS), False, negotiate)
+        factory = WebSocketFactory(self.doors, lambda: Codec(TRAITS), False, negotiate, compression=True)
         self.transport = StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.1", 1))
         # As the HTTP channel leaves it.
         self.transport.registerProducer(object(), True)
@@ -247,6 +248,38 @@ class Oversize(SynchronousTestCase):
                 for at in range(0, len(stream), step):
                     peer.feed(stream[at : at + step])
                 self.assertEqual(peer.texts(), [b"refused TOO_LARGE", b"ping#1 ok"])
+
+    def test_messages_without_an_end_take_no_memory(self) -> None:
+        peer = Peer(StubHub())
+        peer.written()
+        peer.feed(encode_frame(TEXT, b"ping", fin=False))
+        for _ in range(2000):
+            peer.feed(encode_frame(0, b"", fin=False))
+        self.assertLess(len(peer.protocol.message_data), 10)
+        peer.feed(encode_frame(0, b"#1"))
+        self.assertEqual(peer.texts(), [b"ping#1 ok"])
+
+    def test_compressed_messages_without_an_end_are_refused(self) -> None:
+        """What follows the end of the compressed data, or adds nothing to it, is never counted by zlib."""
+        packer = zlib.compressobj(9, zlib.DEFLATED, -12)
+        ended = packer.compress(b"ping#1") + packer.flush(zlib.Z_FINISH)
+        offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+        for first, more in ((ended, b"z" * 90), (b"", b"\0\0\0\xff\xff" * 18)):
+            peer = Peer(StubHub(), headers=offer)
+            self.assertIn("permessage-deflate", peer.answer()[0])
+            peer.feed(encode_frame(TEXT, first, fin=False, rsv=4))
+            for _ in range(1000 // 90):
+                peer.feed(encode_frame(0, more, fin=False))
+            self.assertEqual(peer.heard(), [])
+            peer.feed(encode_frame(0, more, fin=False))
+            (last,) = peer.heard()
+            self.assertEqual((last.opcode, last.payload[:2]), (CLOSE, (1009).to_bytes(2, "big")))
+        # As much, in messages that end, passes.
+        peer = Peer(StubHub(), headers=offer)
+        peer.answer()
+        for _ in range(3):
+            peer.feed(encode_frame(TEXT, ended + b"z" * 900, rsv=4))
+        self.assertEqual(peer.texts(), [b"ping#1 ok"] * 3)
 
     def test_the_largest_message_passes(self) -> None:
         hub = StubHub()

@@ -6,9 +6,14 @@ import array
 import fcntl
 import socket
 import termios
+from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.protocol import ClientFactory, Protocol
+from twisted.internet.ssl import optionsForClientTLS
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.protocols.flushing import Budget, Flusher
@@ -57,6 +62,27 @@ class Wire(Descriptor):
     def close(self) -> None:
         self.socket.close()
         self.peer.close()
+
+
+class Tls:
+    """What Twisted's TLS does with the bytes it is given, step by step."""
+
+    _lostTLSConnection = False
+
+    def __init__(self, transport: Wire) -> None:
+        self.transport = transport
+        self._aggregator = SimpleNamespace(_buffer=[])
+        self._appSendBuffer: list[bytes] = []
+        self.write = self._aggregator._buffer.append
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None: ...
+
+    def move(self) -> None:
+        """The bytes go one layer further."""
+        for data in self._appSendBuffer:
+            self.transport.write(data)
+        self._appSendBuffer = list(self._aggregator._buffer)
+        self._aggregator._buffer.clear()
 
 
 class Marks(SynchronousTestCase):
@@ -150,6 +176,39 @@ class Marks(SynchronousTestCase):
         self.clock.advance(0)
         self.clock.advance(0.05)
         self.assertEqual(self.owner.told, ["delivered"])
+
+    def test_what_waits_in_this_process_is_not_delivered(self) -> None:
+        """TLS takes all it is given: the kernel may hold nothing because it was given nothing yet."""
+        tls = Tls(self.wire)
+        outbox = self.make(tls)
+        outbox.push(b"x" * SIZE, 1)
+        self.clock.advance(0)
+        for layer in ("what TLS joins", "what OpenSSL does not take", "the transport's buffer"):
+            self.clock.advance(0.05)
+            self.assertEqual((kernel_backlog(tls), self.owner.told), (0, []), layer)
+            tls.move()
+        self.wire.doWrite()
+        tls._lostTLSConnection = True  # from here on it drops what it is given
+        self.deliver()
+        self.assertEqual(self.owner.told, [])
+        tls._lostTLSConnection = False
+        self.deliver()
+        self.assertEqual(self.owner.told, ["delivered"])
+        self.assertEqual(self.wire.arrived(), SIZE)
+
+    def deliver(self) -> None:
+        while kernel_backlog(self.wire):
+            pass
+        self.clock.advance(0.05)
+
+    def test_the_layers_of_tls_are_twisteds(self) -> None:
+        factory = TLSMemoryBIOFactory(
+            optionsForClientTLS("a.example"), True, ClientFactory.forProtocol(Protocol), Clock()
+        )
+        transport: Any = BufferingTLSTransport(factory, Protocol())
+        transport.makeConnection(StringTransport())
+        self.assertIs(transport._lostTLSConnection, False)
+        self.assertEqual((transport._appSendBuffer, transport._aggregator._buffer), ([], []))
 
 
 class Numbers(SynchronousTestCase):

@@ -100,6 +100,8 @@ class JsonTests(SynchronousTestCase):
             {"type": "emoji", "\ud800": 1},
             {"type": "\ud800"},
             {"type": "emoji", "a": nested},
+            {"type": "emoji", "a": -(2**63) - 1},
+            {"type": "emoji", "a": [2**64]},
         )
         for value in values:
             with self.assertRaises(ImError) as caught:

@@ -154,6 +154,21 @@ class SendTests(CodecTestCase):
         command = self.decode("SEND_MSG_REQ", receiver_id="bob", message_type=1, extra=extra).command
         self.assertEqual((command.extra, command.attachments, command.meta), (extra, b"", b""))
 
+    def test_what_other_formats_cannot_carry_is_refused(self) -> None:
+        for value in ("[" * 65 + "]" * 65, str(2**64), str(-(2**63) - 1)):
+            with self.assertRaises(WireError) as caught:
+                content = b'{"type":"x","a":%b}' % value.encode()
+                self.decode("SEND_MSG_REQ", receiver_id="bob", message_type=100, content=content)
+            self.assertEqual(caught.exception.code, ErrorCode.BAD_REQUEST)
+            # Such values under the reserved keys stay strings, which everybody can carry.
+            extra = {"im.attachments": f'[{{"a":{value}}}]', "im.meta": f'{{"a":{value}}}'}
+            extra["im.content"] = f'{{"type":"text","text":"x","a":{value}}}'
+            command = self.decode(
+                "SEND_MSG_REQ", receiver_id="bob", message_type=1, content=b"x", extra=extra
+            ).command
+            self.assertEqual((command.extra, command.attachments, command.meta), (extra, b"", b""))
+            self.assertEqual(command.content, Content(Form.TEXT, b"x", 1))
+
     def test_send_time(self) -> None:
         for told, seconds in (
             (1, 0.001),

@@ -81,17 +81,19 @@ class Fields(SynchronousTestCase):
         for text in (
             '{"from_user":"eve"}', '{"x":1,"seq":1}', "[]", "{}", "null", "{", '{"a":1}}', "x", "",
             '{"a":' + "[" * 70 + "]" * 70 + "}", '{"a":1e999}', '{"a":NaN}',
+            '{"a":18446744073709551616}',
         ):  # fmt: skip
-            payload = pushed({FIELDS_KEY: text})
-            self.assertEqual(payload["extra"], {FIELDS_KEY: text})
-            self.assertEqual((payload["from_user"], payload["seq"]), ("alice", 7))
+            for binary in (False, True):
+                payload = pushed({FIELDS_KEY: text}, binary=binary)
+                self.assertEqual(payload["extra"], {FIELDS_KEY: text})
+                self.assertEqual((payload["from_user"], payload["seq"]), ("alice", 7))
         self.assertEqual(others(pushed({FIELDS_KEY: ' { "a" : 1 } '})), {"a": 1})
 
     def test_what_cannot_be_carried_is_refused(self) -> None:
         deep: Any = 1
         for _ in range(70):
             deep = [deep]
-        for fields in ({"x": deep}, {"x": "\ud800"}, {"x": 1, "extra": {FIELDS_KEY: "{}"}}):
+        for fields in ({"x": deep}, {"x": "\ud800"}, {"x": 2**64}, {"x": 1, "extra": {FIELDS_KEY: "{}"}}):
             frame = {"type": "message.send", "payload": {"to_user": "bob", "content": "", **fields}}
             self.assertEqual(refused(frame)["payload"]["error_code"], "BAD_REQUEST")
 
