@@ -35,7 +35,7 @@ class Client(Keeper):
     Attributes:
         user: the user id.
         on_event: called with every event that is not a message: `TypingChanged`, `MessagesRead`,
-            `MessageRevoked`, `PresenceChanged`, `GroupChanged`, and `Connected`,
+            `MessageRevoked`, `PresenceChanged`, `GroupChanged`, those of calls, and `Connected`,
             `Disconnected`, `EpochChanged` of `imserver.client`.
         ended: fires with None after `close()`; fails with an ImError if the server does not
             want this client any more (kicked, disabled, token expired).
@@ -114,6 +114,16 @@ class Client(Keeper):
         # By its canonical name, since document 001 can say nothing else.
         conversation = group_name(group) if group else single_name(self.user, recipient)
         self._connection.post(SetTyping(typing, conversation))
+
+    def tell(self, command: Any) -> None:
+        """Says something that has no answer: `StartCall` and the other commands of calls.
+
+        What comes of it comes to `on_event`: `CallRinging`, `CallAnswered`, `CallEnded` and so on, an
+        ImError where it was refused. Document 000 takes `CallMedia`, too. Raises ImError as `request`.
+        """
+        if self._connection is None:
+            raise ConnectionGone("not connected")
+        self._connection.post(command, tagged=False)
 
     def mark_read(self, *messages: Message) -> Deferred[MessagesMarked]:
         """Sends read receipts, for messages of one conversation."""

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from imserver.client.links import Link
 from imserver.model.accounts import Ping
+from imserver.model.calls import CallError
 from imserver.model.errors import ErrorCode, ImError
 from imserver.wire.base import ClientCodec, WireError
 
@@ -169,7 +170,7 @@ class Connection:
             return
         if tag is not None:
             self._answered(tag, what)
-        elif isinstance(what, ImError) and self.refusals is not None:
+        elif isinstance(what, ImError) and self.refusals is not None and not isinstance(what, CallError):
             self.refusals.append(what)
         elif self._first is not None:
             first, self._first = self._first, None

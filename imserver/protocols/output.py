@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 from twisted.logger import Logger
 
-from imserver.model.calls import CallEnded, CallMedia
+from imserver.model.calls import CallEnded, CallMedia, CallMissed
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxPage, MessageRevoked, MessagesRead, TypingChanged
 from imserver.model.presence import PresenceChanged
@@ -24,7 +24,7 @@ NORMAL, GOING_AWAY, POLICY, BROKEN = 1000, 1001, 1008, 1011
 """WebSocket close codes (RFC 6455, 7.4.1)."""
 
 # Events that the services tell again (or that nobody misses) when they are dropped.
-_CHANGES = frozenset({MessageRevoked, MessagesRead})
+_CHANGES = frozenset({MessageRevoked, MessagesRead, CallMissed})
 """Events of the change log: told again until the peer's kernel has them."""
 _DROPPABLE = frozenset({TypingChanged, PresenceChanged}) | _CHANGES
 

@@ -156,7 +156,7 @@ class Effects:
     def _spread_ice(self, call: Call, cause: Cause) -> None:
         if len(call.caller_ice) < MAX_CANDIDATES:
             call.caller_ice.append(_signal(call, cause))
-            self._spread(call, cause)
+        self._spread(call, cause)
 
     def _spread(self, call: Call, cause: Cause) -> None:
         signal = _signal(call, cause)

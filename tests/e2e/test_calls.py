@@ -10,10 +10,23 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
+from imserver.client import connect
+from imserver.model.calls import (
+    CallAnswered,
+    CallEnded,
+    CallError,
+    CallFault,
+    CallIncoming,
+    CallMedia,
+    EndCall,
+    Ending,
+    RejectCall,
+    StartCall,
+)
 from tests.clients import jsonline_client, signalling_client
 from tests.clients.qdatastream_client import CALL_REQUEST, QDataStreamClient, connect_tcp, connect_user
 from tests.e2e.conftest import Serve
-from tests.e2e.server import Server
+from tests.e2e.server import Server, sleep
 
 KINDS = [(True, "utf8"), (True, "qstring"), (False, "utf8"), (False, "qstring")]
 CALLERS = pytest.mark.parametrize(("framed", "form"), KINDS)
@@ -392,3 +405,47 @@ async def test_the_server_goes_down(serve: Serve) -> None:
     for client, call in ((alice, talking), (bob, talking), (carol, ringing), (dave, ringing)):
         await client.ended
         assert client.messages[-2 if client.framed else -1] == {"type": "call_end", "call": call}
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_client_of_this_repository(serve: Serve) -> None:
+    server = await serve().start()
+    bob = await user(server, "bob", False, "qstring")
+    events: list[Any] = []
+    address = f"tcp:127.0.0.1:{server.port('qdatastream')}"
+    alice = await connect("qdatastream", address, "alice", on_event=events.append)
+
+    async def event(kind: type) -> Any:
+        for _ in range(3000):
+            for place, found in enumerate(events):
+                if isinstance(found, kind):
+                    return events.pop(place)
+            await sleep(0.02)
+        raise AssertionError(f"no {kind.__name__} in {events}")
+
+    alice.tell(StartCall("bob", False))
+    call = (await bob.expect("call_request"))["call"]
+    bob.accept(call)
+    assert (await event(CallAnswered)).call == call
+    await bob.expect("call_accept")
+    alice.tell(CallMedia(b"\xff" * 1000))
+    await media_arrives(bob, call, b"\xff" * 1000)
+    bob.media(b"\xee" * 1000)
+    assert await event(CallMedia) == CallMedia(b"\xee" * 1000, call)
+    await alice.send("bob", "hi")
+    assert (await bob.expect("text"))["text"] == "hi"
+    bob.end(call)
+    assert (await event(CallEnded)).ending is Ending.HANGUP
+    await bob.expect("call_end")
+
+    bob.call("alice")
+    incoming = await event(CallIncoming)
+    assert (incoming.caller, incoming.video) == ("bob", True)
+    alice.tell(RejectCall(incoming.call, "later"))
+    assert (await bob.expect("call_reject"))["reason"] == "later"
+    assert (await event(CallEnded)).reason == "later"
+    alice.tell(EndCall(NOBODY))
+    assert (await event(CallError)).fault is CallFault.UNKNOWN_CALL
+    await alice.close()
+    await close(bob)
+    await server.stop()

@@ -11,6 +11,8 @@ from imserver.model.calls import (
     CallAccepted,
     CallAnswered,
     CallEnded,
+    CallError,
+    CallFault,
     CallIncoming,
     CallMedia,
     EndCall,
@@ -49,6 +51,13 @@ _KICKS: Final = {
     ErrorCode.UNAVAILABLE: KickReason.SHUTDOWN,
     ErrorCode.TOO_FAST: KickReason.SLOW,
 }
+_CALL_TYPES: Final = range(tables.CALL_REQUEST, tables.HEARTBEAT)
+_FAULTS: Final = {
+    400: CallFault.BAD_REQUEST,
+    403: CallFault.NOT_PARTICIPANT,
+    404: CallFault.UNKNOWN_CALL,
+    409: CallFault.CALL_ID_IN_USE,
+}
 
 
 class QDataStreamClientCodec:
@@ -56,8 +65,8 @@ class QDataStreamClientCodec:
 
     Requests have no ids there: LogIn by password and Ping are answered in order,
     with their tags; nothing else has an answer, and an ERROR to it comes as
-    (None, ImError), one that belongs to no request as (None, SessionKicked) where
-    it is a goodbye. A TEXT does not say which message it is: its InboxRow has
+    (None, ImError), of a call (None, CallError), one that belongs to no request as
+    (None, SessionKicked) where it is a goodbye. A TEXT does not say which message it is: its InboxRow has
     number 0, no message id and no times. Events of calls have no times either; how
     a call ended is read from CALL_REJECT's reason, and every CALL_END is a HANGUP.
 
@@ -131,6 +140,8 @@ class QDataStreamClientCodec:
             return self._pings.popleft(), error
         if request == tables.NO_REQUEST and error.code in _KICKS:
             return None, SessionKicked(_KICKS[error.code], error.text)
+        if request in _CALL_TYPES and status in _FAULTS:
+            return None, CallError(_FAULTS[status], error.text)
         return None, error
 
     def _push(self, parsed: Parsed) -> Any:

@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import LogIn, Ping, Pong
-from imserver.model.calls import RejectCall
+from imserver.model.calls import CallMissed, RejectCall
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.messages import SendMessage
+from imserver.model.messages import MessageRevoked, MessagesRead, SendMessage
 from imserver.protocols.formats import CodecOptions, Door, stream_factory
 from imserver.protocols.qdatastream import QDataStreamProtocol
 from imserver.services.sessions import Outgoing
@@ -249,6 +249,21 @@ class Writing(SynchronousTestCase):
             peer.clock.pump([0.0, 0.06])
             self.assertEqual(len(peer.transport.writes), writes)
             self.assertIn("delivered", peer.hub.attachments[0].told)
+
+    def test_changes_without_words_here_count_as_told(self) -> None:
+        for event in (
+            MessageRevoked("m1", "c", "c", "bob", 1.0),
+            MessagesRead(("m1",), "c", "c", "bob", 1.0),
+            CallMissed("c1", "bob", "alice", True, 1.0, 2.0),
+        ):
+            peer = Peer()
+            peer.say(framed(b"\x07\x00\x05alice"))
+            peer.clock.pump([0.0, 0.06])
+            self.assertNotIn("delivered", peer.hub.attachments[0].told)
+            self.assertTrue(peer.hub.receivers[0].notify(event))
+            peer.clock.pump([0.0, 0.06])
+            self.assertEqual(peer.transport.writes, [])
+            self.assertIn("delivered", peer.hub.attachments[0].told, event)
 
     def test_what_it_sent_itself_counts_as_delivered(self) -> None:
         peer = Peer()

@@ -240,14 +240,14 @@ class Ringing(CallCase):
                     self.node.leave(phone)
 
     def test_late_devices(self) -> None:
-        """Who logs in while it rings gets the newest offer and the caller's candidates so far."""
+        """Who logs in while it rings gets the newest offer and the caller's candidates so far: 64 are kept."""
         alice, bob = self.phone("alice"), self.phone("bob")
         self.ring(alice)
         for number in range(70):
             self.do(alice, ice("c1", number))
         self.do(alice, StartCall("bob", False, "c1", b'{"sdp":"v=0 newer"}'))
         self.assertEqual(
-            ["incoming v=0 offer", *[f"ice {n}" for n in range(64)], "incoming v=0 newer"], self.told(bob)
+            ["incoming v=0 offer", *[f"ice {n}" for n in range(70)], "incoming v=0 newer"], self.told(bob)
         )
         late, old, other = self.phone("bob"), self.phone("bob", Media.RELAY), self.phone("carol")
         self.assertEqual(["incoming v=0 newer", *[f"ice {n}" for n in range(64)]], self.told(late))

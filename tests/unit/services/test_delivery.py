@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imserver.model.accounts import Hello, KickReason, LogIn, LogOut
+from imserver.model.calls import CallMissed, CallRecord, Ending
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import (
     AckMessages,
@@ -219,6 +220,53 @@ class ChangeTests(HubCase):
         self.bob.drained()
         self.settle()
         self.assertEqual(self.revocations(self.bob_peer), [sent.message_id])
+
+    def missed(self, peer: Peer) -> list[str]:
+        return [event.call for event in peer.events if isinstance(event, CallMissed)]
+
+    def miss(self, call: str) -> None:
+        """Alice calls Bob in vain."""
+        record = CallRecord(call, "alice", "bob", True, 1.0, ended_at=2.0, ending=Ending.NO_ANSWER)
+        self.wait(self.cellar.store.record_call(record))
+        self.settle()
+
+    def test_a_missed_call_is_told_to_all_sessions_of_the_callee(self) -> None:
+        _, other = self.log_in("bob", "laptop")
+        self.miss("c1")
+        self.assertEqual([self.missed(self.bob_peer), self.missed(other)], [["c1"], ["c1"]])
+        self.assertEqual(self.missed(self.alice_peer), [])
+
+    def test_a_missed_call_is_told_to_each_device_once(self) -> None:
+        self.bob.close()
+        self.miss("c1")
+        bob, again = self.log_in("bob")
+        self.assertEqual(self.missed(again), ["c1"])
+        bob.close()
+        bob, lost_on_the_way = self.log_in("bob")
+        self.assertEqual(self.missed(lost_on_the_way), ["c1"], "no kernel had it")
+        self.miss("c2")
+        bob.delivered(False)
+        bob.close()
+        self.miss("c3")
+        _, third = self.log_in("bob")
+        self.assertEqual(self.missed(third), ["c3"])
+
+    def test_a_missed_call_that_found_no_room_is_told_when_there_is(self) -> None:
+        self.bob_peer.deaf = True
+        self.miss("c1")
+        self.miss("c2")
+        self.assertEqual(self.missed(self.bob_peer), [])
+        self.bob_peer.deaf = False
+        self.bob.drained()
+        self.settle()
+        self.assertEqual(self.missed(self.bob_peer), ["c1", "c2"])
+
+    def test_whoever_comes_for_the_first_time_is_told_what_was_missed(self) -> None:
+        self.wait(self.accounts.create_demo_users())
+        record = CallRecord("c1", "alice", "carol", True, 1.0, ended_at=2.0, ending=Ending.OFFLINE)
+        self.wait(self.cellar.store.record_call(record))
+        self.assertEqual(self.missed(self.log_in("carol")[1]), ["c1"])
+        self.assertEqual(self.missed(self.log_in("alice", "new")[1]), [])
 
     def test_receipts_go_to_the_sender_and_the_readers_other_devices(self) -> None:
         _, laptop = self.log_in("bob", "laptop")

@@ -13,6 +13,8 @@ from imserver.model.calls import (
     CallAccepted,
     CallAnswered,
     CallEnded,
+    CallError,
+    CallFault,
     CallIncoming,
     CallMedia,
     CallMissed,
@@ -500,5 +502,7 @@ class Clients(SynchronousTestCase):
         ):
             goodbye = client.decode(bytes.fromhex(f"0b ff {status} 0003 627965"))
             self.assertEqual(goodbye, (None, SessionKicked(reason, "bye")))
+        tag, error = client.decode(bytes.fromhex("0b 03 0194 0002 6e6f"))
+        self.assertEqual((tag, type(error), error.fault), (None, CallError, CallFault.UNKNOWN_CALL))
         # A message without a type is answered like that, and is no goodbye.
         self.assertEqual(client.decode(bytes.fromhex("0b ff 0190 0000"))[1].code, ErrorCode.BAD_REQUEST)
