@@ -144,6 +144,11 @@ class Link:
         """Somebody logged in here."""
         self._admission.authenticated()
 
+    @property
+    def paused(self) -> bool:
+        """Whether the peer's requests wait in the kernel."""
+        return self._paused
+
     def pause_reading(self) -> None:
         """Lets the peer's requests wait in the kernel. May be called again."""
         if not self._paused and not self.closing:

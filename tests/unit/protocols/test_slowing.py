@@ -7,6 +7,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import LogIn, Ping
+from imserver.model.calls import RejectCall
 from imserver.model.messages import SendMessage
 from imserver.protocols.connections import TokenBucket
 from imserver.protocols.session import QUEUED_FRAMES
@@ -91,6 +92,22 @@ class Slowing(SynchronousTestCase):
             self.peer.clock.advance(0.005)
         self.assertEqual(self.hub.done.count(Ping()), 450)
         self.assertTrue(self.reading)
+
+    def test_what_waits_in_the_kernel_meanwhile_is_not_taken_for_silence(self) -> None:
+        """A CALL_REJECT whose reason could not be read yet."""
+        head = b"\x04\x00\x24" + b"6f1a2b3c-0d4e-4f5a-8b6c-7d8e9fa0b1c2"
+        self.peer.say(REGISTRATION + b"".join(map(text, range(4))) + head)
+        for _ in range(5):
+            self.peer.clock.advance(0.5)
+        self.allow(1)
+        self.assertTrue(self.reading)
+        self.peer.say(b"\x00\x04busy")
+        self.peer.clock.advance(1.0)
+        self.assertEqual([c.reason for c in self.hub.done if type(c) is RejectCall], ["busy"])
+        self.peer.say(head)
+        self.assertEqual(len([c for c in self.hub.done if type(c) is RejectCall]), 1)
+        self.peer.clock.advance(0.5)
+        self.assertEqual(len([c for c in self.hub.done if type(c) is RejectCall]), 2)
 
     def test_a_framed_peer_is_told_and_not_slowed(self) -> None:
         peer = Peer(self.hub)
