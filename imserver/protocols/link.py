@@ -130,7 +130,9 @@ class Link:
             self.closing = True
             self._doors.wheel.forget(self)
             self.outbox.lost()
-            self.session.ended()
+            # A peer that closed and is still heard out resets what is written to it.
+            if not (self._input_ended and self.session.unheard):
+                self.session.ended()
             self._admission.release()
             self._doors.gone(self)
 
@@ -173,6 +175,8 @@ class Link:
         if not self.closing:
             self._protocol.goodbye(code, text)
             self.finish()
+        elif self._lost:
+            self.session.ended()
 
     def finish(self) -> None:
         """Closes after everything that is queued; the peer has `closing_time` seconds to take it."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.model.accounts import LogIn, Ping
+from imserver.model.accounts import KickReason, LogIn, Ping, SessionKicked
 from imserver.model.calls import RejectCall
 from imserver.model.messages import SendMessage
 from imserver.protocols.connections import TokenBucket
@@ -132,6 +132,26 @@ class Slowing(SynchronousTestCase):
         self.peer.clock.advance(0)
         self.assertEqual(self.sent(), list(range(6)))
         self.assertTrue(self.peer.transport.disconnecting)
+
+    def test_also_when_what_is_written_to_it_brings_a_reset(self) -> None:
+        for kick in (False, True):
+            self.setUp()
+            self.peer.say(REGISTRATION + b"".join(map(text, range(6))))
+            self.peer.protocol.readConnectionLost()
+            self.peer.push("x")
+            self.peer.clock.advance(0)
+            self.peer.protocol.connectionLost(Failure(ConnectionLost()))
+            self.assertEqual(len(self.peer.doors), 0)
+            attachment = self.hub.attachments[0]
+            self.assertNotIn("close", attachment.told)
+            self.allow(1)
+            if kick:
+                self.hub.receivers[0].kicked(SessionKicked(KickReason.ACCOUNT, "disabled"))
+            self.allow(100)
+            self.hub.answer(len(self.sent()))
+            self.assertEqual(self.sent(), list(range(4 if kick else 6)))
+            self.assertIn("close", attachment.told)
+            self.assertEqual(self.peer.clock.getDelayedCalls(), [])
 
     def test_a_lost_connection_leaves_nothing_behind(self) -> None:
         self.peer.say(REGISTRATION + b"".join(map(text, range(6))))
