@@ -13,6 +13,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 MEDIA_WAIT = 0.02
 """Seconds after a write to a paced peer, after which media no longer waits for its kernel."""
+PATIENT_FROM = 100
+"""After so many turns only every PATIENT_STEP-th is taken: peers that take nothing cost hardly more."""
+PATIENT_STEP = 20
 FAST_LOOKS = 25
 """After so many the kernel of a paced peer is asked less often."""
 
@@ -54,7 +57,7 @@ class DrainWatch:
         """
         self._clock = clock
         self._interval = interval
-        self._waiting: dict[Awaiting, None] = {}
+        self._waiting: dict[Awaiting, int] = {}  # how often it was its turn
         self._call: IDelayedCall | None = None
 
     def now(self) -> float:
@@ -62,14 +65,17 @@ class DrainWatch:
         return self._clock.seconds()
 
     def add(self, awaiting: Awaiting) -> None:
-        """Asks for it until its answer is not False. Adding it again changes nothing."""
-        self._waiting[awaiting] = None
+        """Asks for it until its answer is not False, as often as at first where it is added again."""
+        self._waiting[awaiting] = 0
         if self._call is None:
             self._call = self._clock.callLater(self._interval, self._ask)
 
     def _ask(self) -> None:
         self._call = None
-        for awaiting in list(self._waiting):
+        for awaiting, turns in list(self._waiting.items()):
+            self._waiting[awaiting] = turns + 1
+            if turns >= PATIENT_FROM and turns % PATIENT_STEP:
+                continue
             if awaiting.kernel_drained() is not False:
                 del self._waiting[awaiting]
         if self._waiting and self._call is None:

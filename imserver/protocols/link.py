@@ -131,7 +131,9 @@ class Link:
             self.closing = True
             self._doors.wheel.forget(self)
             self.outbox.lost()
-            self.session.ended()
+            # A peer that closed and is still heard out resets what is written to it.
+            if not (self._input_ended and self.session.unheard):
+                self.session.ended()
             self._admission.release()
             self._doors.gone(self)
 
@@ -144,6 +146,11 @@ class Link:
     def authenticated(self) -> None:
         """Somebody logged in here."""
         self._admission.authenticated()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the peer's requests wait in the kernel."""
+        return self._paused
 
     def pause_reading(self) -> None:
         """Lets the peer's requests wait in the kernel. May be called again."""
@@ -169,6 +176,8 @@ class Link:
         if not self.closing:
             self._protocol.goodbye(code, text)
             self.finish()
+        elif self._lost:
+            self.session.ended()
 
     def finish(self) -> None:
         """Closes after everything that is queued; the peer has `closing_time` seconds to take it."""

@@ -21,6 +21,7 @@ from imserver.protocols.kernel import Pace
 from imserver.protocols.link import Link
 from imserver.wire.base import WireError
 from imserver.wire.qdatastream import (
+    PATIENCE,
     Framing,
     InputStream,
     NotAnOpening,
@@ -39,6 +40,7 @@ class QDataStreamProtocol(Protocol):
 
     _link: Link
     _timer: IDelayedCall | None = None
+    _was_paused = False  # when the timer was last over
 
     def __init__(
         self, doors: Doors, codec: QDataStreamServerCodec, admission: Admission, stream: InputStream
@@ -100,14 +102,24 @@ class QDataStreamProtocol(Protocol):
     def _keep_time(self) -> None:
         deadline = None if self._link.closing else self._input.deadline
         self._stop_timer()
+        self._was_paused = False
         if deadline is not None:
             clock = self._doors.clock
-            self._timer = clock.callLater(max(0.0, deadline - clock.seconds()), self._settle)
+            self._timer = clock.callLater(max(0.0, deadline - clock.seconds()), self._time_out)
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+
+    def _time_out(self) -> None:
+        """It is time to settle, unless the rest may be there and was not read until a moment ago."""
+        paused = self._link.paused
+        if paused or self._was_paused:
+            self._was_paused = paused
+            self._timer = self._doors.clock.callLater(PATIENCE, self._time_out)
+        else:
+            self._settle()
 
     def _settle(self) -> None:
         self._stop_timer()

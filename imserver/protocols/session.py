@@ -195,6 +195,11 @@ class Session(SessionOutput):
         self._input_ended = True
         self._pump()
 
+    @property
+    def unheard(self) -> bool:
+        """Whether something that was asked is still to be done."""
+        return self._state != ENDED and (self._queue is not None or self._busy)
+
     def _blocked(self) -> bool:
         return self._busy or self._unanswered >= MAX_UNANSWERED or self._outbox.congested
 

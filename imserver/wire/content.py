@@ -37,6 +37,8 @@ ATTACHMENTS_KEY: Final = "im.attachments"
 META_KEY: Final = "im.meta"
 CONTENT_KEY: Final = "im.content"
 RESERVED_KEYS: Final = frozenset({ATTACHMENTS_KEY, META_KEY, CONTENT_KEY})
+REVOKED_KEY: Final = "revoked"
+"""By this key in `extra` clients of document 001 know a message that was taken back: the server's alone."""
 
 MIN_NUMBER: Final = -(2**31)
 MAX_NUMBER: Final = 2**31 - 1
@@ -230,8 +232,19 @@ def extra_from_json(value: Any) -> dict[str, str]:
             raise _bad("extra must hold strings only")
         if key in RESERVED_KEYS:
             raise _bad(f'extra must not hold "{key}": use the field of that name')
+    check_extra(value)
     compact_json(value, "extra")
     return value
+
+
+def check_extra(extra: dict[str, str]) -> None:
+    """Refuses what only the server may say in `extra`, whichever format it comes in.
+
+    Raises:
+        ImError: BAD_REQUEST.
+    """
+    if REVOKED_KEY in extra:
+        raise _bad(f'extra must not hold "{REVOKED_KEY}": revoke the message instead')
 
 
 def attachments_from_json(value: Any) -> bytes:

@@ -225,6 +225,8 @@ def page_bytes(record: MessageRecord) -> int:
         size += _written(record.data)
     elif record.form == Form.JSON:
         size += len(record.data)
+        if b'"text"' in record.data:
+            size += len(record.data)  # document 001 may have the text beside the object
     else:
         size += len(record.data) * 4 // 3 + 4
     ids = record.sender, record.recipient, record.group

@@ -13,7 +13,7 @@ from typing import Final
 
 from imserver.model.errors import ErrorCode
 from imserver.model.messages import InboxRow, Message
-from imserver.wire.content import pack_extra, to_numbered
+from imserver.wire.content import REVOKED_KEY, pack_extra, to_numbered
 from imserver.wire.protobuf import im_protocol_pb2 as pb
 from imserver.wire.protobuf.tables import ERROR_NUMBERS
 
@@ -88,7 +88,7 @@ def push_message(message: Message, seq: int = 0) -> pb.PushMessage:
         extra = pack_extra(message.extra, message.attachments, message.meta, message.content)
     else:
         data = b""
-        extra = {"revoked": "1", "revoked_by": revoked.by, "revoked_time": str(to_ms(revoked.at))}
+        extra = {REVOKED_KEY: "1", "revoked_by": revoked.by, "revoked_time": str(to_ms(revoked.at))}
     push = _PushMessage()
     push.message_id = message.message_id
     push.client_msg_id = message.client_id

@@ -13,7 +13,7 @@ from imserver.model.accounts import Disconnect, Hello, LogIn, Ping
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import AckMessages, MarkRead, RevokeMessage, SendMessage, SetTyping, SyncInbox
 from imserver.model.presence import ListPresence
-from imserver.wire.content import CONTENT_KEY, from_numbered, to_numbered, unpack_extra
+from imserver.wire.content import CONTENT_KEY, check_extra, from_numbered, to_numbered, unpack_extra
 from imserver.wire.protobuf import im_protocol_pb2 as pb
 from imserver.wire.protobuf import tables
 from imserver.wire.protobuf.encoding import from_client_ms
@@ -145,6 +145,7 @@ def send_command(request: pb.SendMessageRequest, user: str) -> SendMessage:
             sent_at=from_client_ms(request.send_time),
         )
     extra, attachments, meta, whole = unpack_extra(dict(request.extra), content)
+    check_extra(extra)
     if whole is content and CONTENT_KEY in extra and to_numbered(content)[0] != request.message_type:
         raise ImError(ErrorCode.BAD_REQUEST, f'extra must not hold "{CONTENT_KEY}" beside such a text')
     return SendMessage(

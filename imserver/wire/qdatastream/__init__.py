@@ -8,9 +8,10 @@ from imserver.wire.qdatastream.framing import FrameCutter, Framing, InputStream,
 from imserver.wire.qdatastream.opening import NotAnOpening
 from imserver.wire.qdatastream.server import QDataStreamServerCodec
 from imserver.wire.qdatastream.strings import StringForm
-from imserver.wire.qdatastream.unframed import UnframedParser
+from imserver.wire.qdatastream.unframed import PATIENCE, UnframedParser
 
 __all__ = [
+    "PATIENCE",
     "FrameCutter",
     "Framing",
     "InputStream",

@@ -16,6 +16,7 @@ words = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 contents = st.one_of(
     st.builds(lambda text: from_json({"type": "text", "text": text}), words),
     st.builds(lambda text: from_json({"type": "emoji", "text": text}), words),
+    st.builds(lambda text: from_json({"type": "text", "text": 20 * text, "lang": text}), words),
     st.builds(
         lambda data: from_json({"type": "custom", "message_type": 7, "data": data}),
         st.sampled_from(["", "AA==", "AAECAwQFBgcICQ=="]),

@@ -77,6 +77,25 @@ class KernelBacklog(SynchronousTestCase):
         self.assertEqual(owner.told, ["delivered"])
         self.assertEqual(clock.getDelayedCalls(), [])
 
+    def test_a_peer_that_takes_nothing_is_asked_less_often(self) -> None:
+        class Stuck:
+            asked = 0
+
+            def kernel_drained(self) -> bool:
+                self.asked += 1
+                return self.asked == 200
+
+        clock = Clock()
+        watch, stuck = DrainWatch(clock, 0.05), Stuck()
+        watch.add(stuck)
+        clock.pump([0.05] * 100)
+        self.assertEqual(stuck.asked, 100)
+        clock.pump([0.05] * 1200)
+        self.assertEqual(stuck.asked, 160)
+        watch.add(stuck)  # something new was written
+        clock.pump([0.05] * 40)
+        self.assertEqual((stuck.asked, clock.getDelayedCalls()), (200, []))
+
     def test_a_lost_connection_is_not_asked_again(self) -> None:
         clock = Clock()
         owner = Owner()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.model.accounts import LogIn, Ping
+from imserver.model.accounts import KickReason, LogIn, Ping, SessionKicked
+from imserver.model.calls import RejectCall
 from imserver.model.messages import SendMessage
 from imserver.protocols.connections import TokenBucket
 from imserver.protocols.session import QUEUED_FRAMES
@@ -92,6 +93,22 @@ class Slowing(SynchronousTestCase):
         self.assertEqual(self.hub.done.count(Ping()), 450)
         self.assertTrue(self.reading)
 
+    def test_what_waits_in_the_kernel_meanwhile_is_not_taken_for_silence(self) -> None:
+        """A CALL_REJECT whose reason could not be read yet."""
+        head = b"\x04\x00\x24" + b"6f1a2b3c-0d4e-4f5a-8b6c-7d8e9fa0b1c2"
+        self.peer.say(REGISTRATION + b"".join(map(text, range(4))) + head)
+        for _ in range(5):
+            self.peer.clock.advance(0.5)
+        self.allow(1)
+        self.assertTrue(self.reading)
+        self.peer.say(b"\x00\x04busy")
+        self.peer.clock.advance(1.0)
+        self.assertEqual([c.reason for c in self.hub.done if type(c) is RejectCall], ["busy"])
+        self.peer.say(head)
+        self.assertEqual(len([c for c in self.hub.done if type(c) is RejectCall]), 1)
+        self.peer.clock.advance(0.5)
+        self.assertEqual(len([c for c in self.hub.done if type(c) is RejectCall]), 2)
+
     def test_a_framed_peer_is_told_and_not_slowed(self) -> None:
         peer = Peer(self.hub)
         peer.say(framed(REGISTRATION, *map(text, range(QUEUED_FRAMES))))
@@ -115,6 +132,26 @@ class Slowing(SynchronousTestCase):
         self.peer.clock.advance(0)
         self.assertEqual(self.sent(), list(range(6)))
         self.assertTrue(self.peer.transport.disconnecting)
+
+    def test_also_when_what_is_written_to_it_brings_a_reset(self) -> None:
+        for kick in (False, True):
+            self.setUp()
+            self.peer.say(REGISTRATION + b"".join(map(text, range(6))))
+            self.peer.protocol.readConnectionLost()
+            self.peer.push("x")
+            self.peer.clock.advance(0)
+            self.peer.protocol.connectionLost(Failure(ConnectionLost()))
+            self.assertEqual(len(self.peer.doors), 0)
+            attachment = self.hub.attachments[0]
+            self.assertNotIn("close", attachment.told)
+            self.allow(1)
+            if kick:
+                self.hub.receivers[0].kicked(SessionKicked(KickReason.ACCOUNT, "disabled"))
+            self.allow(100)
+            self.hub.answer(len(self.sent()))
+            self.assertEqual(self.sent(), list(range(4 if kick else 6)))
+            self.assertIn("close", attachment.told)
+            self.assertEqual(self.peer.clock.getDelayedCalls(), [])
 
     def test_a_lost_connection_leaves_nothing_behind(self) -> None:
         self.peer.say(REGISTRATION + b"".join(map(text, range(6))))

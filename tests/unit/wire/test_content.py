@@ -202,6 +202,7 @@ class BesideTests(SynchronousTestCase):
             {"im.meta": "{}"},
             {"im.attachments": ""},
             {"im.content": ""},
+            {"revoked": "1"},
         )
         for value in values:
             self.refused(table.extra_from_json, value)

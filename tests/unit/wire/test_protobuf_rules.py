@@ -169,6 +169,12 @@ class SendTests(CodecTestCase):
             self.assertEqual((command.extra, command.attachments, command.meta), (extra, b"", b""))
             self.assertEqual(command.content, Content(Form.TEXT, b"x", 1))
 
+    def test_tombstones_are_the_servers(self) -> None:
+        extra = {"revoked": "1", "revoked_by": "carol", "revoked_time": "5"}
+        with self.assertRaises(WireError) as caught:
+            self.decode("SEND_MSG_REQ", receiver_id="bob", message_type=1, extra=extra)
+        self.assertEqual(caught.exception.code, ErrorCode.BAD_REQUEST)
+
     def test_send_time(self) -> None:
         for told, seconds in (
             (1, 0.001),
