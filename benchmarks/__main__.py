@@ -1,4 +1,4 @@
-"""`make bench`: three runs, the median of each figure, and its ratio to the echo of the same run."""
+"""`make bench`: three runs, the median of each figure, and its ratio to the measure of the same run."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 
-from benchmarks import loads, servers
+from benchmarks import calls, loads, servers
 from benchmarks.machine import LOAD_CORE, Busy, alone, pin
 
 RESULTS = Path(__file__).parent / "results"
 
-# Figure -> (unit, the figure of the echo it is compared with).
+# Figure -> (unit, the figure of the bare echo or relay it is compared with).
 FIGURES = {
     "echo, window 16": ("messages/s", ""),
     "echo, window 1": ("messages/s", ""),
@@ -34,6 +34,13 @@ FIGURES = {
     "jsonline idle session": ("KiB", ""),
     "protobuf log-ins by token": ("log-ins/s", "echo, connections"),
     "jsonline log-ins by token": ("log-ins/s", "echo, connections"),
+    "call set-ups": ("calls/s", ""),
+    "relay, 60,000-byte packets": ("MB/s", ""),
+    "relay, 1,000-byte packets": ("packets/s", ""),
+    "call media, 60,000-byte packets": ("MB/s", "relay, 60,000-byte packets"),
+    "call media, 1,000-byte packets": ("packets/s", "relay, 1,000-byte packets"),
+    "relay, p99 delay": ("ms", ""),
+    "call media, p99 delay at half load": ("ms", "relay, p99 delay"),
 }
 
 
@@ -41,8 +48,8 @@ def one_run(seconds: float, sessions: int, log_ins: int) -> dict[str, float]:
     """Every figure once."""
     figures: dict[str, float] = {}
 
-    def measure(name: str, work: Awaitable[float]) -> None:
-        figures[name] = asyncio.run(_timed(work))
+    def measure(name: str, work: Awaitable[float], unit: float = 1.0) -> None:
+        figures[name] = asyncio.run(_timed(work)) * unit
         print(f"  {name:<34}{figures[name]:>12,.1f} {FIGURES[name][0]}", flush=True)
 
     with servers.echo() as echo:
@@ -60,6 +67,23 @@ def one_run(seconds: float, sessions: int, log_ins: int) -> dict[str, float]:
     for members in (200, 1000):
         with servers.imserver() as server:
             measure(f"fan-out to {members:,}", loads.fan_out(server.ports, members, seconds))
+    with servers.imserver() as server:
+        measure("call set-ups", calls.set_ups(server.ports, seconds))
+    for name, size, pairs, window in (("60,000", calls.LARGE, 10, 8), ("1,000", calls.SMALL, 50, 16)):
+        for kind, start, title in (
+            ("relay", servers.relay, "relay"),
+            ("call", servers.imserver, "call media"),
+        ):
+            with start() as server:
+                work = calls.relayed(server.ports, kind, size, seconds, pairs=pairs, window=window)
+                measure(f"{title}, {name}-byte packets", work, size / 1e6 if size == calls.LARGE else 1.0)
+    half = figures["call media, 1,000-byte packets"] / 2
+    for kind, start, title in (
+        ("relay", servers.relay, "relay, p99 delay"),
+        ("call", servers.imserver, "call media, p99 delay at half load"),
+    ):
+        with start() as server:
+            measure(title, calls.p99_ms(server.ports, kind, calls.SMALL, half, seconds, pairs=50))
     return figures
 
 
@@ -70,7 +94,7 @@ async def _timed(work: Awaitable[float]) -> float:
 def report(runs: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     """Medians, and the median of the ratios within each run."""
     summary: dict[str, dict[str, float]] = {}
-    print(f"\n{'median of ' + str(len(runs)):<36}{'figure':>12}{'× echo':>10}")
+    print(f"\n{'median of ' + str(len(runs)):<36}{'figure':>12}{'× measure':>10}")
     for name, (unit, measure) in FIGURES.items():
         figure = statistics.median(run[name] for run in runs)
         summary[name] = {"median": figure}

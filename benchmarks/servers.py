@@ -24,6 +24,7 @@ OVERRIDES = (
     "limits.commands_per_second=1e9",
     "limits.command_burst=1000000000",
     "limits.unauthenticated_per_address=0",
+    "calls.media_bytes_per_second=1000000000000",
     "limits.sessions_per_user=1000000",
 )
 
@@ -41,15 +42,24 @@ def _on_the_servers_core() -> None:
     pin(SERVER_CORE)
 
 
-@contextlib.contextmanager
-def echo() -> Iterator[Running]:
+def echo() -> contextlib.AbstractContextManager[Running]:
     """The bare Autobahn echo."""
+    return _bare("echo")
+
+
+def relay() -> contextlib.AbstractContextManager[Running]:
+    """The bare Twisted relay."""
+    return _bare("relay")
+
+
+@contextlib.contextmanager
+def _bare(name: str) -> Iterator[Running]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.echo"], stdout=subprocess.PIPE, preexec_fn=_on_the_servers_core
+        [sys.executable, "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, preexec_fn=_on_the_servers_core
     )
     try:
         assert process.stdout is not None
-        yield Running(process, {"echo": int(process.stdout.readline())})
+        yield Running(process, {name: int(process.stdout.readline())})
     finally:
         process.kill()
         process.wait()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from imserver.model.accounts import Account, Grant, KickReason, Role, SessionKicked
-from imserver.model.errors import ErrorCode
+from imserver.model.calls import Media
+from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import GroupRole
 from imserver.model.messages import TypingChanged
+from imserver.services.ports import Seat
 from tests.contracts.cellar_case import CellarCase
 
 
@@ -224,3 +226,51 @@ class BusSuite(CellarCase):
             [(["alice", "bob"], typing, "s1"), ("alice", "grant", "", kicked), ("alice", "", "s2", kicked)],
             told,
         )
+
+    def test_what_is_addressed_gets_there(self) -> None:
+        self.open_cellar("alice")
+        bus = self.cellar.bus
+        told: list[Any] = []
+        phone = Seat("alice", "s1", bus.node, Media.WEBRTC)
+        tablet = Seat("alice", "s2", bus.node, Media.NONE)
+
+        async def handle(request: Any) -> Any:
+            if request == "refuse":
+                raise ImError(ErrorCode.NOT_FOUND, "there is none")
+            return f"{request} done"
+
+        bus.serve(
+            lambda user: [phone, tablet] if user == "alice" else [],
+            lambda user, session, event: told.append((user, session, event)),
+            handle,
+        )
+        self.assertEqual([phone, tablet], list(self.wait_for(bus.seats("alice"))))
+        self.assertEqual([], list(self.wait_for(bus.seats("bob"))))
+        events = [TypingChanged("c", user, True) for user in ("a", "b", "c")]
+        for event in events:
+            bus.tell(phone, event)
+        bus.tell(tablet, events[0])
+        self.settle()
+        self.assertEqual(events, [event for _, session, event in told if session == "s1"])
+        self.assertEqual([("alice", "s2", events[0])], [one for one in told if one[1] == "s2"])
+        home = bus.home("a pair")
+        self.assertEqual(home, bus.home("a pair"))
+        self.assertEqual("ring done", self.wait_for(bus.ask(home, "ring")))
+        self.assertEqual(ErrorCode.NOT_FOUND, self.error_of(bus.ask(home, "refuse")))
+
+    def test_a_slot_is_somebodys(self) -> None:
+        self.open_cellar()
+        bus = self.cellar.bus
+        self.assertEqual("", self.wait_for(bus.holder("busy")))
+        self.assertEqual("one", self.wait_for(bus.claim("busy", "one")))
+        self.assertEqual("one", self.wait_for(bus.claim("busy", "one")))
+        self.assertEqual("one", self.wait_for(bus.claim("busy", "two")))
+        self.assertEqual("two", self.wait_for(bus.claim("other", "two")))
+        bus.release("busy", "two")
+        self.settle()
+        self.assertEqual("one", self.wait_for(bus.holder("busy")))
+        bus.release("busy", "one")
+        bus.release("busy", "one")
+        self.settle()
+        self.assertEqual("", self.wait_for(bus.holder("busy")))
+        self.assertEqual("two", self.wait_for(bus.claim("busy", "two")))

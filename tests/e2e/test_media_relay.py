@@ -23,11 +23,13 @@ from twisted.internet.protocol import ClientFactory
 from twisted.internet.threads import deferToThread
 
 from tests.clients import jsonline_client
-from tests.clients.qdatastream_client import QDataStreamClient, packet, packets
+from tests.clients.qdatastream_client import QDataStreamClient, connect, packet, packets
 from tests.clients.rest_client import RestClient
+from tests.e2e.certificates import Authority
 from tests.e2e.conftest import Serve
 from tests.e2e.server import NO_RATES, Server, sleep
 from tests.e2e.test_calls import KINDS, close, running, user
+from tests.e2e.tls_clients import endpoint, tls_override
 
 SIZE = 60_000
 """Bytes of a packet, as the document's largest."""
@@ -260,6 +262,48 @@ async def test_what_waits_when_a_call_ends_is_dropped(serve: Serve) -> None:
     dropped = counted(server, "imserver_calls_media_dropped_total", reason="slow")
     assert len(got) + dropped == 100
     await close(alice, bob)
+    await server.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_over_tls(serve: Serve, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "pki")
+    pair = authority.issue("server", "localhost")
+    server = await serve(overrides=[*FREE, tls_override(3, pair)]).start()
+    parties = []
+    for name in ("alice", "bob", "carol"):
+        client = await connect(endpoint(authority, server.port("qdatastream")), QDataStreamClient(reactor))
+        client.timeout = 60.0
+        client.register(name)
+        await client.heartbeat()
+        parties.append(client)
+    alice, bob, carol = parties
+    call = await running(alice, bob, "bob")
+    await gatherResults(
+        [ensureDeferred(talk(alice, bob, call, 30)), ensureDeferred(talk(bob, alice, call, 30))]
+    )
+    for party in (alice, bob):
+        assert packets(party.heard(call), SIZE) == list(range(30))
+    # A reader that is too slow, here too.
+    bob.pause()
+    count = 300
+    for number in range(30, count):
+        alice.media(packet(number, SIZE))
+    await alice.heartbeat()
+    for number in range(20):
+        carol.send_text("bob", f"text {number}")
+    await carol.heartbeat()
+    bob.resume()
+    for number in range(20):
+        assert (await bob.expect("text"))["text"] == f"text {number}"
+    while (count - 1) not in packets(bob.heard(call)[-SIZE:], SIZE):
+        await bob.expect("media")
+    got = packets(bob.heard(call), SIZE)
+    assert got == sorted(got)
+    dropped = counted(server, "imserver_calls_media_dropped_total", reason="slow")
+    assert len(got) + dropped == count
+    assert dropped > 0
+    await close(*parties)
     await server.stop()
 
 

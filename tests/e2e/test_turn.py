@@ -19,6 +19,8 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutputAndValue
 
+from imserver.cli.turn import Fault, allocate
+from imserver.config.ice_urls import parse_ice_url
 from tests.clients.rest_client import RestClient
 from tests.clients.signalling_client import connect_user
 from tests.e2e.certificates import Authority
@@ -186,6 +188,16 @@ async def test_doctor(coturn: MakeCoturn, tmp_path: Path) -> None:
     other = Authority(tmp_path / "ca", "other")
     (line,) = await doctor(encrypted, trusted=other.root)
     assert "certificate is not good" in line
+
+    # Credentials whose time is over, by the same client.
+    for ends, refused in ((time.time() + 60, False), (time.time() - 1, True)):
+        username = f"{int(ends)}:doctor"
+        asking = deferToThread(allocate, parse_ice_url(f"turn:{address}"), username, password(username))
+        if refused:
+            with pytest.raises(Fault, match="401"):
+                await asking
+        else:
+            assert (await asking)[0] == "127.0.0.1"
 
     # Another secret, by every way.
     secret.write_text("not coturn's\n")

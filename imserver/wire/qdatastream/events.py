@@ -12,7 +12,6 @@ from imserver.model.calls import (
     CallAnswered,
     CallEnded,
     CallIncoming,
-    CallMedia,
     CallStopped,
     Ending,
 )
@@ -98,10 +97,13 @@ def _stopped(event: CallStopped, form: StringForm) -> bytes:
     return write_end(event.call, form)
 
 
-def media(event: CallMedia, form: StringForm, framing: Framing | None) -> list[bytes]:
+def media_head(call: str, form: StringForm) -> bytes:
+    """What MEDIA begins with."""
+    return b"\x06" + encode(call, form)
+
+
+def media(head: bytes, data: bytes, framing: Framing | None) -> list[bytes]:
     """MEDIA: one, or several where it does not fit into a frame (it has no boundaries of its own)."""
-    head = b"\x06" + encode(event.call, form)
-    data = event.data
     if framing is not Framing.INT16 or len(data) <= MAX_MEDIA:
         return [head + data]
     return [head + data[start : start + MAX_MEDIA] for start in range(0, len(data), MAX_MEDIA)]

@@ -15,7 +15,7 @@ from imserver.model.presence import PresenceChanged
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.qdatastream import tables
 from imserver.wire.qdatastream.commands import READERS, address, send_text
-from imserver.wire.qdatastream.events import EVENTS, Push, media, presence, push
+from imserver.wire.qdatastream.events import EVENTS, Push, media, media_head, presence, push
 from imserver.wire.qdatastream.framing import Framing
 from imserver.wire.qdatastream.grammar import MAX_MEDIA, Malformed, Mode, Parsed, parse
 from imserver.wire.qdatastream.ids import Address
@@ -72,6 +72,8 @@ class QDataStreamServerCodec:
         "_auth",
         "_errors",
         "_framing",
+        "_media_head",
+        "_media_of",
         "_opened",
         "_presence",
         "_to",
@@ -102,6 +104,8 @@ class QDataStreamServerCodec:
         self._presence = presence
         self._errors = errors
         self._framing: Framing | None = None
+        self._media_of: tuple[str, StringForm] | None = None
+        self._media_head = b""
         self._opened = False
         self._user = ""
         self._to = Address("", "")
@@ -221,7 +225,11 @@ class QDataStreamServerCodec:
         """A call's, a file's; PRESENCE and goodbyes to peers that understand them; [] for all else."""
         kind = type(event)
         if kind is CallMedia:
-            return media(event, self.form, self._framing)
+            # All of a call's media begins alike.
+            of = (event.call, self.form)
+            if of != self._media_of:
+                self._media_of, self._media_head = of, media_head(*of)
+            return media(self._media_head, event.data, self._framing)
         writer = EVENTS.get(kind)
         if writer is not None:
             if self.on_call is not None and kind in _RUNS:

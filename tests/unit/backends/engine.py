@@ -87,7 +87,7 @@ class EngineCase(CellarCase):
     def reopen(self) -> None:
         """A new process over the same database; what the old one had not committed is lost."""
         self.committer.crash()
-        for call in self.clock.getDelayedCalls():
+        for call in list(self.clock.getDelayedCalls()):
             call.cancel()
         self.cellar = self.start()
         self.sink = Recorder()

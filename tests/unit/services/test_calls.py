@@ -240,7 +240,7 @@ class Ringing(CallCase):
                     self.node.leave(phone)
 
     def test_late_devices(self) -> None:
-        """Who logs in while it rings gets the newest offer and the caller's candidates so far: 64 are kept."""
+        """Who logs in while it rings gets the newest offer and the caller's candidates: 64 are kept."""
         alice, bob = self.phone("alice"), self.phone("bob")
         self.ring(alice)
         for number in range(70):

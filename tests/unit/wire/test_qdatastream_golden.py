@@ -371,6 +371,13 @@ class Calls(SynchronousTestCase):
                 self.assertEqual(made.event(CallMedia(data[:65_000], CALL)), [head + data[:65_000]])
                 self.assertEqual(made.event(CallMedia(b"", CALL)), [head])
 
+    def test_media_of_one_call_after_the_other(self) -> None:
+        made = codec()
+        for form, string in [*STRINGS.items(), *STRINGS.items()]:
+            made.decode(b"\x03" + STRINGS[form](CALL))
+            for call in (CALL, CALL, "0" * 36):
+                self.assertEqual(made.event(CallMedia(b"m", call)), [b"\x06" + string(call) + b"m"])
+
     def test_media_that_is_too_long(self) -> None:
         self.assertEqual(codec().decode(b"\x06" + bytes(65_000)).command, CallMedia(bytes(65_000)))
         error = self.assertRaises(WireError, codec().decode, b"\x06" + bytes(65_001))
