@@ -111,7 +111,7 @@ class Calls:
         self.counts = CallCounts()
         self._home = CallHome(
             bus,
-            CallRecords(store, spawn),
+            CallRecords(store, spawn, clock),
             self.counts,
             clock,
             wall_time,
