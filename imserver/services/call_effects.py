@@ -189,21 +189,22 @@ class Effects:
         call.ringing.clear()
         call.held_ice.clear()
         call.caller_ice.clear()
-        self._link(call)
-        self._bus.tell(seat, call.accepted())
-        self._tell(call.caller, call.answered())
+        self._tell_answer(call, seat)
         for candidate in candidates:
             self._tell(call.caller, candidate)
         for other in others:
             self._bus.tell(other, call.stopped(call.answered_at))
             call.told.add(other.session)
 
-    def _link(self, call: Call) -> None:
-        """The media's way, told before the answer: it may follow at once."""
-        assert call.callee is not None
+    def _tell_answer(self, call: Call, seat: Seat) -> None:
+        """With the media's way, which may be used at once."""
         if call.media is Media.RELAY:
-            self._bus.tell(call.caller.seat, Linked(call.id, call.callee.seat))
-            self._bus.tell(call.callee.seat, Linked(call.id, call.caller.seat))
+            caller = call.caller.seat
+            self._bus.tell(seat, Linked(call.id, caller, call.accepted()))
+            self._bus.tell(caller, Linked(call.id, seat, call.answered()))
+        else:
+            self._bus.tell(seat, call.accepted())
+            self._tell(call.caller, call.answered())
 
     def _answer_again(self, call: Call, cause: Cause) -> None:
         self._tell(call.caller, call.answered())

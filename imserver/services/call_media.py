@@ -43,6 +43,11 @@ class MediaRelay:
         if linked is not None and (not call or linked.call == call):
             del self._links[session]
 
+    def runs(self, session: str, call: str) -> bool:
+        """Whether this call runs at this session: media may come sooner or later than the call does."""
+        linked = self._links.get(session)
+        return linked is not None and linked.call == call
+
     def relay(self, session: str, data: bytes) -> None:
         """Sends a piece on, or drops it: none runs here, or there is too much."""
         counts = self._counts

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from imserver.model.calls import CallQuality, CallRecord, Ending
+from imserver.model.errors import ImError
 from imserver.services.histogram import Histogram
 from imserver.services.ports import Store
 
+TRIES = 60
+RETRY_SECONDS = 5.0
+"""A record is tried so often, so far apart, while the store refuses it."""
 LOSS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 JITTER = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 ROUND_TRIP = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
@@ -74,14 +80,20 @@ class CallCounts:
 class CallRecords:
     """Writes records in order, one write of a call at a time; the newest is what counts.
 
-    A failure of the store is logged and ends nothing: calls go on without their records.
+    A failure of the store ends nothing: calls go on, and their records are tried again.
+
+    Args:
+        clock: times the retries.
     """
 
     log = Logger()
 
-    def __init__(self, store: Store, spawn: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    def __init__(
+        self, store: Store, spawn: Callable[[Coroutine[Any, Any, Any]], Any], clock: IReactorTime
+    ) -> None:
         self._store = store
         self._spawn = spawn
+        self._clock = clock
         self._waiting: dict[str, CallRecord | None] = {}  # by call, while one of it is being written
 
     def keep(self, record: CallRecord) -> None:
@@ -97,10 +109,19 @@ class CallRecords:
         call = record.call
         try:
             while newest is not None:
-                try:
-                    await self._store.record_call(newest)
-                except Exception:
-                    self.log.failure("the record of a call could not be kept")
+                await self._write_one(newest)
                 newest, self._waiting[call] = self._waiting[call], None
         finally:
             del self._waiting[call]
+
+    async def _write_one(self, record: CallRecord) -> None:
+        for _ in range(TRIES):
+            try:
+                return await self._store.record_call(record)
+            except ImError as error:
+                self.log.warn("the record of a call could not be kept yet: {code}", code=error.code)
+            await deferLater(self._clock, RETRY_SECONDS)
+            if self._waiting[record.call] is not None:
+                return None  # there is a newer one
+        self.log.error("the record of call {call} is lost", call=record.call)
+        return None

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from imserver.model.calls import CallAccepted, CallAnswered
 from imserver.services.ports import Seat
 
 
@@ -60,10 +61,15 @@ REQUESTS = (Start, Act, Join, Leave)
 
 
 class Linked(Struct, frozen=True):
-    """From now on the session's media goes to `peer`; until CallEnded of the same call."""
+    """From now on the session's media goes to `peer`; until CallEnded of the same call.
+
+    Attributes:
+        event: what the session is told of it, at the same moment.
+    """
 
     call: str
     peer: Seat
+    event: CallAnswered | CallAccepted
 
 
 def pair_key(one: str, other: str) -> str:

@@ -111,7 +111,7 @@ class Calls:
         self.counts = CallCounts()
         self._home = CallHome(
             bus,
-            CallRecords(store, spawn),
+            CallRecords(store, spawn, clock),
             self.counts,
             clock,
             wall_time,
@@ -264,9 +264,13 @@ class Calls:
             return
         kind = type(event)
         if kind is CallMedia:
-            live.receiver.media(event)
+            if self._media.runs(session, event.call):
+                live.receiver.media(event)
+            else:
+                self.counts.media_dropped["no_call"] += 1
         elif kind is Linked:
             self._media.link(session, event)
+            live.receiver.notify(event.event)
         else:
             if kind is CallEnded:
                 self._media.unlink(session, event.call)

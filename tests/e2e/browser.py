@@ -94,10 +94,13 @@ class Chromium(ProcessProtocol):
         return answer.addTimeout(SECONDS, reactor)
 
     async def close(self) -> None:
-        """Ends it."""
+        """Ends it, all its processes in order if it still can."""
         if not self.ended.called:
-            self._process.signalProcess("KILL")
+            self.ask("Browser.close").addErrback(lambda failure: None)
+            killer = reactor.callLater(10, self._process.signalProcess, "KILL")
             await self.ended
+            if killer.active():
+                killer.cancel()
 
     # ProcessProtocol
 

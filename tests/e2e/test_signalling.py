@@ -258,12 +258,11 @@ async def test_bad_messages_are_answered_and_the_connection_lives_on(serve: Serv
     assert again["payload"] == first["payload"]
     other = await alice.send_text_message("bob", "twice", client_msg_id="c3")
     assert other["payload"]["error_code"] == "CONFLICT"
-    # Calls are known, but not served.
-    sdp = {"type": "offer", "sdp": "v=0"}
-    alice.send("call.offer", {"call_id": "call_1", "to_user": "bob", "call_type": "audio", "sdp": sdp})
+    # What concerns a call is refused in the document's own terms.
+    alice.send("call.offer", {"call_id": "call_1", "to_user": "bob", "call_type": "audio", "sdp": "hello"})
     refusal = (await alice.expect("call.error"))["payload"]
     assert (refusal["call_id"], refusal["error_code"]) == ("call_1", "SIGNALING_ERROR")
-    assert refusal["details"] == {"reason": "not_available"}
+    assert refusal["details"] == {"reason": "bad_sdp"}
     # It still lives.
     pong = await alice.request("ping", {"timestamp": 1759838400123})
     assert (pong["type"], pong["payload"]) == ("pong", {"timestamp": 1759838400123})

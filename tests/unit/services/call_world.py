@@ -126,7 +126,11 @@ class Node:
         accounts: set[str],
         settings: CallSettings = SETTINGS,
         table: Table = TABLE,
+        chance: Chance | None = None,
     ) -> None:
+        """Args:
+        chance: shared by all nodes, so that ids are minted once only.
+        """
         self.failures: list[Any] = []
         self.blocked: set[tuple[str, str]] = set()
         self._accounts = accounts
@@ -138,7 +142,7 @@ class Node:
             self._exists,
             clock,
             lambda: START + clock.seconds(),
-            Chance(),
+            chance or Chance(),
             self._spawn,
             settings,
             self._may_call,

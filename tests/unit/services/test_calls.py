@@ -22,7 +22,8 @@ from imserver.model.calls import (
     SignalCall,
     StartCall,
 )
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ErrorCode
+from imserver.services.call_records import RETRY_SECONDS, TRIES
 from imserver.services.call_requests import busy_slot, call_slot
 from imserver.services.calls import START_BURST, CallSettings
 from tests.unit.services.call_world import ANSWER, OFFER, SETTINGS, CallCase, Phone, ice, status
@@ -240,7 +241,7 @@ class Ringing(CallCase):
                     self.node.leave(phone)
 
     def test_late_devices(self) -> None:
-        """Who logs in while it rings gets the newest offer and the caller's candidates: 64 are kept."""
+        """Who logs in while it rings gets the newest offer and the caller's candidates so far, up to 64."""
         alice, bob = self.phone("alice"), self.phone("bob")
         self.ring(alice)
         for number in range(70):
@@ -737,14 +738,29 @@ class Records(CallCase):
         )
         self.assertEqual(60, bob.events[-1].duration)
 
-    def test_a_store_that_fails_ends_nothing(self) -> None:
+    def test_a_store_that_fails_ends_nothing_and_is_asked_again(self) -> None:
         alice, bob = self.phone("alice"), self.phone("bob")
         self.store.failing = True
         self.talk(alice, bob)
-        self.store.failing = False
         self.do(alice, EndCall("c1"))
+        self.assertEqual(["ended hangup by alice"], self.told(bob))
+        self.clock.advance(RETRY_SECONDS)
+        self.assertEqual([], self.store.records)
+        self.store.failing = False
+        self.clock.advance(RETRY_SECONDS)
         self.assertEqual([Ending.HANGUP], [record.ending for record in self.store.records])
-        self.assertEqual(2, len(self.flushLoggedErrors(ImError)))
+
+    def test_a_store_that_fails_for_long_loses_a_record(self) -> None:
+        alice, bob = self.phone("alice"), self.phone("bob")
+        self.store.failing = True
+        self.ring(alice)
+        self.do(bob, RejectCall("c1"))
+        for _ in range(2 * TRIES):
+            self.clock.advance(RETRY_SECONDS)
+        self.assertEqual([], self.clock.getDelayedCalls())
+        self.store.failing = False
+        self.ring(alice, call="c2")
+        self.assertEqual(["c2"], [record.call for record in self.store.records])
 
     def test_a_slow_store_keeps_the_newest(self) -> None:
         alice, bob = self.phone("alice"), self.phone("bob")

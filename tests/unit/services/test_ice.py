@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -28,6 +28,8 @@ class Credentials(SynchronousTestCase):
         self.assertEqual(turn_user("1", 1759842000), "1759842000:1")
         self.assertEqual(turn_password("1759842000:1", b"north"), "7VU1VaChsgij/pnYKj8R9qRPMoI=")
 
+    @example("界" * 85)
+    @example(" " * 133)
     @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=255))
     def test_every_user_has_a_name_that_coturn_takes(self, user: str) -> None:
         name = turn_user(user, 1759842000)
