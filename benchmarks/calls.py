@@ -8,9 +8,11 @@ import statistics
 import struct
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.loads import WARM_UP, close, fresh
+from benchmarks.machine import cpu_seconds
+from benchmarks.servers import Running
 from benchmarks.speakers import Speaker, connect
 from tests.clients.qdatastream_client import decode, utf8
 
@@ -182,12 +184,17 @@ KINDS: dict[str, tuple[Callable[[dict[str, int], int], Awaitable[Pairs]], int]] 
 """By name: how pairs are made, and the bytes before each packet."""
 
 
-async def relayed(
-    ports: dict[str, int], kind: str, size: int, seconds: float, *, pairs: int, window: int
-) -> float:
-    """Packets a second that arrive, a few of each pair under way."""
+class Rates(NamedTuple):
+    """Packets that arrive: in a second of the server's processor time, and in a second."""
+
+    per_core: float
+    per_second: float
+
+
+async def relayed(server: Running, kind: str, size: int, seconds: float, *, pairs: int, window: int) -> Rates:
+    """As many packets as go through, a few of each pair under way."""
     make, head = KINDS[kind]
-    made = await make(ports, pairs)
+    made = await make(server.ports, pairs)
     stopped = False
     for sender, receiver in made:
 
@@ -199,13 +206,14 @@ async def relayed(
         receiver.packets_from_now(size, head, more)
         more(window)
     await asyncio.sleep(WARM_UP)
-    before, begun = sum(receiver.frames for _, receiver in made), time.perf_counter()
+    before, used, begun = sum(end.frames for _, end in made), cpu_seconds(server.pid), time.perf_counter()
     await asyncio.sleep(seconds)
-    after, ended = sum(receiver.frames for _, receiver in made), time.perf_counter()
+    after, used_then, ended = sum(end.frames for _, end in made), cpu_seconds(server.pid), time.perf_counter()
     stopped = True
     await asyncio.sleep(0.5)
     await close([speaker for pair in made for speaker in pair])
-    return float(after - before) / (ended - begun)
+    count = float(after - before)
+    return Rates(count / (used_then - used), count / (ended - begun))
 
 
 async def p99_ms(

@@ -63,6 +63,12 @@ def pin(core: int, pid: int = 0) -> None:
         os.sched_setaffinity(pid, {core})
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used, in user and kernel mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def rss(pid: int) -> int:
     """Resident bytes of a process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

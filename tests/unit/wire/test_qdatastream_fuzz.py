@@ -24,6 +24,7 @@ from imserver.wire.qdatastream import (
 )
 from imserver.wire.qdatastream.grammar import Mode, Role, _text_at_once
 from imserver.wire.qdatastream.scanner import Scanner
+from imserver.wire.qdatastream.unframed import PATIENCE
 from tests.effort import effort, seeds
 from tests.unit.wire.qdatastream_samples import CALL, MEDIA, NULL, REGISTRATION, STRINGS, samples
 
@@ -123,6 +124,40 @@ class Fuzz(SynchronousTestCase):
         given_back = sum(len(frame) for frame in frames if isinstance(frame, bytes))
         added = sum(1 for frame in frames if isinstance(frame, bytes) and frame[0] == 6)
         self.assertTrue(received <= given_back <= received + added)
+
+    @given(
+        st.lists(
+            st.sampled_from(PIECES) | st.binary(max_size=40) | st.sampled_from(["begins", "ends", "waits"]),
+            max_size=20,
+        ),
+    )
+    def test_calls_that_come_and_go(self, steps: list[bytes | str]) -> None:
+        parser = UnframedParser()
+        parser.feed(REGISTRATION, 0.0)
+        now, runs, media = 0.0, False, False
+        for step in steps:
+            now += 0.1
+            frames: list[bytes | WireError] = []
+            if step == "begins":
+                parser.call_begins(CALL)
+                runs, media = True, False
+            elif step == "ends":
+                parser.call_ends(CALL, now)
+                runs = False
+            elif step == "waits":
+                now += 3.0
+                frames = parser.settle(now)
+            else:
+                assert isinstance(step, bytes)
+                frames = parser.feed(step, now)
+            for frame in frames:
+                if isinstance(frame, WireError):
+                    self.assertTrue(frame.fatal)
+                    # Once there was media in it, nothing breaks a call that runs.
+                    self.assertFalse(runs and media)
+                    return
+                media = media or frame[0] == 6
+            self.assertTrue(parser.deadline is None or parser.deadline <= now + PATIENCE)
 
     @given(streams.map(b"\x00".__add__), st.booleans())
     def test_a_text_read_at_once_is_the_same(self, data: bytes, whole: bool) -> None:
