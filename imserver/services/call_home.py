@@ -129,6 +129,13 @@ class CallHome:
         if not await self._may_call(caller, callee):
             call.recorded = False
             return On.OFFLINE, []
+        event, seats = await self._reach(call, standing)
+        if event is not On.FITS:
+            call.recorded = await self._exists(callee)
+        return event, seats
+
+    async def _reach(self, call: Call, standing: Call | None) -> tuple[On, list[Seat]]:
+        caller, callee = call.caller_user, call.callee_user
         if standing is not None:
             glare = standing.caller_user == callee and standing.state in (State.RINGING, State.UNATTENDED)
             return (On.GLARE if glare else On.BUSY), []
@@ -141,10 +148,7 @@ class CallHome:
         fit = [seat for seat in seats if seat.media is call.media and seat.media is not Media.NONE]
         if fit:
             return On.FITS, fit
-        if not seats:
-            call.recorded = await self._exists(callee)
-            return On.OFFLINE, []
-        return On.UNFIT, []
+        return (On.UNFIT if seats else On.OFFLINE), []
 
     async def act(self, request: Act) -> None:
         """A command about an existing call.

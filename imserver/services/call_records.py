@@ -120,6 +120,8 @@ class CallRecords:
                 return await self._store.record_call(record)
             except ImError as error:
                 self.log.warn("the record of a call could not be kept yet: {code}", code=error.code)
+                if not error.retryable:
+                    break
             await deferLater(self._clock, RETRY_SECONDS)
             if self._waiting[record.call] is not None:
                 return None  # there is a newer one

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
+from tests.simulation.callers import Telephone
 from tests.simulation.client import Device
 from tests.simulation.node import Node
 from tests.simulation.plan import Plan
@@ -32,7 +33,9 @@ FAILPOINTS = (
 class Faults:
     """Breaks things now and then until it is told to stop, and then mends everything."""
 
-    def __init__(self, world: World, plan: Plan, nodes: list[Node], devices: list[Device]) -> None:
+    def __init__(
+        self, world: World, plan: Plan, nodes: list[Node], devices: Sequence[Device | Telephone]
+    ) -> None:
         self.world = world
         self.plan = plan
         self.nodes = nodes
@@ -151,7 +154,7 @@ class Faults:
         # Longer than the server's patience now and then.
         self.world.later(self._delay(self.chance.choice((2.0, 10.0, 45.0))), self._reads_again, device)
 
-    def _reads_again(self, device: Device) -> None:
+    def _reads_again(self, device: Device | Telephone) -> None:
         if device.connection is not None:
             device.note("reads again")
             device.connection.down.resume()

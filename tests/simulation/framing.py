@@ -1,4 +1,4 @@
-"""The clients' framing, written by hand: JSON lines, and WebSocket with masked frames.
+"""The clients' framing, written by hand: JSON lines, WebSocket with masked frames, and lengths.
 
 The server's side is the product's; these share nothing with it.
 """
@@ -66,10 +66,15 @@ class LineFraming:
 
 
 class WebSocketFraming:
-    """RFC 6455 as a client needs it: unfragmented masked binary frames out, whatever comes in."""
+    """RFC 6455 as a client needs it: unfragmented masked frames out, whatever comes in.
 
-    def __init__(self, path: bytes = b"/ws") -> None:
+    Args:
+        text: the frames are text.
+    """
+
+    def __init__(self, path: bytes = b"/ws", *, text: bool = False) -> None:
         self._path = path
+        self._opcode = 1 if text else 2
         self._buffer = bytearray()
         self._message = bytearray()
         self.ready = False
@@ -81,7 +86,7 @@ class WebSocketFraming:
 
     def wrap(self, frame: bytes) -> bytes:
         """See Framing."""
-        return self._frame(2, frame)
+        return self._frame(self._opcode, frame)
 
     def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
         """See Framing.
@@ -128,7 +133,7 @@ class WebSocketFraming:
             return 0
         payload = bytes(buffer[start : start + size])
         opcode = head & 0x0F
-        if opcode in (0, 2):
+        if opcode in (0, self._opcode):
             self._message += payload
             if head & 0x80:
                 frames.append(bytes(self._message))
@@ -156,3 +161,33 @@ class WebSocketFraming:
         key = (_MASK * (size // 4 + 1))[:size]
         masked = (int.from_bytes(payload) ^ int.from_bytes(key)).to_bytes(size)
         return head + _MASK + masked
+
+
+class LengthFraming:
+    """Document 000 with a length of two bytes before each message."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self.ready = True
+        self.closing = False
+
+    def hello(self) -> bytes:
+        """See Framing."""
+        return b""
+
+    def wrap(self, frame: bytes) -> bytes:
+        """See Framing."""
+        return struct.pack("!H", len(frame)) + frame
+
+    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """See Framing."""
+        buffer = self._buffer
+        buffer += data
+        frames = []
+        while len(buffer) >= 2:
+            (size,) = struct.unpack_from("!H", buffer)
+            if len(buffer) < 2 + size:
+                break
+            frames.append(bytes(buffer[2 : 2 + size]))
+            del buffer[: 2 + size]
+        return frames, b""

@@ -17,8 +17,13 @@ from msgspec import structs
 
 from imserver.backends.embedded import changes
 from imserver.backends.embedded.records import decode, encode
+from imserver.model.calls import Ending
 from imserver.model.errors import ImError
 from imserver.model.messages import ReadHistory
+from imserver.services.call_effects import Effects
+from imserver.services.call_media import MediaRelay
+from imserver.services.call_records import CallRecords
+from imserver.services.call_table import TABLE, Do, On, State, Step
 from imserver.services.delivery import LiveSession
 from imserver.services.ports import Entry
 from tests.simulation.node import Node, SimulatedCommitter
@@ -189,6 +194,54 @@ def index_lost(node: Node) -> None:
     indexer._write = lambda sql, rows, connection: None
 
 
+def _with_another_step(node: Node, state: State, event: On, step: Step) -> None:
+    table = {name: dict(row) for name, row in TABLE.items()}
+    table[state][event] = step
+    node.hub.calls._home._table = table
+
+
+def calls_ring_for_ever(node: Node) -> None:
+    """Nobody answers, and nobody ever stops waiting."""
+    _with_another_step(node, State.RINGING, On.RING_TIME_OVER, Step(State.RINGING, Do.NOTHING))
+
+
+def second_answer_wins(node: Node) -> None:
+    """A call that was answered can be answered again, at another device."""
+    _with_another_step(node, State.RUNNING, On.DEVICE_ANSWERS, Step(State.RUNNING, Do.ACCEPT))
+
+
+def end_is_told_to_the_caller_only(node: Node) -> None:
+    """The callee never hears that a call is over."""
+    tell_end = Effects._tell_end
+
+    def broken(self: Effects, call: Any, cause: Any) -> None:
+        call.callee = None
+        call.ringing.clear()
+        tell_end(self, call, cause)
+
+    node.patch(Effects, "_tell_end", broken)
+
+
+def media_comes_back(node: Node) -> None:
+    """Media goes to who sent it."""
+    link = MediaRelay.link
+
+    def broken(self: MediaRelay, session: str, linked: Any) -> None:
+        link(self, session, structs.replace(linked, peer=structs.replace(linked.peer, session=session)))
+
+    node.patch(MediaRelay, "link", broken)
+
+
+def another_end_is_recorded(node: Node) -> None:
+    """What is kept of calls is not what people were told."""
+    keep = CallRecords.keep
+
+    def broken(self: CallRecords, record: Any) -> None:
+        keep(self, structs.replace(record, ending=record.ending and Ending.BUSY))
+
+    node.patch(CallRecords, "keep", broken)
+
+
 MUTATIONS: dict[str, Callable[[Node], None]] = {
     mutation.__name__: mutation
     for mutation in (
@@ -206,6 +259,11 @@ MUTATIONS: dict[str, Callable[[Node], None]] = {
         content_survives_revoke,
         revoke_does_nothing,
         index_lost,
+        calls_ring_for_ever,
+        second_answer_wins,
+        end_is_told_to_the_caller_only,
+        media_comes_back,
+        another_end_is_recorded,
     )
 }
 

@@ -26,11 +26,13 @@ from imserver.backends.embedded.database import MemoryDatabase
 from imserver.backends.embedded.settings import Failpoints
 from imserver.backends.embedded.verify import verify_connection
 from imserver.model.accounts import Account, Role
+from imserver.model.calls import CallRecord
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxRow
 from imserver.protocols.doors import Doors
 from imserver.protocols.formats import CodecOptions, stream_factory, websocket_factory
 from imserver.services.accounts import Accounts
+from imserver.services.calls import CallSettings
 from imserver.services.groups import Groups
 from imserver.services.hub import Hub, HubSettings
 from imserver.services.messages import MessageSettings
@@ -43,6 +45,8 @@ from tests.simulation.plan import Plan
 from tests.simulation.world import Realm, World
 
 TRIM_EVERY = 2.0
+CALLS = CallSettings(ring_seconds=4.0, grace_seconds=2.0, max_seconds=12.0)
+"""Short enough that all of it happens."""
 _IN_TRANSACTIONS = ("before-insert", "after-insert", "before-commit", "before-index", "after-index")
 
 
@@ -290,13 +294,16 @@ class Node:
             world.wall_time,
             self._bytes,
             poller,
-            HubSettings(MessageSettings(page_bytes=plan.page_bytes)),
+            HubSettings(MessageSettings(page_bytes=plan.page_bytes), calls=CALLS),
         )
         self.doors = Doors(self.hub, poller)
         options = CodecOptions(world.wall_time)
+        by_token = CodecOptions(world.wall_time, auth="token")
         self._factories: dict[str, Any] = {
             "jsonline": stream_factory("jsonline", self.doors, options),
             "protobuf": websocket_factory("protobuf", self.doors, options),
+            "signalling": websocket_factory("signalling", self.doors, options),
+            "qdatastream": stream_factory("qdatastream", self.doors, by_token),
         }
         self._graveyard.append((poller, cellar, self.hub, self.doors))
         self.up = True
@@ -446,6 +453,31 @@ class Node:
             rows.extend(page.rows)
             more = page.has_more and bool(page.rows)
         return rows
+
+    async def call_records(self, user: str) -> list[CallRecord]:
+        """All of the user's calls as the engine has them."""
+        records: list[CallRecord] = []
+        cursor = ""
+        while True:
+            page = await self.cellar.store.calls(user, cursor, 200)
+            records.extend(page.calls)
+            cursor = page.next_cursor
+            if not cursor:
+                return records
+
+    def calls_left(self) -> list[str]:
+        """What it still thinks of calls, where there should be none."""
+        calls = self.hub.calls
+        home, counts = calls._home, calls.counts
+        busy = [slot for slot in self.cellar.bus._slots if slot.startswith("busy/")]
+        left = []
+        if busy or home._by_pair or home._preparing or home._lanes:
+            left.append(f"{self.name}: calls that never end: {busy} {list(home._by_pair)}")
+        if calls._media._links:
+            left.append(f"{self.name}: media of calls that ended: {calls._media._links}")
+        if counts.ringing or counts.running or counts.started != sum(counts.ended.values()):
+            left.append(f"{self.name}: calls counted wrongly: {counts.ringing} ring, {counts.running} run")
+        return left
 
     def verify(self) -> list[str]:
         """What the engine's own check of its database finds."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from imserver.backends.embedded import EngineSettings
+from tests.simulation.callers import QDATASTREAM, SIGNALLING
 from tests.simulation.client import JSONLINE, PROTOBUF, Habits
 
 _WEIGHTS = {
@@ -47,6 +48,7 @@ class Plan:
     Attributes:
         users: how many people.
         devices: (user's index, format, name) of every device.
+        telephones: the same of those that call, who are other people.
         actions: how many things are done.
         pause: mean seconds between two actions of a device.
         faults: weight of each kind.
@@ -106,6 +108,22 @@ class Plan:
             tick_seconds=chance.choice((0.2, 1.0)),
         )
         self._chance = chance
+        self.telephones: list[tuple[int, str, str]] = []
+        self.call_actions = 0
+        self.call_pause = 1.0
+
+    def draw_telephones(self, chance: Random) -> None:
+        """Whether anybody calls; from a chance of its own, so that it leaves the rest as it is."""
+        if chance.random() < 0.6:
+            return
+        mostly = chance.choice((SIGNALLING, QDATASTREAM))
+        for index in range(chance.choice((2, 3, 3))):
+            for number in range(chance.choice((1, 1, 2, 3))):
+                # Document 000 has one device per user, however many connections.
+                format = mostly if chance.random() < 0.8 else chance.choice((SIGNALLING, QDATASTREAM))
+                self.telephones.append((index, format, f"t{number}"))
+        self.call_actions = chance.choice((30, 80, 150))
+        self.call_pause = chance.choice((0.1, 0.5))
 
     def weight(self, action: str) -> float:
         """How often an action is chosen."""

@@ -8,13 +8,15 @@ from typing import Any
 from imserver.backends.embedded.database import MemoryDatabase
 from imserver.model.ids import group_name, single_name
 from imserver.model.messages import InboxRow, ReadHistory
+from tests.simulation.call_checker import CallChecker
+from tests.simulation.callers import CALLERS, CallHistory, Chatter, Telephone
 from tests.simulation.checker import Checker
 from tests.simulation.client import JSONLINE, PROTOBUF, Device, Habits, Person
 from tests.simulation.faults import Faults
 from tests.simulation.history import FinalView, History
 from tests.simulation.logs import Logs
 from tests.simulation.network import Connection, Manner
-from tests.simulation.node import Node
+from tests.simulation.node import CALLS, Node
 from tests.simulation.plan import Plan
 from tests.simulation.tuning import tuned
 from tests.simulation.workload import Workload
@@ -50,14 +52,30 @@ class Simulation:
         self.history = History()
         self.plan = Plan(self.world.randomness("plan"))
         self.history.users = list(USERS[: self.plan.users])
+        self.plan.draw_telephones(self.world.randomness("telephones"))
         self.nodes = [make_node(self.world, self.history, self.plan, 0, MemoryDatabase())]
         self.people = {user: Person(user) for user in self.history.users}
         self.devices = [
             self._device(self.history.users[index], format, name, self.plan.habits())
             for index, format, name in self.plan.devices
         ]
+        self.call_history = CallHistory(life=lambda: self.nodes[0].started, forgets=bool(self.plan.retention))
+        self.telephones = [
+            Telephone(
+                self.world,
+                self.call_history,
+                self,
+                CALLERS[index],
+                format,
+                name,
+                self.world.randomness(f"telephone/{index}/{name}"),
+            )
+            for index, format, name in self.plan.telephones
+        ]
+        self.everybody: list[Device | Telephone] = [*self.devices, *self.telephones]
         self.workload = Workload(self.world, self.history, self.plan, self.devices)
-        self.faults = Faults(self.world, self.plan, self.nodes, self.devices)
+        self.chatter = Chatter(self.world, self.telephones, self.plan.call_actions, self.plan.call_pause)
+        self.faults = Faults(self.world, self.plan, self.nodes, self.everybody)
         self.violations: list[str] = []
 
     def _device(self, user: str, format: str, name: str, habits: Habits) -> Device:
@@ -83,19 +101,21 @@ class Simulation:
             except StandstillError as error:
                 self.history.faults.append(str(error))
             self.history.faults.extend(logs.failures)
-        self.violations = Checker(self.history).run()
+        self.violations = Checker(self.history).run() + CallChecker(self.call_history).run()
         return self.violations
 
     def _live(self) -> None:
         world = self.world
         for node in self.nodes:
             node.start()
-            node.run(node.create_people(self.history.users))
+            node.run(node.create_people([*self.history.users, *(CALLERS if self.telephones else ())]))
         self.workload.start()
+        self.chatter.start()
         self.faults.start()
-        while not self.workload.done and world.now < LONGEST:
+        while not (self.workload.done and self.chatter.done) and world.now < LONGEST:
             world.run(world.now + 1.0)
         self.workload.stop()
+        self.chatter.stop()
         self.faults.stop()
         self._come_to_rest()
         self._look_at_everything()
@@ -113,7 +133,7 @@ class Simulation:
             if world.now >= ping_at:
                 # Others may have the slowest of links; whoever is done before them stays.
                 ping_at = world.now + HEARTBEAT
-                for device in self.devices:
+                for device in self.everybody:
                     device.ping()
         self.history.faults.append("the world never comes to rest")
 
@@ -135,17 +155,20 @@ class Simulation:
             if device.chance.random() < 0.5:
                 device.hang_up()
         self._everybody_online()
+        if self.telephones:
+            # Whatever was still talked about ends with its time.
+            self._settle(CALLS.ring_seconds + CALLS.max_seconds + 10.0)
         self.history.rested = world.step
         world.note("world", "at rest")
 
     def _everybody_online(self) -> None:
         for _ in range(4):
-            for device in self.devices:
+            for device in self.everybody:
                 device.connect()
             self._settle()
-            if all(device.state == "online" for device in self.devices):
+            if all(device.state == "online" for device in self.everybody):
                 return
-        offline = [f"{device.user}/{device.name}" for device in self.devices if device.state != "online"]
+        offline = [f"{device.user}/{device.name}" for device in self.everybody if device.state != "online"]
         self.history.faults.append(f"could not come online: {offline}")
 
     def _look_at_everything(self) -> None:
@@ -176,6 +199,10 @@ class Simulation:
             record = node.run(node.cellar.directory.group(group))
             if record is not None:
                 self.history.members[group] = {member.user for member in record.group.members}
+        for user in CALLERS if self.telephones else ():
+            for record in node.run(node.call_records(user)):
+                self.call_history.records[record.call] = record
+        self.call_history.left = node.calls_left()
         if self.verify:
             self.history.verified = node.verify()
 

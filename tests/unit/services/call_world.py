@@ -88,7 +88,7 @@ class RecordingStore:
 
     def __init__(self) -> None:
         self.records: list[CallRecord] = []
-        self.failing = False
+        self.failing: ErrorCode | None = None
         self.held = False
         self._waiting: list[Deferred[None]] = []
 
@@ -97,8 +97,8 @@ class RecordingStore:
             turn: Deferred[None] = Deferred()
             self._waiting.append(turn)
             await turn
-        if self.failing:
-            raise ImError(ErrorCode.UNAVAILABLE, "the disk is full")
+        if self.failing is not None:
+            raise ImError(self.failing, "it does not work")
         self.records.append(record)
 
     def let_go(self) -> None:

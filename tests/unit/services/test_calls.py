@@ -740,25 +740,33 @@ class Records(CallCase):
 
     def test_a_store_that_fails_ends_nothing_and_is_asked_again(self) -> None:
         alice, bob = self.phone("alice"), self.phone("bob")
-        self.store.failing = True
+        self.store.failing = ErrorCode.UNAVAILABLE
         self.talk(alice, bob)
         self.do(alice, EndCall("c1"))
         self.assertEqual(["ended hangup by alice"], self.told(bob))
         self.clock.advance(RETRY_SECONDS)
         self.assertEqual([], self.store.records)
-        self.store.failing = False
+        self.store.failing = None
         self.clock.advance(RETRY_SECONDS)
         self.assertEqual([Ending.HANGUP], [record.ending for record in self.store.records])
 
+    def test_what_a_store_refuses_for_good_is_not_tried_again(self) -> None:
+        alice, _ = self.phone("alice"), self.phone("bob")
+        self.store.failing = ErrorCode.USER_NOT_FOUND
+        self.ring(alice)
+        self.do(alice, EndCall("c1"))
+        self.clock.advance(60)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
     def test_a_store_that_fails_for_long_loses_a_record(self) -> None:
         alice, bob = self.phone("alice"), self.phone("bob")
-        self.store.failing = True
+        self.store.failing = ErrorCode.UNAVAILABLE
         self.ring(alice)
         self.do(bob, RejectCall("c1"))
         for _ in range(2 * TRIES):
             self.clock.advance(RETRY_SECONDS)
         self.assertEqual([], self.clock.getDelayedCalls())
-        self.store.failing = False
+        self.store.failing = None
         self.ring(alice, call="c2")
         self.assertEqual(["c2"], [record.call for record in self.store.records])
 
