@@ -24,9 +24,9 @@ COLLECT_EVERY = 5
 TRACE_LINES = 400
 
 
-def run_seed(seed: int) -> tuple[Simulation, list[str]]:
+def run_seed(seed: int, calls: bool = True) -> tuple[Simulation, list[str]]:
     """Runs one history; returns it and what was wrong."""
-    simulation = Simulation(seed)
+    simulation = Simulation(seed, calls=calls)
     try:
         violations = simulation.run()
     except Exception:
@@ -34,7 +34,7 @@ def run_seed(seed: int) -> tuple[Simulation, list[str]]:
     return simulation, violations
 
 
-def run_chunk(first: int, count: int) -> list[tuple[int, list[str]]]:
+def run_chunk(first: int, count: int, calls: bool) -> list[tuple[int, list[str]]]:
     """Runs some histories; returns the seeds that broke a rule."""
     failed = []
     # A world is one big cycle and dies as a whole: collecting inside of it is lost time.
@@ -43,7 +43,7 @@ def run_chunk(first: int, count: int) -> list[tuple[int, list[str]]]:
     gc.disable()
     try:
         for seed in range(first, first + count):
-            _, violations = run_seed(seed)
+            _, violations = run_seed(seed, calls)
             if violations:
                 failed.append((seed, violations))
             if seed % COLLECT_EVERY == 0:
@@ -73,16 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=1, help="the first seed of many")
     parser.add_argument("--jobs", type=int, default=1, help="processes to run them in")
     parser.add_argument("--keep-going", action="store_true", help="report every failure, not only the first")
+    parser.add_argument("--no-calls", dest="calls", action="store_false", help="nobody has a telephone")
     options = parser.parse_args(arguments)
     # The server's log is read by the simulation and belongs into its report only.
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)
     if options.seed is not None:
-        return _one(options.seed, options.trace)
-    return _many(options.first, options.histories, options.jobs, options.keep_going)
+        return _one(options.seed, options.trace, options.calls)
+    return _many(options.first, options.histories, options.jobs, options.keep_going, options.calls)
 
 
-def _one(seed: int, trace: bool) -> int:
-    simulation, violations = run_seed(seed)
+def _one(seed: int, trace: bool, calls: bool) -> int:
+    simulation, violations = run_seed(seed, calls)
     lines = simulation.world.trace.lines()
     if trace:
         print("\n".join(lines))
@@ -92,11 +93,11 @@ def _one(seed: int, trace: bool) -> int:
     return 1 if violations else 0
 
 
-def _many(first: int, count: int, jobs: int, keep_going: bool) -> int:
+def _many(first: int, count: int, jobs: int, keep_going: bool, calls: bool) -> int:
     begun = shown = time.monotonic()
     done = 0
     failed: list[tuple[int, list[str]]] = []
-    for ran, failures in _chunks(first, count, jobs):
+    for ran, failures in _chunks(first, count, jobs, calls):
         done += ran
         failed.extend(failures)
         now = time.monotonic()
@@ -106,7 +107,7 @@ def _many(first: int, count: int, jobs: int, keep_going: bool) -> int:
         if failed and not keep_going:
             break
     for seed, violations in sorted(failed)[: 10 if keep_going else 1]:
-        simulation, _ = run_seed(seed)
+        simulation, _ = run_seed(seed, calls)
         report(seed, violations, simulation.world.trace.lines()[-TRACE_LINES:] if not keep_going else [])
     spent = time.monotonic() - begun
     verdict = f"{len(failed)} FAILED" if failed else "no violation"
@@ -117,14 +118,16 @@ def _many(first: int, count: int, jobs: int, keep_going: bool) -> int:
     return 1 if failed else 0
 
 
-def _chunks(first: int, count: int, jobs: int) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
+def _chunks(
+    first: int, count: int, jobs: int, calls: bool
+) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
     pieces = [(start, min(CHUNK, first + count - start)) for start in range(first, first + count, CHUNK)]
     if jobs <= 1:
         for start, size in pieces:
-            yield size, run_chunk(start, size)
+            yield size, run_chunk(start, size, calls)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        futures = {pool.submit(run_chunk, start, size): size for start, size in pieces}
+        futures = {pool.submit(run_chunk, start, size, calls): size for start, size in pieces}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()

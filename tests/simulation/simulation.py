@@ -43,16 +43,20 @@ class Simulation:
         seed: decides everything.
         make_node: makes the servers; tests put broken ones here.
         verify: ask the engine's own check, too.
+        calls: some runs have telephones, too.
     """
 
-    def __init__(self, seed: int | str, make_node: NodeMaker = Node, verify: bool = True) -> None:
+    def __init__(
+        self, seed: int | str, make_node: NodeMaker = Node, verify: bool = True, calls: bool = True
+    ) -> None:
         self.seed = seed
         self.verify = verify
         self.world = World(seed)
         self.history = History()
         self.plan = Plan(self.world.randomness("plan"))
         self.history.users = list(USERS[: self.plan.users])
-        self.plan.draw_telephones(self.world.randomness("telephones"))
+        if calls:
+            self.plan.draw_telephones(self.world.randomness("telephones"))
         self.nodes = [make_node(self.world, self.history, self.plan, 0, MemoryDatabase())]
         self.people = {user: Person(user) for user in self.history.users}
         self.devices = [
