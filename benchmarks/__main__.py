@@ -77,7 +77,8 @@ def _measure_calls(measure: Callable[[str, Awaitable[float]], None], seconds: fl
     async def per_core(server: servers.Running, kind: str, size: int, pairs: int, window: int) -> float:
         nonlocal reached
         rates = await calls.relayed(server, kind, size, seconds, pairs=pairs, window=window)
-        reached = rates.per_second
+        if size == calls.LARGE:
+            reached = rates.per_second
         return rates.per_core * (size / 1e6 if size == calls.LARGE else 1.0)
 
     with servers.imserver() as server:
@@ -87,10 +88,10 @@ def _measure_calls(measure: Callable[[str, Awaitable[float]], None], seconds: fl
         for kind, start, title in kinds:
             with start() as server:
                 measure(f"{title}, {name}-byte packets", per_core(server, kind, size, pairs, window))
-    half = reached / 2  # of what small packets of calls came to
+    half = reached / 2  # of what large packets of calls came to
     for kind, start, title in kinds:
         with start() as server:
-            work = calls.p99_ms(server.ports, kind, calls.SMALL, half, seconds, pairs=50)
+            work = calls.p99_ms(server.ports, kind, calls.LARGE, half, seconds, pairs=10)
             measure(f"{title}, p99 delay", work)
 
 

@@ -67,6 +67,7 @@ _VERBS: dict[str, Callable[[str], Any]] = {
     "create": lambda text: CreateGroup(text),
     "groups": lambda text: ListGroups(),
     "typing": lambda text: SetTyping(True),
+    "media": lambda text: CallMedia(text.encode()),
 }
 
 
@@ -122,6 +123,8 @@ class StubCodec:
             return [f"kicked {event.reason.name}".encode()]
         if isinstance(event, GroupChanged):
             return [b"group " + event.group.encode()]
+        if isinstance(event, CallMedia):
+            return [b"media " + event.data]
         return [b"typing"] if isinstance(event, TypingChanged) else []
 
     def shared(self, message: Message) -> bytes:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import Hello, KickReason, LogIn, LogOut, Ping, SessionKicked
+from imserver.model.calls import CallMedia
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import CreateGroup, GroupChange, GroupChanged, LeaveGroup, ListGroups
 from imserver.model.messages import (
@@ -40,8 +41,8 @@ class BeforeLogIn(SynchronousTestCase):
         self.assertEqual(self.peer.heard(), ["hello#1 ok", "ping#2 ok", "register#3 ok", "refresh#4 ok"])
 
     def test_anything_else_is_refused_and_never_reaches_the_hub(self) -> None:
-        self.peer.say("send#1 x", "sync#2", "ack#3 4", "leave#4 g", "logout#5", "disconnect#6")
-        self.assertEqual(self.peer.heard(), [f"refused#{n} AUTH_FAILED" for n in range(1, 7)])
+        self.peer.say("send#1 x", "sync#2", "ack#3 4", "leave#4 g", "logout#5", "disconnect#6", "media#7 x")
+        self.assertEqual(self.peer.heard(), [f"refused#{n} AUTH_FAILED" for n in range(1, 8)])
         self.assertEqual(self.hub.done, [])
         self.assertFalse(self.peer.closing)
 
@@ -210,6 +211,22 @@ class Order(SynchronousTestCase):
         tag, _ = self.hub.sends.pop()
         self.hub.receivers[0].answer(tag, ImError(ErrorCode.TOO_FAST, "slowly"))
         self.assertEqual(self.peer.heard(), ["refused#2 TOO_FAST", "sync#3 ok"])
+
+
+    def test_media_keeps_its_place_and_has_no_answer(self) -> None:
+        self.peer.say("send#1 x", "media#2 a")
+        self.assertEqual(kinds(self.hub), [SendMessage, CallMedia])
+        self.hub.hold = True
+        self.peer.say("groups#3", "media#4 b")
+        self.assertEqual(kinds(self.hub)[2:], [ListGroups])
+        self.hub.release()
+        self.assertEqual(kinds(self.hub)[2:], [ListGroups, CallMedia])
+
+    def test_media_is_no_command_that_is_counted(self) -> None:
+        peer = logged_in(self.hub, commands_per_second=1.0, command_burst=2.0)
+        peer.say(*[f"media#{number} x" for number in range(50)], "ping#1")
+        self.assertEqual(peer.heard(), ["ping#1 ok"])
+        self.assertEqual(kinds(self.hub).count(CallMedia), 50)
 
 
 class EndOfInput(SynchronousTestCase):
@@ -443,6 +460,13 @@ class Deliveries(SynchronousTestCase):
 
     def test_events_for_which_the_format_has_nothing_count_as_told(self) -> None:
         self.assertTrue(self.receiver.notify(object()))
+        self.assertEqual(self.peer.heard(), [])
+
+    def test_media(self) -> None:
+        self.receiver.media(CallMedia(b"picture", "c1"))
+        self.assertEqual(self.peer.heard(), ["media picture"])
+        self.peer.lose()
+        self.receiver.media(CallMedia(b"picture", "c1"))
         self.assertEqual(self.peer.heard(), [])
 
     def test_a_kick_says_goodbye_flushes_and_closes(self) -> None:

@@ -1,9 +1,10 @@
-"""Calls between sessions of one hub: the whole floor, on one node."""
+"""Calls between sessions of one hub: the whole service floor over the real engine, on one node."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
+from imserver.model.accounts import LogOut, Principal
 from imserver.model.calls import (
     AnswerCall,
     CallAccepted,
@@ -11,48 +12,24 @@ from imserver.model.calls import (
     CallEnded,
     CallIncoming,
     CallMedia,
+    CallMissed,
     CallRecord,
     CallRinging,
     CallStopped,
     EndCall,
     Ending,
+    ListCalls,
     Media,
     StartCall,
 )
 from imserver.services.delivery import LiveSession
-from imserver.services.ports import Store
 from tests.unit.services.hub_world import HubCase, Peer
 
-
-class RecordingStore:
-    """A store that shows which records of calls it was given.
-
-    Attributes:
-        records: those, in order.
-    """
-
-    def __init__(self, inner: Store) -> None:
-        self._inner = inner
-        self.records: list[CallRecord] = []
-
-    async def record_call(self, record: CallRecord) -> None:
-        self.records.append(record)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+OFFER = b'{"sdp":"v=0"}'
 
 
 class CallHubCase(HubCase):
-    """Two users with telephones.
-
-    Attributes:
-        records: what the store was given, in order.
-    """
-
-    def store(self) -> Store:
-        recording = RecordingStore(super().store())
-        self.records = recording.records
-        return cast(Store, recording)
+    """People with telephones."""
 
     def phone(self, user: str, media: Media = Media.RELAY, device: str = "") -> tuple[LiveSession, Peer]:
         """A session that can call."""
@@ -61,6 +38,16 @@ class CallHubCase(HubCase):
     def do(self, live: LiveSession, command: Any) -> Any:
         """A command that is not refused."""
         return self.wait(self.hub.handle(live, command))
+
+    def records(self, user: str) -> list[CallRecord]:
+        """The user's, newest first, as REST asks for them: without a live session."""
+        self.settle()
+        principal = Principal(user, "", "rest")
+        page = self.wait(self.hub.dispatch.handle(principal, ListCalls()))
+        return list(page.calls)
+
+    def kinds(self, peer: Peer) -> list[type]:
+        return [type(event) for event in peer.events]
 
 
 class OneCall(CallHubCase):
@@ -72,8 +59,10 @@ class OneCall(CallHubCase):
         (incoming,) = at_bob.events
         self.assertIsInstance(incoming, CallIncoming)
         self.assertEqual((incoming.caller, incoming.callee, incoming.video), ("alice", "bob", True))
-        self.assertEqual([type(event) for event in at_alice.events], [CallRinging])
+        self.assertEqual(self.kinds(at_alice), [CallRinging])
         call = incoming.call
+        (record,) = self.records("bob")
+        self.assertEqual((record.call, record.ending), (call, None))
         self.clock.advance(5)
         self.do(bob, AnswerCall(call))
         self.assertIsInstance(at_alice.events[-1], CallAnswered)
@@ -90,8 +79,10 @@ class OneCall(CallHubCase):
             self.assertEqual((ended.ending, ended.by, ended.duration), (Ending.HANGUP, "alice", 60))
         self.hub.media(alice, CallMedia(b"late"))
         self.assertEqual(len(at_bob.pieces), 1)
-        self.assertEqual([record.ending for record in self.records], [None, None, Ending.HANGUP])
-        self.assertEqual(self.records[-1].answered_at, ended.answered_at)
+        for user in ("alice", "bob"):
+            (record,) = self.records(user)
+            self.assertEqual((record.ending, record.by), (Ending.HANGUP, "alice"))
+            self.assertEqual(record.answered_at, ended.answered_at)
         self.do(bob, StartCall("alice", video=False))  # nobody is busy any more
         self.assertIsInstance(at_alice.events[-1], CallIncoming)
 
@@ -100,8 +91,49 @@ class OneCall(CallHubCase):
         alice, _ = self.phone("alice", Media.WEBRTC)
         _, first = self.phone("bob", Media.WEBRTC, "one")
         two, second = self.phone("bob", Media.WEBRTC, "two")
-        self.do(alice, StartCall("bob", video=False, call="c1", detail=b'{"sdp":"v=0"}'))
+        self.do(alice, StartCall("bob", video=False, call="c1", detail=OFFER))
         self.do(two, AnswerCall("c1"))
-        self.assertEqual([type(event) for event in second.events], [CallIncoming, CallAccepted])
-        self.assertEqual([type(event) for event in first.events], [CallIncoming, CallStopped])
+        self.assertEqual(self.kinds(second), [CallIncoming, CallAccepted])
+        self.assertEqual(self.kinds(first), [CallIncoming, CallStopped])
         self.assertIsNone(first.events[-1].ending)
+
+
+class Sessions(CallHubCase):
+    """When a session can be reached, and when no more."""
+
+    def test_a_session_rings_from_its_start(self) -> None:
+        alice, _ = self.phone("alice", Media.WEBRTC)
+        _, at_bob = self.phone("bob", Media.WEBRTC)
+        peer = Peer()
+        late, _ = self.enter("bob", peer, "late", media=Media.WEBRTC)
+        self.do(alice, StartCall("bob", video=False, call="c1", detail=OFFER))
+        self.assertEqual((self.kinds(at_bob), peer.events), ([CallIncoming], []))
+        late.start()
+        self.settle()
+        self.assertEqual(self.kinds(peer), [CallIncoming])
+
+    def test_a_session_that_logs_out_has_no_calls(self) -> None:
+        alice, _ = self.phone("alice")
+        bob, at_bob = self.phone("bob")
+        self.do(alice, StartCall("bob", video=False))
+        self.do(bob, AnswerCall(at_bob.events[0].call))
+        alice.close()
+        self.do(alice, LogOut())
+        self.assertEqual(at_bob.events[-1].ending, Ending.LOST)
+
+    def test_missed_by_who_was_not_there(self) -> None:
+        alice, at_alice = self.phone("alice", Media.WEBRTC)
+        self.phone("bob")[0].close()
+        self.do(alice, StartCall("bob", video=True, call="c1", detail=OFFER))
+        self.assertEqual(at_alice.events[-1].ending, Ending.OFFLINE)
+        _, at_bob = self.phone("bob", Media.WEBRTC)
+        self.assertEqual([event.call for event in at_bob.events if isinstance(event, CallMissed)], ["c1"])
+
+    def test_the_server_goes_down(self) -> None:
+        alice, at_alice = self.phone("alice", Media.WEBRTC)
+        _, at_bob = self.phone("bob", Media.WEBRTC)
+        self.do(alice, StartCall("bob", video=True, call="c1", detail=OFFER))
+        self.hub.shut_down()
+        self.assertEqual(at_alice.events[-1].ending, Ending.SHUTDOWN)
+        self.assertEqual(at_bob.events[-1].ending, Ending.SHUTDOWN)
+        self.assertEqual(self.records("bob")[0].ending, Ending.SHUTDOWN)
