@@ -212,7 +212,6 @@ class Order(SynchronousTestCase):
         self.hub.receivers[0].answer(tag, ImError(ErrorCode.TOO_FAST, "slowly"))
         self.assertEqual(self.peer.heard(), ["refused#2 TOO_FAST", "sync#3 ok"])
 
-
     def test_media_keeps_its_place_and_has_no_answer(self) -> None:
         self.peer.say("send#1 x", "media#2 a")
         self.assertEqual(kinds(self.hub), [SendMessage, CallMedia])
