@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from msgspec import Struct
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from imserver.model.calls import CallError, CallFault, CallSignal, Ending, Media, Signal
-from imserver.services.call_events import signal_of
+from imserver.model.calls import CallError, CallFault, Ending, Media, Signal
+from imserver.services.call_events import Cause, detail_of, seat_of, signal_of, signalled
 from imserver.services.call_records import CallCounts, CallRecords
 from imserver.services.call_requests import Linked, busy_slot
-from imserver.services.call_state import MAX_CANDIDATES, Call, Party
+from imserver.services.call_state import MAX_CANDIDATES, Call, CallSettings, Party
 from imserver.services.call_table import Do, On, Step
 from imserver.services.ports import Bus, Seat
-
-
-class CallSettings(Struct, frozen=True):
-    """Limits on calls.
-
-    Attributes:
-        ring_seconds: without an answer.
-        grace_seconds: in which a lost party of a peer-to-peer call may come back.
-        max_seconds: of a running call.
-        media_bytes_per_second: relayed in one call.
-    """
-
-    ring_seconds: float = 30.0
-    grace_seconds: float = 15.0
-    max_seconds: float = 3600.0
-    media_bytes_per_second: int = 4 * 1024 * 1024
-
-
-class Cause(Struct, frozen=True):
-    """What an event came from.
-
-    Attributes:
-        seat: the session that did it; None = time did.
-        command: what it said.
-        devices: of FITS: where it can ring.
-        glare: of BUSY: both called each other.
-    """
-
-    seat: Seat | None = None
-    command: Any = None
-    devices: Sequence[Seat] = ()
-    glare: bool = False
 
 
 class Home(Protocol):
@@ -137,47 +104,47 @@ class Effects:
         self._tell(call.caller, call.ringing_back())
 
     def _ring_anew(self, call: Call, cause: Cause) -> None:
-        call.offer = _detail(cause)
+        call.offer = detail_of(cause)
         incoming = call.incoming()
         for seat in call.ringing.values():
             self._bus.tell(seat, incoming)
         self._tell(call.caller, call.ringing_back())
 
     def _ring_here(self, call: Call, cause: Cause) -> None:
-        seat = _seat(cause)
+        seat = seat_of(cause)
         if seat.session not in call.ringing:
             self._ring(call, seat)
 
     def _ring_no_more_here(self, call: Call, cause: Cause) -> None:
-        session = _seat(cause).session
+        session = seat_of(cause).session
         call.ringing.pop(session, None)
         call.held_ice.pop(session, None)
 
     def _spread_ice(self, call: Call, cause: Cause) -> None:
         if len(call.caller_ice) < MAX_CANDIDATES:
-            call.caller_ice.append(_signal(call, cause))
+            call.caller_ice.append(signalled(call, cause))
         self._spread(call, cause)
 
     def _spread(self, call: Call, cause: Cause) -> None:
-        signal = _signal(call, cause)
+        signal = signalled(call, cause)
         for seat in call.ringing.values():
             self._bus.tell(seat, signal)
 
     def _hold(self, call: Call, cause: Cause) -> None:
-        session = _seat(cause).session
+        session = seat_of(cause).session
         if session in call.ringing:
             held = call.held_ice.setdefault(session, [])
             if len(held) < MAX_CANDIDATES:
-                held.append(_signal(call, cause))
+                held.append(signalled(call, cause))
 
     # The answer
 
     def _accept(self, call: Call, cause: Cause) -> None:
-        seat = _seat(cause)
+        seat = seat_of(cause)
         now = self._clock.seconds()
         call.callee = Party(seat)
         call.took_part.add(seat.session)
-        call.answer = _detail(cause)
+        call.answer = detail_of(cause)
         call.answered_at = call.time(now)
         self._counts.ringing -= 1
         self._counts.running += 1
@@ -214,18 +181,18 @@ class Effects:
             self._tell(call.callee, call.accepted())
 
     def _stop_again(self, call: Call, cause: Cause) -> None:
-        self._bus.tell(_seat(cause), call.stopped(call.answered_at))
+        self._bus.tell(seat_of(cause), call.stopped(call.answered_at))
 
     # Between the parties
 
     def _tell_caller(self, call: Call, cause: Cause) -> None:
         self._renegotiate(call, cause)
-        self._tell(call.caller, _signal(call, cause))
+        self._tell(call.caller, signalled(call, cause))
 
     def _tell_callee(self, call: Call, cause: Cause) -> None:
         self._renegotiate(call, cause)
         if call.callee is not None:
-            self._tell(call.callee, _signal(call, cause))
+            self._tell(call.callee, signalled(call, cause))
 
     def _renegotiate(self, call: Call, cause: Cause) -> None:
         """After a new offer, what is like the first offer or answer is no repetition of it."""
@@ -252,11 +219,11 @@ class Effects:
         party.grace = self._later(self._settings.grace_seconds, call, event)
 
     def _seat_caller(self, call: Call, cause: Cause) -> None:
-        self._sit(call.caller, _seat(cause))
+        self._sit(call.caller, seat_of(cause))
 
     def _seat_callee(self, call: Call, cause: Cause) -> None:
         if call.callee is not None:
-            self._sit(call.callee, _seat(cause))
+            self._sit(call.callee, seat_of(cause))
 
     def _sit(self, party: Party, seat: Seat) -> None:
         _stop(party.grace)
@@ -272,20 +239,24 @@ class Effects:
         call.ended_at = call.time(self._clock.seconds())
         call.glare = cause.glare
         if cause.command is not None:
-            call.by = _seat(cause).user
+            call.by = seat_of(cause).user
             call.reason = getattr(cause.command, "reason", "")
-            call.detail = _detail(cause)
+            call.detail = detail_of(cause)
         _stop(call.timer)
         for party in (call.caller, call.callee):
             if party is not None:
                 _stop(party.grace)
         self._tell_end(call, cause)
-        for user in call.claimed:
-            self._bus.release(busy_slot(user), call.id)
-        call.claimed = []
+        self.free(call)
         if call.recorded:
             self._records.keep(call.record())
         call.shed()
+
+    def free(self, call: Call) -> None:
+        """Its users may have other calls."""
+        for user in call.claimed:
+            self._bus.release(busy_slot(user), call.id)
+        call.claimed = []
 
     def _count_end(self, call: Call, ending: Ending) -> None:
         counts = self._counts
@@ -308,7 +279,7 @@ class Effects:
         call.told.update(seat.session for seat in (*parties, *call.ringing.values()))
 
     def _end_again(self, call: Call, cause: Cause) -> None:
-        seat = _seat(cause)
+        seat = seat_of(cause)
         call.told.add(seat.session)
         if seat.session in call.rang and seat.session not in call.took_part:
             self._bus.tell(seat, call.stopped(call.ended_at))
@@ -316,7 +287,7 @@ class Effects:
             self._bus.tell(seat, call.ended())
 
     def _end_once(self, call: Call, cause: Cause) -> None:
-        if _seat(cause).session not in call.told:
+        if seat_of(cause).session not in call.told:
             self._end_again(call, cause)
 
     def _forget(self, call: Call, cause: Cause) -> None:
@@ -335,24 +306,6 @@ class Effects:
 
     def _later(self, seconds: float, call: Call, event: On) -> IDelayedCall:
         return self._clock.callLater(seconds, self._home.step, call, event, Cause())
-
-
-def _seat(cause: Cause) -> Seat:
-    assert cause.seat is not None
-    return cause.seat
-
-
-def _detail(cause: Cause) -> bytes:
-    detail: bytes = cause.command.detail
-    return detail
-
-
-def _signal(call: Call, cause: Cause) -> CallSignal:
-    """A command as it is told to the other side."""
-    sender = _seat(cause).user
-    signal = signal_of(cause.command)
-    assert signal is not None
-    return CallSignal(call.id, signal, sender, call.peer_of(sender), _detail(cause))
 
 
 def _stop(timer: IDelayedCall | None) -> None:

@@ -1,13 +1,33 @@
-"""Which event of the table a command of a session is."""
+"""What happens to calls: which event of the table a command of a session is, and what it came from."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from imserver.model.calls import AnswerCall, EndCall, RejectCall, Signal, SignalCall, StartCall
+from msgspec import Struct
+
+from imserver.model.calls import AnswerCall, CallSignal, EndCall, RejectCall, Signal, SignalCall, StartCall
 from imserver.services.call_state import Call
 from imserver.services.call_table import On
 from imserver.services.ports import Seat
+
+
+class Cause(Struct, frozen=True):
+    """What an event came from.
+
+    Attributes:
+        seat: the session that did it; None = time did.
+        command: what it said.
+        devices: of FITS: where it can ring.
+        glare: of BUSY: both called each other.
+    """
+
+    seat: Seat | None = None
+    command: Any = None
+    devices: Sequence[Seat] = ()
+    glare: bool = False
+
 
 _CALLER = {
     Signal.OFFER: On.CALLER_OFFERS,
@@ -75,3 +95,23 @@ def event_of(call: Call, seat: Seat, command: Any) -> On:
     if signal is Signal.ANSWER and command.detail == call.answer:
         return On.CALLEE_REPEATS
     return _CALLEE[signal]
+
+
+def seat_of(cause: Cause) -> Seat:
+    """The session that did it; of events that only sessions bring about."""
+    assert cause.seat is not None
+    return cause.seat
+
+
+def detail_of(cause: Cause) -> bytes:
+    """What the command carries."""
+    detail: bytes = cause.command.detail
+    return detail
+
+
+def signalled(call: Call, cause: Cause) -> CallSignal:
+    """A command as it is told to the other side."""
+    sender = seat_of(cause).user
+    signal = signal_of(cause.command)
+    assert signal is not None
+    return CallSignal(call.id, signal, sender, call.peer_of(sender), detail_of(cause))

@@ -14,11 +14,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from imserver.model.calls import CallError, CallFault, Media, StartCall
-from imserver.services.call_effects import CallSettings, Cause, Effects
-from imserver.services.call_events import event_of
+from imserver.services.call_effects import Effects
+from imserver.services.call_events import Cause, event_of
 from imserver.services.call_records import CallCounts, CallRecords
 from imserver.services.call_requests import Act, Join, Leave, Start, busy_slot, call_slot, home_mark, pair_key
-from imserver.services.call_state import Call
+from imserver.services.call_state import Call, CallSettings
 from imserver.services.call_table import TABLE, Do, On, State, Table
 from imserver.services.ports import Bus, Seat
 
@@ -111,8 +111,7 @@ class CallHome:
                 event, seats = await self._prospect(call, standing)
             except BaseException:
                 self._bus.release(call_slot(call.id), mark)
-                for user in call.claimed:
-                    self._bus.release(busy_slot(user), call.id)
+                self._effects.free(call)
                 raise
             self._calls[call.id] = call
             self._by_pair.setdefault(key, call)
@@ -131,6 +130,7 @@ class CallHome:
             return On.OFFLINE, []
         event, seats = await self._reach(call, standing)
         if event is not On.FITS:
+            self._effects.free(call)  # at once: somebody else may be trying
             call.recorded = await self._exists(callee)
         return event, seats
 

@@ -1,9 +1,10 @@
-"""One call as its home keeps it."""
+"""One call as its home keeps it, and the limits on calls."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Struct
 from twisted.internet.interfaces import IDelayedCall
 
 from imserver.model.calls import (
@@ -25,6 +26,22 @@ MAX_CANDIDATES = 64
 """Candidates kept of each side until the other side can hear them (contract, signalling)."""
 MAX_HELD_BYTES = 256 * 1024
 """Bytes of details kept for a party that is away."""
+
+
+class CallSettings(Struct, frozen=True):
+    """Limits on calls.
+
+    Attributes:
+        ring_seconds: without an answer.
+        grace_seconds: in which a lost party of a peer-to-peer call may come back.
+        max_seconds: of a running call.
+        media_bytes_per_second: relayed in one call.
+    """
+
+    ring_seconds: float = 30.0
+    grace_seconds: float = 15.0
+    max_seconds: float = 3600.0
+    media_bytes_per_second: int = 4 * 1024 * 1024
 
 
 class Party:
@@ -217,6 +234,7 @@ class Call:
         """Drops what an ended call needs no more."""
         self.offer = None
         self.answer = None
+        self.detail = b""
         self.ringing = {}
         self.caller_ice = []
         self.held_ice = {}

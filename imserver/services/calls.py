@@ -33,7 +33,6 @@ from imserver.model.calls import (
 )
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Done
-from imserver.services.call_effects import CallSettings
 from imserver.services.call_home import CallHome
 from imserver.services.call_media import MediaRelay
 from imserver.services.call_records import CallCounts, CallRecords
@@ -48,6 +47,7 @@ from imserver.services.call_requests import (
     marked_home,
     pair_key,
 )
+from imserver.services.call_state import CallSettings
 from imserver.services.call_table import TABLE, Table
 from imserver.services.dispatch import Handler
 from imserver.services.limits import RateLimiter
@@ -61,6 +61,11 @@ MAX_ROWS = 200
 STARTS_PER_SECOND = 10.0
 START_BURST = 50
 """New calls of one user; each may leave a record."""
+SIGNAL_BYTES_PER_SECOND = 32 * 1024.0
+SIGNAL_BURST_BYTES = 512 * 1024
+SIGNAL_OVERHEAD = 256
+"""What one user may tell others by calls, however it is told: nobody may flood the outbox of somebody who has
+not even answered. Each command counts as its detail and the overhead; hanging up counts nothing."""
 
 
 class Caller(Protocol):
@@ -123,6 +128,7 @@ class Calls:
         self._seated: dict[str, Caller] = {}  # sessions that can call, by their id
         self._media = MediaRelay(bus, self.counts, clock.seconds, settings.media_bytes_per_second)
         self._starts = RateLimiter(clock.seconds, STARTS_PER_SECOND, START_BURST)
+        self._signals = RateLimiter(clock.seconds, SIGNAL_BYTES_PER_SECOND, SIGNAL_BURST_BYTES)
 
     def handlers(self) -> dict[type, Handler]:
         """For `Dispatch`."""
@@ -169,6 +175,7 @@ class Calls:
         seat = self._seat_of(principal)
         if len(command.call.encode()) > MAX_CALL_ID_BYTES:
             raise CallError(CallFault.BAD_REQUEST, "the call id is too long")
+        self._count_signal(principal, command)
         home = command.call and await self._bus.holder(call_slot(command.call))
         if home:
             await self._ask(seat, marked_home(home), Act(command.call, seat, command))
@@ -196,6 +203,8 @@ class Calls:
 
     async def _act(self, principal: Principal, command: Any) -> Done:
         seat = self._seat_of(principal)
+        if not isinstance(command, EndCall | RejectCall):
+            self._count_signal(principal, command)
         home = await self._bus.holder(call_slot(command.call))
         if not home:
             raise CallError(CallFault.UNKNOWN_CALL, "there is no such call", command.call)
@@ -207,6 +216,10 @@ class Calls:
     async def _list(self, principal: Principal, command: ListCalls) -> CallPage:
         limit = DEFAULT_ROWS if command.limit <= 0 else min(command.limit, MAX_ROWS)
         return await self._store.calls(principal.user, command.after, limit)
+
+    def _count_signal(self, principal: Principal, command: StartCall | AnswerCall | SignalCall) -> None:
+        if not self._signals.allow(principal.user, SIGNAL_OVERHEAD + len(command.detail)):
+            raise ImError(ErrorCode.TOO_FAST, "too much is said in calls")
 
     async def _ask(self, seat: Seat, home: str, request: Start | Act) -> None:
         try:

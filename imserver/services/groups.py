@@ -39,6 +39,19 @@ from imserver.services.ports import Bus, Directory, GroupRecord
 MAX_NAME_BYTES = 255
 _NOT_FOUND = "there is no such group"
 
+GROUP_COMMANDS = (
+    CreateGroup,
+    DeleteGroup,
+    GetGroup,
+    InviteMember,
+    JoinGroup,
+    KickMember,
+    LeaveGroup,
+    ListGroups,
+    ListMembers,
+)
+"""What `Groups.handle` takes."""
+
 
 class GroupLimits(Struct, frozen=True):
     """Limits on groups.

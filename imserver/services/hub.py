@@ -28,17 +28,6 @@ from imserver.model.accounts import (
 from imserver.model.calls import CallMedia, Media
 from imserver.model.conversations import ListConversations
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.groups import (
-    CreateGroup,
-    DeleteGroup,
-    GetGroup,
-    InviteMember,
-    JoinGroup,
-    KickMember,
-    LeaveGroup,
-    ListGroups,
-    ListMembers,
-)
 from imserver.model.messages import (
     AckMessages,
     Done,
@@ -56,25 +45,14 @@ from imserver.services.calls import Calls, CallSettings
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
 from imserver.services.group_admin import GroupAdministration
-from imserver.services.groups import Groups
+from imserver.services.groups import GROUP_COMMANDS, Groups
 from imserver.services.ice import Ice
+from imserver.services.log_ins import LogInCounts
 from imserver.services.messages import Messages, MessageSettings
 from imserver.services.ports import Bus, Directory, Seat, Store
 from imserver.services.presence import Presence
 from imserver.services.registry import Registry
 from imserver.services.sessions import Client, Receiver
-
-GROUP_COMMANDS = (
-    CreateGroup,
-    DeleteGroup,
-    GetGroup,
-    InviteMember,
-    JoinGroup,
-    KickMember,
-    LeaveGroup,
-    ListGroups,
-    ListMembers,
-)
 
 
 class HubSettings(msgspec.Struct, frozen=True):
@@ -87,25 +65,6 @@ class HubSettings(msgspec.Struct, frozen=True):
     messages: MessageSettings = MessageSettings()
     sessions_per_user: int = 64
     calls: CallSettings = CallSettings()
-
-
-class LogInCounts:
-    """How log-ins ended, since the start; for the operator.
-
-    Attributes:
-        accepted: log-ins that were let in.
-        by_code: the others, by the reason.
-    """
-
-    __slots__ = ("accepted", "by_code")
-
-    def __init__(self) -> None:
-        self.accepted = 0
-        self.by_code: dict[ErrorCode, int] = {}
-
-    def refused(self, code: ErrorCode) -> None:
-        """Counts one."""
-        self.by_code[code] = self.by_code.get(code, 0) + 1
 
 
 class Hub:

@@ -9,7 +9,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
 from imserver.model.calls import Ending
-from imserver.services.call_effects import Cause
+from imserver.services.call_events import Cause
 from imserver.services.call_table import TABLE, Do, On, State, Step, Table
 from tests.unit.services.call_table_page import page
 from tests.unit.services.call_walk import Walk

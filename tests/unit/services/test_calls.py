@@ -121,6 +121,21 @@ class Offers(CallCase):
         self.do(alice, StartCall("", False, "c1", b'{"sdp":"v=0 more"}'))
         self.assertEqual(["offer v=0 more"], self.told(bob))
 
+    def test_nobody_is_flooded(self) -> None:
+        """What somebody may say to one who has not even answered is bounded; hanging up always works."""
+        alice, bob = self.phone("alice"), self.phone("bob")
+        self.ring(alice)
+        big = status("c1", "x" * 50_000)
+        for _ in range(10):
+            self.do(alice, big)
+        for command in (big, AnswerCall("c1", b"x" * 50_000), StartCall("bob", False, "c1", b"x" * 50_000)):
+            self.refused(ErrorCode.TOO_FAST, self.node.handle(alice, command))
+        self.assertEqual(11, len(bob.take()))
+        self.clock.advance(2)
+        self.do(alice, big)
+        self.do(alice, EndCall("c1", "", b"x" * 10_000))
+        self.assertEqual(["status " + "x" * 50_000, "stopped cancelled"], self.told(bob))
+
     def test_too_many_a_second(self) -> None:
         alice = self.phone("alice")
         for _ in range(START_BURST):
@@ -553,6 +568,7 @@ class LostConnections(CallCase):
         back = self.phone("alice")
         self.do(back, status("c1"))
         self.assertEqual(128, len(back.take()))
+        self.clock.advance(10)
         self.node.leave(back)
         big = SignalCall("c1", Signal.STATUS, b"x" * 100_000)
         for _ in range(5):
