@@ -140,6 +140,8 @@ def _written(log: IO[Any]) -> str:
 
 def main(page: str, *options: str) -> int:
     """See above."""
+    # Who was started in the background may have it ignored, and the servers would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     follower = Follower("--tests" in options)
     found = blocks(Path(page).read_text(encoding="utf-8"))
     block = Block("", None)
