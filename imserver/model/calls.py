@@ -314,6 +314,8 @@ class CallRecord(Struct, frozen=True, gc=False):
     Attributes:
         ending: None while it lasts.
         by: the user who ended it; "" = nobody did.
+        withheld: only the caller may read it: the callee was not tried (the caller was busy), or
+            does not want to hear from the caller.
     """
 
     call: str
@@ -325,6 +327,7 @@ class CallRecord(Struct, frozen=True, gc=False):
     ended_at: float = 0.0
     ending: Ending | None = None
     by: str = ""
+    withheld: bool = False
 
     @property
     def duration(self) -> int:
@@ -333,8 +336,14 @@ class CallRecord(Struct, frozen=True, gc=False):
 
     @property
     def missed(self) -> bool:
+        """Whether somebody was called and nobody answered, as far as the caller may know."""
+        tried = not self.withheld or self.ending is not Ending.BUSY
+        return not self.answered_at and tried and self.ending in MISSED
+
+    @property
+    def told(self) -> bool:
         """Whether the callee is told of it as of a missed one."""
-        return not self.answered_at and self.ending in MISSED
+        return self.missed and not self.withheld
 
 
 class CallMissed(Struct, frozen=True, gc=False):

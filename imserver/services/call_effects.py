@@ -105,6 +105,7 @@ class Effects:
 
     def _ring_anew(self, call: Call, cause: Cause) -> None:
         call.offer = detail_of(cause)
+        # Its candidates stay: an offer that does not restart ICE still goes with them.
         incoming = call.incoming()
         for seat in call.ringing.values():
             self._bus.tell(seat, incoming)

@@ -242,7 +242,8 @@ class Calls:
 
     def _seat(self, session: Caller) -> Seat:
         principal = session.principal
-        return Seat(principal.user, principal.session, self._bus.node, session.client.media)
+        media = session.client.media
+        return Seat(principal.user, principal.session, self._bus.node, media, principal.device)
 
     # Media
 

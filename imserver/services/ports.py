@@ -211,7 +211,7 @@ class Store(Protocol):
         """Keeps a call's record durably, in place of an older one of the same call.
 
         A call is known by its id, its caller and `created_at`: others may choose the id again.
-        A record that has ended stays as it is. When one ends that is `missed`, a CallMissed enters
+        A record that has ended stays as it is. When one ends that is `told`, a CallMissed enters
         the callee's change log with it, once. What still lasts when a store is opened has ended
         with `Ending.SHUTDOWN`, at the last time known.
 
@@ -221,6 +221,8 @@ class Store(Protocol):
 
     async def calls(self, user: str, after: str, limit: int) -> CallPage:
         """The calls a user took part in, newest first; `after` is a `next_cursor`.
+
+        Without those that were `withheld` from the user.
 
         Raises:
             ImError: BAD_REQUEST for a cursor that was never given out.
@@ -341,12 +343,14 @@ class Seat(Struct, frozen=True, gc=False):
     Attributes:
         node: the node it is connected to.
         media: how its format's calls travel.
+        device: its device's name within the user and the format; "" = none was named.
     """
 
     user: str
     session: str
     node: str
     media: Media
+    device: str = ""
 
 
 class Bus(Protocol):

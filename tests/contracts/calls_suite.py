@@ -96,6 +96,16 @@ class CallSuite(Recording):
             self.keep(over)
             self.assertEqual(over, self.records("bob")[0])
 
+    def test_some_are_withheld_from_the_callee(self) -> None:
+        held = [replace(offered(ending.value, at=AT + n), withheld=True) for n, ending in enumerate(Ending)]
+        over = [ended(record, ending) for record, ending in zip(held, Ending, strict=True)]
+        self.keep(*held, *over)
+        self.assertEqual(over, self.records("alice")[::-1])
+        self.assertEqual(([], []), (self.records("bob"), self.changes("bob")))
+        self.keep(offered("seen", at=AT + 99), replace(offered("not", "bob", "alice"), withheld=True))
+        self.assertEqual(["not", "seen"], [record.call for record in self.records("bob")])
+        self.assertEqual(["seen"], [record.call for record in self.page("alice", limit=1).calls])
+
     def test_ids_are_used_again(self) -> None:
         """By others, by the callee, by the same caller: each time it is another call."""
         first = ended(offered())

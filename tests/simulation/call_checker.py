@@ -89,7 +89,7 @@ class CallChecker:
         record = self.history.records.get(call)
         if record is None and self.history.forgets:
             return
-        if record is None or not record.missed or record.callee != link.user:
+        if record is None or not record.told or record.callee != link.user:
             self._fault(link, call, f"told as missed, but recorded as {record}")
 
     def _media(self, link: CallLink, event: CallMedia) -> None:

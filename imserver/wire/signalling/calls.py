@@ -236,7 +236,7 @@ def _quality(stats: Any) -> CallQuality | None:
 
 
 def _figure(value: Any, unit: float, most: float) -> float | None:
-    if type(value) not in (int, float) or not 0 <= value / unit <= most:
+    if type(value) not in (int, float) or not 0 <= value <= most * unit:
         return None
     return float(value / unit)
 

@@ -324,6 +324,7 @@ class Hostile(SynchronousTestCase):
             5,
             {"rtt": -1},
             {"rtt": 60001},
+            {"rtt": 10**400},
             {"jitter": "5"},
             {"packet_loss": 1.01},
             {"rtt": True},
