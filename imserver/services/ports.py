@@ -30,6 +30,7 @@ from imserver.model.messages import (
     RevokeMessage,
     SendMessage,
 )
+from imserver.services.friend_ports import FriendDirectory
 
 
 class Entry(Struct, frozen=True):
@@ -51,11 +52,11 @@ class Entry(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """A committed revoke, read receipt or missed call on the feed.
+    """A committed revoke, read receipt, missed call or news of a friend on the feed.
 
     Attributes:
         change_id: number in the change log, ascending over all users.
-        event: MessageRevoked, MessagesRead or CallMissed.
+        event: MessageRevoked, MessagesRead, CallMissed or FriendChanged.
         users: whom it concerns, in their change logs.
         renamed: as in Entry.
         origin: id of the session that caused it; it has the answer.
@@ -85,7 +86,7 @@ class FeedSink(Protocol):
         """New messages, in seq order per user."""
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """Revokes, receipts and missed calls, in change order."""
+        """Revokes, receipts, missed calls and news of friends, in change order."""
 
 
 class DeviceCursor(Struct, frozen=True, gc=False):
@@ -131,8 +132,10 @@ class Store(Protocol):
         CONFLICT, FORBIDDEN for a group one is not in and for another pair's
         canonical name, BAD_REQUEST for a name no client may use), dedupe by
         (sender, format, client id) — the same digest: the first answer again;
-        another: CONFLICT —, the send rate (TOO_FAST), then assigns message id, position
-        and every inbox seq and makes it durable. UNAVAILABLE if it could not be made durable.
+        another: CONFLICT —, whether the two may write to each other (FORBIDDEN: one has
+        blocked the other, or they would have to be friends), the send rate (TOO_FAST), then
+        assigns message id, position and every inbox seq and makes it durable. UNAVAILABLE if it
+        could not be made durable.
         """
 
     def send_delay(self, user: str) -> float:
@@ -172,7 +175,8 @@ class Store(Protocol):
         """The device's cursor.
 
         A new device starts at the furthest of the user's devices in the inbox, and at the end of
-        the change log, but before missed calls of which no device of its format was told.
+        the change log, but before missed calls and open friend requests of which no device of its
+        format was told.
         """
 
     def acknowledge(self, user: str, format: str, device: str, seq: int, message_id: str = "") -> None:
@@ -240,8 +244,8 @@ class GroupRecord(Struct, frozen=True):
     invited: frozenset[str]
 
 
-class Directory(Protocol):
-    """Accounts, grants and groups. Every change is durable before its coroutine returns."""
+class Directory(FriendDirectory, Protocol):
+    """Accounts, grants, groups and friends. Every change is durable before its coroutine returns."""
 
     async def account(self, user: str) -> Account | None:
         """The account, or None."""

@@ -24,6 +24,7 @@ from imserver.backends.embedded.records import (
     pack_recipients,
     payload_digest,
 )
+from imserver.backends.embedded.relations import NOBODY, check_may_write
 from imserver.backends.embedded.state import GroupState, Pair, State, User, first_answer
 from imserver.backends.embedded.targets import knows_otherwise, resolve
 from imserver.model.accounts import Principal, Role
@@ -109,6 +110,10 @@ class Appender:
             known = self._known(state, key, hashed, digest)
             if known is not None:
                 return known
+        if peer is not None and peer is not sender:
+            friends_only = core.settings.friends_only
+            if peer.blocks is not NOBODY or sender.blocks is not NOBODY or friends_only:
+                check_may_write(core.reader, sender, peer, friends_only)
         self._take_token(sender, command.broadcast)
         send = Send(state, principal, command, sender, canonical, key, hashed, digest)
         if peer is not None:

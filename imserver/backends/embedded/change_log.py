@@ -16,6 +16,7 @@ from msgspec import Struct
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.records import encode
 from imserver.model.calls import CallMissed
+from imserver.model.friends import FriendChange, FriendChanged
 from imserver.model.messages import MessageRevoked, MessagesRead
 from imserver.services.ports import Change
 
@@ -27,6 +28,8 @@ class Kind(enum.IntEnum):
     """A ChangeRecord."""
     MISSED_CALL = 1
     """A MissedRecord."""
+    FRIENDS = 2
+    """A FriendRecord."""
 
 
 class ChangeRecord(Struct, array_like=True, frozen=True, gc=False):
@@ -65,20 +68,44 @@ class MissedRecord(Struct, array_like=True, frozen=True, gc=False):
         return CallMissed(self.call, self.caller, self.callee, self.video, self.created_at, self.ended_at)
 
 
-_DECODERS: dict[int, Callable[[bytes], ChangeRecord | MissedRecord]] = {
+class FriendRecord(Struct, array_like=True, frozen=True, gc=False):
+    """What happened between two users, as stored; fields as in `FriendChanged`."""
+
+    change: str
+    user: str
+    by: str
+    at: float
+    request: int
+    message: str
+
+    def event(self, reader_no: int) -> FriendChanged:
+        """The event, the same for every reader."""
+        change = FriendChange(self.change)
+        return FriendChanged(change, self.user, self.by, self.at, self.request, self.message)
+
+
+Record = ChangeRecord | MissedRecord | FriendRecord
+
+_KINDS: dict[type, Kind] = {
+    ChangeRecord: Kind.MESSAGES,
+    MissedRecord: Kind.MISSED_CALL,
+    FriendRecord: Kind.FRIENDS,
+}
+_DECODERS: dict[int, Callable[[bytes], Record]] = {
     Kind.MESSAGES: msgspec.msgpack.Decoder(ChangeRecord).decode,
     Kind.MISSED_CALL: msgspec.msgpack.Decoder(MissedRecord).decode,
+    Kind.FRIENDS: msgspec.msgpack.Decoder(FriendRecord).decode,
 }
 
 
 def write_change(
     connection: sqlite3.Connection,
     at: float,
-    record: ChangeRecord | MissedRecord,
+    record: Record,
     users: Sequence[int] | None,
 ) -> int:
     """Adds a change, for the writer; `users` None = everybody. Returns its number."""
-    kind = Kind.MISSED_CALL if isinstance(record, MissedRecord) else Kind.MESSAGES
+    kind = _KINDS[type(record)]
     cursor = connection.execute(
         "INSERT INTO changes (at, everyone, body, kind) VALUES (?, ?, ?, ?)",
         (at, users is None, encode(record), kind),

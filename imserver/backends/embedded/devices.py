@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from imserver.backends.embedded.calls import untold
 from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.friends import untold_request
 from imserver.backends.embedded.inboxes import number_of_message, visible_head
 from imserver.backends.embedded.state import User
 from imserver.model.errors import ImError
@@ -159,12 +160,13 @@ class Devices:
         """Up to where a new device needs not be told of changes.
 
         It has nothing that could be taken back. But its user may not have heard of missed
-        calls: not if no device of the same format has been told (other formats may have no
-        words for them).
+        calls and requests of would-be friends: not if no device of the same format has been
+        told (other formats may have no words for them).
         """
         alike = (device.changed for (format, _), device in devices.items() if format == name[0])
-        missed = untold(self._core, owner, max(alike, default=0))
-        return missed - 1 if missed else self._core.state.change_head
+        told = max(alike, default=0)
+        waiting = [untold(self._core, owner, told), untold_request(self._core, owner, told)]
+        return min((change - 1 for change in waiting if change), default=self._core.state.change_head)
 
 
 def _write(

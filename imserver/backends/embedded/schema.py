@@ -96,6 +96,23 @@ CREATE INDEX calls_missed ON calls (callee, missed) WHERE missed IS NOT NULL;
 CREATE INDEX calls_unfinished ON calls (no) WHERE ending IS NULL;
 """
 
+_FRIENDS = """
+-- a < b, as numbers of users.
+CREATE TABLE friendships (
+    a INTEGER NOT NULL, b INTEGER NOT NULL, since REAL NOT NULL, PRIMARY KEY (a, b)) WITHOUT ROWID;
+CREATE INDEX friendships_of_second ON friendships (b);
+-- Open ones only; change = the change that tells of it.
+CREATE TABLE friend_requests (
+    no INTEGER PRIMARY KEY AUTOINCREMENT, asker INTEGER NOT NULL, asked INTEGER NOT NULL,
+    message TEXT NOT NULL, at REAL NOT NULL, change INTEGER NOT NULL);
+CREATE UNIQUE INDEX friend_requests_of_asker ON friend_requests (asker, asked);
+CREATE INDEX friend_requests_of_asked ON friend_requests (asked, change);
+CREATE TABLE blocks (
+    user_no INTEGER NOT NULL, blocked INTEGER NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (user_no, blocked)) WITHOUT ROWID;
+CREATE INDEX blocks_of_blocked ON blocks (blocked);
+"""
+
 
 def _create(connection: sqlite3.Connection) -> None:
     """Version 1."""
@@ -109,6 +126,12 @@ def _add_calls(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _add_friends(connection: sqlite3.Connection) -> None:
+    """Version 3: friendships, open requests, blocks."""
+    for statement in _statements(_FRIENDS):
+        connection.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """The statements of a script one by one; executescript() would commit."""
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
@@ -117,7 +140,7 @@ def _statements(script: str) -> list[str]:
 
 Migration = Callable[[sqlite3.Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = (_create, _add_calls)
+MIGRATIONS: tuple[Migration, ...] = (_create, _add_calls, _add_friends)
 """Step i brings a file from version i to i + 1; released steps are never changed."""
 
 

@@ -20,8 +20,10 @@ class EngineSettings(Struct):
         dedupe_seconds: how long client ids are remembered; at least a day.
         retention_seconds: how long messages and records of calls are kept; 0 = for ever. Never
             less than `dedupe_seconds`, since the answers to retries are read from the log.
-        change_seconds: how long revokes, receipts and missed calls are kept for absent devices.
+        change_seconds: how long revokes, receipts, missed calls and news of friends are kept for
+            absent devices.
         group_members: the largest group.
+        friends_only: only friends may write to each other.
         conversation_names: own names remembered per single conversation.
         devices_per_user: cursors remembered per user; the longest unused is dropped.
         fanout_users: users per log row when a broadcast is fanned out.
@@ -42,6 +44,7 @@ class EngineSettings(Struct):
     retention_seconds: float = 0.0
     change_seconds: float = 30 * 86400.0
     group_members: int = 10_000
+    friends_only: bool = False
     conversation_names: int = 64
     devices_per_user: int = 256
     fanout_users: int = 500

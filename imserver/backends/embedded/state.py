@@ -38,12 +38,15 @@ class User:
         tokens, stamp: the token bucket of the send rate.
         mark: serial of the batch that last changed something here that is not in the tail.
         first, first_floor: the first kept number, and the floor it was computed for.
+        blocks, friends: numbers of users, see `relations`; None = not loaded.
     """
 
     __slots__ = (
+        "blocks",
         "broadcast_at",
         "first",
         "first_floor",
+        "friends",
         "head",
         "mark",
         "name",
@@ -64,6 +67,8 @@ class User:
         self.mark = 0
         self.first = 1
         self.first_floor = 0
+        self.blocks: frozenset[int] | None = None
+        self.friends: frozenset[int] | None = None
 
 
 class Pair:

@@ -100,6 +100,46 @@ _CALLS = (
         " LIMIT 5",
     ),
 )
+_FRIENDS = (
+    (
+        "a friendship has a user without an account, or is not in order",
+        "SELECT a, b FROM friendships WHERE a >= b OR a NOT IN (SELECT no FROM users)"
+        " OR b NOT IN (SELECT no FROM users) LIMIT 5",
+    ),
+    (
+        "an open friend request has a user without an account, or is to oneself",
+        "SELECT no, asker, asked FROM friend_requests WHERE asker = asked"
+        " OR asker NOT IN (SELECT no FROM users) OR asked NOT IN (SELECT no FROM users) LIMIT 5",
+    ),
+    (
+        "a friend request is open between friends",
+        "SELECT r.no, f.a, f.b FROM friend_requests r JOIN friendships f"
+        " ON f.a = min(r.asker, r.asked) AND f.b = max(r.asker, r.asked) LIMIT 5",
+    ),
+    (
+        "two users have open friend requests to each other",
+        "SELECT r.no, s.no FROM friend_requests r JOIN friend_requests s"
+        " ON s.asker = r.asked AND s.asked = r.asker WHERE r.no < s.no LIMIT 5",
+    ),
+    (
+        "a friend request's change is another one",
+        "SELECT r.no, r.change FROM friend_requests r JOIN changes c ON c.id = r.change"
+        " WHERE c.kind <> 2 LIMIT 5",
+    ),
+    (
+        "a friend request is not in the list of changes of the one who was asked",
+        "SELECT no, change FROM friend_requests r WHERE change >= (SELECT min(id) FROM change_index)"
+        " AND NOT EXISTS (SELECT 1 FROM change_index i WHERE i.user_no = r.asked AND i.id = r.change)"
+        " LIMIT 5",
+    ),
+    (
+        "a block has a user without an account, or is of oneself",
+        "SELECT user_no, blocked FROM blocks WHERE user_no = blocked"
+        " OR user_no NOT IN (SELECT no FROM users) OR blocked NOT IN (SELECT no FROM users) LIMIT 5",
+    ),
+)
+_BY_VERSION = ((1, _TABLES), (2, _CALLS), (3, _FRIENDS))
+"""A backup of an older version has not all of the tables."""
 
 
 def verify(
@@ -164,9 +204,9 @@ def _verify(
     for table, heads in (("inbox_index", log.inboxes), ("conversation_index", log.conversations)):
         faults += IndexCheck(connection, table, floor, watermark).run(heads, progress)
     faults += _devices(connection, log)
-    # A backup of an older version has no calls.
-    for what, sql in _TABLES if version < 2 else (*_TABLES, *_CALLS):
-        faults += [f"{what}: {' '.join(map(str, row))}" for row in connection.execute(sql, _ENDINGS)]
+    for since, checks in _BY_VERSION:
+        for what, sql in checks if version >= since else ():
+            faults += [f"{what}: {' '.join(map(str, row))}" for row in connection.execute(sql, _ENDINGS)]
     return faults
 
 

@@ -11,6 +11,7 @@ from imserver.backends.embedded.verify import verify_connection
 from tests.contracts.calls_suite import CallSuite
 from tests.contracts.changes_suite import DeviceSuite, ReceiptSuite, RevokeSuite
 from tests.contracts.directory_suite import AccountSuite, BusSuite, GroupSuite
+from tests.contracts.friends_suite import BlockSuite, FriendSuite
 from tests.contracts.store_suite import AppendSuite, BroadcastSuite, HistorySuite, NamesSuite, RetrySuite
 from tests.unit.backends.engine import EngineCase
 
@@ -68,6 +69,14 @@ class GroupTest(_Sound, GroupSuite, SynchronousTestCase):
     pass
 
 
+class FriendTest(_Sound, FriendSuite, SynchronousTestCase):
+    pass
+
+
+class BlockTest(_Sound, BlockSuite, SynchronousTestCase):
+    pass
+
+
 class BusTest(_Sound, BusSuite, SynchronousTestCase):
     pass
 
@@ -108,6 +117,14 @@ class RestlessRevokeTest(_Restless, RevokeSuite, SynchronousTestCase):
 
 
 class RestlessCallTest(_Restless, CallSuite, SynchronousTestCase):
+    pass
+
+
+class RestlessFriendTest(_Restless, FriendSuite, SynchronousTestCase):
+    pass
+
+
+class RestlessBlockTest(_Restless, BlockSuite, SynchronousTestCase):
     pass
 
 
