@@ -15,6 +15,8 @@ from imserver.config.ice_urls import parse_ice_url
 from imserver.config.loading import self_registration
 from imserver.services.accounts import Accounts
 from imserver.services.calls import CallSettings
+from imserver.services.friend_ports import FriendLimits
+from imserver.services.friends import FriendSettings
 from imserver.services.groups import GroupLimits, Groups
 from imserver.services.hub import Hub, HubSettings
 from imserver.services.ice import Ice, TurnServer
@@ -79,6 +81,18 @@ def engine_settings(configuration: Configuration) -> EngineSettings:
         dedupe_seconds=retention.dedupe_hours * 3600.0,
         retention_seconds=retention.days * 86400.0,
         group_members=limits.group_members,
+        friends_only=configuration.friends.messages == "friends",
+    )
+
+
+def friend_settings(configuration: Configuration) -> FriendSettings:
+    """What only friends may do."""
+    friends = configuration.friends
+    return FriendSettings(
+        messages=friends.messages == "friends",
+        calls=friends.calls == "friends",
+        presence=friends.presence == "friends",
+        limits=FriendLimits(friends=friends.friends_per_user),
     )
 
 
@@ -163,6 +177,7 @@ class Services:
                     max_seconds=calls.max_seconds,
                     media_bytes_per_second=calls.media_bytes_per_second,
                 ),
+                friends=friend_settings(configuration),
             ),
             self.ice,
         )

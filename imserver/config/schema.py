@@ -220,6 +220,23 @@ class CallLimits(Struct, frozen=True, forbid_unknown_fields=True):
     media_buffer_bytes: Annotated[int, Meta(ge=65_536)] = 1_048_576
 
 
+class FriendSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What only friends may do. Blocking is always enforced.
+
+    Attributes:
+        messages: who may write to somebody, and be seen typing; groups are not concerned.
+        calls: who may call somebody; everybody else finds him offline.
+        presence: who sees somebody's presence: contacts (friends, and those one shares a
+            conversation with), or friends alone.
+        friends_per_user: the most friends one may have.
+    """
+
+    messages: Literal["everybody", "friends"] = "everybody"
+    calls: Literal["everybody", "friends"] = "everybody"
+    presence: Literal["contacts", "friends"] = "contacts"
+    friends_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 2_000
+
+
 class Turn(Struct, frozen=True, forbid_unknown_fields=True):
     """STUN and TURN servers that stand together, for WebRTC clients.
 
@@ -261,5 +278,6 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     retention: Retention = field(default_factory=Retention)
     auth: Auth = field(default_factory=Auth)
     calls: CallLimits = field(default_factory=CallLimits)
+    friends: FriendSettings = field(default_factory=FriendSettings)
     turn: tuple[Turn, ...] = ()
     log: LogSettings = field(default_factory=LogSettings)

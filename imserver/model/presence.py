@@ -23,7 +23,7 @@ class SetPresence(Struct, frozen=True, gc=False):
 
 
 class ListPresence(Struct, frozen=True, gc=False):
-    """List the presence of `users`, or of everybody one shares a conversation with.
+    """List the presence of `users`, or of everybody one shares a conversation or a friendship with.
 
     Users with whom the asker shares nothing are left out.
     """

@@ -1,4 +1,4 @@
-"""A session's cursor over its user's change log (revokes, read receipts, missed calls).
+"""A session's cursor over its user's change log (revokes, read receipts, missed calls, news of friends).
 
 The same law as for messages: a change is told at once only if nothing before it
 is missing; otherwise the log is read. A change counts as told to the device when
@@ -69,8 +69,8 @@ class ChangeCursor:
         """A change was committed.
 
         Args:
-            renamed: the user knows its conversation by the canonical name; never of a missed
-                call, which is in no conversation.
+            renamed: the user knows its conversation by the canonical name; never of what
+                is in no conversation.
         """
         if self._reading or self._lost:
             return  # the log is being read, or will be: it comes with that

@@ -79,7 +79,7 @@ class Delivery:
                     session.offer(out, seq, session.principal.session == entry.origin)
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """Revokes, receipts and missed calls go to every live session of everyone concerned."""
+        """Revokes, receipts, missed calls, news of friends: to every live session of everyone concerned."""
         for change in changes:
             for user in change.users:
                 for session in self.registry.of(user):

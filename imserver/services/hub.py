@@ -44,6 +44,7 @@ from imserver.services.administration import ADMIN_COMMANDS, Administration
 from imserver.services.calls import Calls, CallSettings
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
+from imserver.services.friends import Friends, FriendSettings
 from imserver.services.group_admin import GroupAdministration
 from imserver.services.groups import GROUP_COMMANDS, Groups
 from imserver.services.ice import Ice
@@ -60,11 +61,13 @@ class HubSettings(msgspec.Struct, frozen=True):
     messages: limits on messages.
     sessions_per_user: beyond it the oldest session is ended.
     calls: limits on calls.
+    friends: what only friends may do.
     """
 
     messages: MessageSettings = MessageSettings()
     sessions_per_user: int = 64
     calls: CallSettings = CallSettings()
+    friends: FriendSettings = FriendSettings()
 
 
 class Hub:
@@ -101,8 +104,10 @@ class Hub:
         self.delivery = Delivery(
             store, self.registry, self.spawn, self._session_started, self._session_closed
         )
-        self.messages = Messages(store, bus, settings.messages)
-        self.presence = Presence(store, directory, bus, self.registry, wall_time, self.spawn)
+        only_friends = settings.friends.presence
+        self.presence = Presence(store, directory, bus, self.registry, wall_time, self.spawn, only_friends)
+        self.friends = Friends(directory, self.presence, wall_time, clock.seconds, settings.friends)
+        self.messages = Messages(store, bus, settings.messages, self.friends.may_type)
         self.calls = Calls(
             bus,
             store,
@@ -112,6 +117,7 @@ class Hub:
             random_bytes,
             self.spawn,
             settings.calls,
+            self.friends.may_call,
         )
         self.administration = Administration(accounts, GroupAdministration(groups), self.registry, bus)
         self.dispatch = Dispatch(wall_time)
@@ -130,6 +136,7 @@ class Hub:
             }
         )
         self.dispatch.register(self.calls.handlers())
+        self.dispatch.register(self.friends.handlers())
         self.dispatch.register(self._ice.handlers())
         self.dispatch.register(dict.fromkeys(GROUP_COMMANDS, groups.handle))
         self.dispatch.register(dict.fromkeys(ADMIN_COMMANDS, self.administration.administer))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -74,10 +75,20 @@ class _Waiting:
 class Messages:
     """The rules for messages. Targets, dedupe and rates are checked at the commit point, in the store."""
 
-    def __init__(self, store: Store, bus: Bus, settings: MessageSettings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        settings: MessageSettings,
+        may_type: Callable[[str, str], Awaitable[bool]],
+    ) -> None:
+        """Args:
+        may_type: whether the second user may be told that the first one is typing.
+        """
         self._store = store
         self._bus = bus
         self._settings = settings
+        self._may_type = may_type
 
     def submit(self, principal: Principal, command: SendMessage, ticket: Any) -> None:
         """Sends a message; a plain call. The outcome comes back through the feed sink, in order."""
@@ -162,6 +173,8 @@ class Messages:
         found = await self._store.resolve(
             principal.user, command.conversation, command.recipient, command.group
         )
+        if found.peer and not await self._may_type(principal.user, found.peer):
+            return Done()  # as if nobody looked
         if len(found.members) <= QUIET_MEMBERS:
             others = [member for member in found.members if member != principal.user]
             name = await self._name_for_both(found)

@@ -18,6 +18,7 @@ from imserver.model.presence import (
     UserPresence,
 )
 from imserver.services.delivery import LiveSession, Spawn
+from imserver.services.friend_ports import Circle
 from imserver.services.ports import Bus, Directory, Store
 from imserver.services.registry import Registry
 
@@ -30,9 +31,13 @@ _AVAILABILITY = {PresenceState.ONLINE: 3, PresenceState.BUSY: 2, PresenceState.A
 class Presence:
     """Who is online, and who is told.
 
-    Told are those one shares a single conversation or a group of at most 100
-    members with. Changes of one user are told in order, and only the newest
-    where several came while the first was being told.
+    Told are one's friends, and those one shares a single conversation or a group of at
+    most 100 members with; or friends alone, if it is so configured. Of two users, one of
+    whom has blocked the other, neither is told. Changes of one user are told in order, and
+    only the newest where several came while the first was being told.
+
+    Args:
+        friends_only: only friends see each other.
     """
 
     log = Logger()
@@ -45,6 +50,7 @@ class Presence:
         registry: Registry[LiveSession],
         wall_time: Callable[[], float],
         spawn: Spawn,
+        friends_only: bool = False,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -52,6 +58,7 @@ class Presence:
         self._registry = registry
         self._wall_time = wall_time
         self._spawn = spawn
+        self._friends_only = friends_only
         # Only what differs from ONLINE, by session id.
         self._chosen: dict[str, PresenceState] = {}
         self._announced: dict[str, PresenceState] = {}
@@ -94,26 +101,55 @@ class Presence:
         return Done()
 
     async def listing(self, principal: Principal, command: ListPresence) -> PresenceList:
-        """Lists those one shares a conversation with; the named ones, or all."""
-        known = await self._contacts(principal.user, MAX_LISTED)
+        """Lists those one shares a conversation or a friendship with; the named ones, or all.
+
+        Whom one has blocked is left out; who has blocked one is offline, and was never seen.
+        """
+        circle = await self._directory.circle(principal.user)
+        known = await self._contacts(principal.user, circle, MAX_LISTED)
+        known -= circle.blocks
         known.add(principal.user)
         if command.users:
             users = [user for user in dict.fromkeys(command.users) if user in known]
         else:
             known.discard(principal.user)
             users = sorted(known)[:MAX_LISTED]
-        offline = [user for user in users if self.state(user) is PresenceState.OFFLINE]
+        hidden = circle.blocked_by
+        offline = [user for user in users if user not in hidden and self.state(user) is PresenceState.OFFLINE]
         seen = await self._directory.last_seen(offline) if offline else {}
         now = self._wall_time()
         listed = []
         for user in users:
-            state = self.state(user)
+            state = PresenceState.OFFLINE if user in hidden else self.state(user)
             last = seen.get(user, 0.0) if state is PresenceState.OFFLINE else now
             listed.append(UserPresence(user, state, last))
         return PresenceList(listed)
 
-    async def _contacts(self, user: str, largest_group: int) -> set[str]:
-        contacts = set(await self._store.partners(user))
+    async def near(self, one: str, other: str) -> bool:
+        """Whether two users see each other's presence."""
+        circle = await self._directory.circle(one)
+        if other in circle.blocks or other in circle.blocked_by:
+            return False
+        return other in await self._contacts(one, circle, QUIET_MEMBERS)
+
+    def turned(self, one: str, other: str, near: bool) -> None:
+        """Two users see each other from now on, or not any more: each is told how the other one looks."""
+        for viewer, seen in ((one, other), (other, one)):
+            state = self.state(seen)
+            if state is PresenceState.OFFLINE:
+                continue  # and so it looked before
+            if near:
+                event = PresenceChanged(seen, state, self._wall_time())
+            else:
+                event = PresenceChanged(seen, PresenceState.OFFLINE, 0.0)
+            self._bus.publish([viewer], event)
+
+    async def _contacts(self, user: str, circle: Circle, largest_group: int) -> set[str]:
+        contacts = set(circle.friends)
+        contacts.discard(user)
+        if self._friends_only:
+            return contacts
+        contacts.update(await self._store.partners(user))
         for group in await self._directory.groups_of(user):
             if group.member_count <= largest_group:
                 record = await self._directory.group(group.group)
@@ -132,7 +168,10 @@ class Presence:
     async def _announce(self, user: str) -> None:
         try:
             while True:
-                contacts = await self._contacts(user, QUIET_MEMBERS)
+                circle = await self._directory.circle(user)
+                contacts = await self._contacts(user, circle, QUIET_MEMBERS)
+                contacts -= circle.blocks
+                contacts -= circle.blocked_by
                 state = self.state(user)
                 if state is self._announced.get(user, PresenceState.OFFLINE):
                     return

@@ -340,6 +340,8 @@ class BlockSuite(Befriending):
         self.unblock("alice", "bob")
         self.assertEqual(["bob"], [one.user for one in self.list_of("alice").received])
         self.assertEqual(Standing.FRIENDS, self.wait_for(self.accepting("alice", "bob")).standing)
+        self.block("alice", "carol")
+        self.ask("carol", "alice")  # stays open
 
     def test_one_who_blocks_does_not_ask(self) -> None:
         self.ask("bob", "alice")

@@ -15,6 +15,7 @@ from imserver.model.errors import ImError
 from imserver.model.messages import Content, Form, InboxPage, MessageAccepted, SendMessage
 from imserver.services.accounts import Accounts
 from imserver.services.delivery import LiveSession
+from imserver.services.friends import FriendSettings
 from imserver.services.groups import Groups
 from imserver.services.hub import Hub, HubSettings
 from imserver.services.ports import Store
@@ -87,12 +88,15 @@ class HubCase(ServiceCase):
     """A hub with demo accounts."""
 
     sessions_per_user = 64
+    friends = FriendSettings()
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.committer = ScheduledCommitter(self.clock)
         self.cellar = deterministic_cellar(
-            self.clock, committer=self.committer, settings=EngineSettings(failure_pause=0.0)
+            self.clock,
+            committer=self.committer,
+            settings=EngineSettings(failure_pause=0.0, friends_only=self.friends.messages),
         )
         self.cellar.open()
         chance = Chance()
@@ -114,7 +118,7 @@ class HubCase(ServiceCase):
             wall,
             chance,
             self.clock,
-            HubSettings(sessions_per_user=self.sessions_per_user),
+            HubSettings(sessions_per_user=self.sessions_per_user, friends=self.friends),
         )
 
     def store(self) -> Store:
