@@ -132,6 +132,13 @@ class InviteBody(Body, frozen=True):
     user_id: Id
 
 
+class RequestFriendBody(Body, frozen=True):
+    """Who is asked, with a greeting of at most 512 bytes."""
+
+    user_id: Id
+    message: Annotated[str, Meta(max_length=512)] = ""
+
+
 class CreateUserBody(Body, frozen=True):
     """A new account; without a password it cannot log in by one."""
 

@@ -115,6 +115,14 @@ REQUESTS = [
     _client("invite", "group/invite", {"group_id": "team", "user_id": "bob"}, {"is": "invite_member", "group": "team", "user": "bob"}),
     _client("kick", "group/kick", {"group_id": "team", "user_id": "bob"}, {"is": "kick_member", "group": "team", "user": "bob"}),
     _client("delete a group", "group/delete", {"group_id": "team"}, {"is": "delete_group", "group": "team"}),
+    _client("ask a friend", "friend/request", {"user_id": "bob", "message": "hi"}, {"is": "request_friend", "user": "bob", "message": "hi"}),
+    _client("accept by name", "friend/accept", {"user_id": "bob"}, {"is": "accept_friend", "user": "bob"}),
+    _client("accept by number", "friend.accept", {"request_id": 7}, {"is": "accept_friend", "request": 7}, also=True),
+    _client("reject by number", "friend/reject", {"request_id": 7}, {"is": "reject_friend", "request": 7}),
+    _client("end a friendship", "friend/delete", {"user_id": "bob"}, {"is": "delete_friend", "user": "bob"}),
+    _client("list friends", "friend/list", {}, {"is": "list_friends"}),
+    _client("block", "friend/block", {"user_id": "bob"}, {"is": "block_user", "user": "bob"}),
+    _client("unblock", "friend/unblock", {"user_id": "bob"}, {"is": "unblock_user", "user": "bob"}),
 ]
 
 REFUSED = [
@@ -135,6 +143,8 @@ REFUSED = [
     _wrong("a priority nobody knows", "message/send", {"target": BOB, "content": TEXT, "meta": {"priority": "urgent"}}),
     _wrong("an ack of nothing", "message/ack", {}),
     _wrong("offline as a state", "presence/update", {"state": "offline"}),
+    _wrong("friends with nobody", "friend/request", {}),
+    _wrong("accepting nothing", "friend/accept", {"request_id": 0}),
     _wrong("a login without a password", "auth/login", {"username": "alice"}),
 ]
 
@@ -171,6 +181,15 @@ ANSWERS = [
     _answer("the room was left", "leave a room", "room.leave", {"group_id": "team", "room_id": "team"}, {"is": "done"}),
     _answer("the groups", "list groups", "group/list", {"groups": [{k: v for k, v in GROUP_WIRE.items() if k != "members"}]}, {"is": "group_list", "groups": [{k: v for k, v in GROUP.items() if k != "members"}]}),
     _answer("the members", "list members", "group/members", {"group_id": "team", "members": GROUP_WIRE["members"]}, {"is": "member_list", "group": "team", "members": GROUP["members"]}),
+    _answer("asked", "ask a friend", "friend/request", {"user_id": "bob", "state": "requested", "request_id": 7}, {"is": "friend_reply", "user": "bob", "standing": "requested", "request": 7}),
+    _answer("accepted", "accept by name", "friend/accept", {"user_id": "bob", "state": "friends"}, {"is": "friend_reply", "user": "bob", "standing": "friends"}),
+    _answer("rejected", "reject by number", "friend/reject", {"user_id": "bob", "state": "none"}, {"is": "friend_reply", "user": "bob", "standing": "none"}),
+    _answer("blocked", "block", "friend/block", {"user_id": "bob", "state": "blocked"}, {"is": "friend_reply", "user": "bob", "standing": "blocked"}),
+    _answer("the friends", "list friends", "friend/list",
+            {"friends": [{"user_id": "bob", "since": SECONDS}], "pending_requests": [{"request_id": 7, "user_id": "carol", "message": "hi", "at": SECONDS}],
+             "sent_requests": [{"request_id": 8, "user_id": "7", "message": "", "at": SECONDS}], "blocked": [{"user_id": "eve", "at": SECONDS}]},
+            {"is": "friend_list", "friends": [{"user": "bob", "since": SECONDS}], "received": [{"request": 7, "user": "carol", "message": "hi", "at": SECONDS}],
+             "sent": [{"request": 8, "user": "7", "at": SECONDS}], "blocked": [{"user": "eve", "at": SECONDS}]}),
 ]
 
 REFUSALS = [
@@ -230,6 +249,13 @@ PUSHES = [
     *[_notice(f"news of a group: {kind}", kind, {"group_id": "team", "conversation_id": "group_team", "user_id": "carol", "by": "alice", "at": SECONDS},
               {"is": "group_changed", "change": kind, "group": "team", "user": "carol", "by": "alice", "at": SECONDS})
       for kind in ("group_created", "group_invited", "group_joined", "group_left", "group_kicked", "group_deleted", "group_owner_changed")],
+    _notice("bob asks", "friend_request", {"user_id": "alice", "by": "bob", "at": SECONDS, "request_id": 7, "message": "hi"},
+            {"is": "friend_changed", "change": "friend_request", "user": "alice", "by": "bob", "at": SECONDS, "request": 7, "message": "hi"}),
+    *[_notice(f"news of a friend: {kind}", kind, {"user_id": "alice", "by": "bob", "at": SECONDS, "request_id": 7},
+              {"is": "friend_changed", "change": kind, "user": "alice", "by": "bob", "at": SECONDS, "request": 7})
+      for kind in ("friend_accepted", "friend_rejected", "friend_withdrawn")],
+    *[_notice(f"news of a friend: {kind}", kind, {"user_id": "alice", "by": "bob", "at": SECONDS}, {"is": "friend_changed", "change": kind, "user": "alice", "by": "bob", "at": SECONDS})
+      for kind in ("friend_deleted", "user_blocked", "user_unblocked")],
     _event("bob is offline", "presence/event", {"user_id": "bob", "state": "offline", "last_seen": SECONDS}, {"is": "presence_changed", "user": "bob", "state": "offline", "last_seen": SECONDS}),
     _event("kicked: one session too many", "auth/kick", {"reason": "other_device", "message": "bye"}, {"is": "session_kicked", "reason": "other_device", "text": "bye"}),
     _event("kicked: the account", "auth/kick", {"reason": "account", "message": "bye"}, {"is": "session_kicked", "reason": "account", "text": "bye"}),

@@ -219,6 +219,10 @@ PUSHES = [
     _server("bob is away", "presence", {"user_id": "bob", "state": "away", "last_seen": ISO}, {"is": "presence_changed", "user": "bob", "state": "away", "last_seen": SECONDS}),
     _server("news of a group", "notification", {"event_type": "group_joined", "group_id": "team", "conversation_id": "group_team", "user_id": 3, "by": "alice", "at": ISO},
             {"is": "group_changed", "change": "group_joined", "group": "team", "user": "3", "by": "alice", "at": SECONDS}),
+    _server("bob asks", "notification", {"event_type": "friend_request", "user_id": "alice", "by": "bob", "at": ISO, "request_id": 7, "message": "hi"},
+            {"is": "friend_changed", "change": "friend_request", "user": "alice", "by": "bob", "at": SECONDS, "request": 7, "message": "hi"}),
+    _server("news of a friend", "notification", {"event_type": "friend_deleted", "user_id": "alice", "by": 3, "at": ISO},
+            {"is": "friend_changed", "change": "friend_deleted", "user": "alice", "by": "3", "at": SECONDS}),
     *[_server(f"the end: {reason}", "notification", {"event_type": "session_ended", "reason": reason, "message": "bye"}, {"is": "session_kicked", "reason": reason, "text": "bye"})
       for reason in ("other_device", "account", "shutdown", "slow")],
 ]

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from imserver.model.accounts import LoggedIn, Pong, Registered, TokensRefreshed
+from imserver.model.friends import FriendList, FriendReply
 from imserver.model.groups import GroupList, GroupReply, MemberList
 from imserver.model.messages import (
     Done,
@@ -18,6 +19,7 @@ from imserver.model.messages import (
 )
 from imserver.model.presence import PresenceList, SetPresence
 from imserver.wire.jsonline.events import presence_to_dict
+from imserver.wire.jsonline.friends import friend_list_payloads, standing_to_dict
 from imserver.wire.jsonline.groups import group_to_dict, member_to_dict
 from imserver.wire.jsonline.pushes import PAGE_BYTES, item, split
 
@@ -111,6 +113,14 @@ def _members(reply: MemberList, command: Any) -> list[bytes]:
     return _list("members", [_encode(member_to_dict(one)) for one in reply.members], group_id=reply.group)
 
 
+def _standing(reply: FriendReply, command: Any) -> list[bytes]:
+    return _one(**standing_to_dict(reply))
+
+
+def _friends(reply: FriendList, command: Any) -> list[bytes]:
+    return friend_list_payloads(reply)
+
+
 def _done(reply: Done, command: Any) -> list[bytes]:
     if isinstance(command, SetPresence):
         return _one(state=command.state.value)
@@ -152,6 +162,8 @@ _WRITERS: Final[dict[type, Callable[[Any, Any], list[bytes]]]] = {
     GroupReply: _group,
     GroupList: _groups,
     MemberList: _members,
+    FriendReply: _standing,
+    FriendList: _friends,
     Done: _done,
 }
 

@@ -45,6 +45,14 @@ class MsgType(enum.StrEnum):
     GROUP_KICK = "group/kick"
     GROUP_DELETE = "group/delete"
 
+    FRIEND_REQUEST = "friend/request"
+    FRIEND_ACCEPT = "friend/accept"
+    FRIEND_REJECT = "friend/reject"
+    FRIEND_DELETE = "friend/delete"
+    FRIEND_LIST = "friend/list"
+    FRIEND_BLOCK = "friend/block"
+    FRIEND_UNBLOCK = "friend/unblock"
+
     PING = "control/ping"
     ERROR = "control/error"
     NOTIFICATION = "notification/event"
@@ -104,9 +112,16 @@ _COMMANDS: Final = (
     Command(MsgType.GROUP_INVITE, _C, "invite a user", once=True),
     Command(MsgType.GROUP_KICK, _C, "remove a member", once=True),
     Command(MsgType.GROUP_DELETE, _C, "delete a group", once=True),
+    Command(MsgType.FRIEND_REQUEST, _C, "ask somebody to be a friend", once=True),
+    Command(MsgType.FRIEND_ACCEPT, _C, "accept a friend request", once=True),
+    Command(MsgType.FRIEND_REJECT, _C, "reject a friend request", once=True),
+    Command(MsgType.FRIEND_DELETE, _C, "end a friendship, or take a request back", once=True),
+    Command(MsgType.FRIEND_LIST, _C, "list friends, open requests and blocked users"),
+    Command(MsgType.FRIEND_BLOCK, _C, "have nothing to do with a user", once=True),
+    Command(MsgType.FRIEND_UNBLOCK, _C, "take a block back", once=True),
     Command(MsgType.PING, _B, "probe the link"),
     Command(MsgType.ERROR, _S, "something went wrong that is no answer to a request"),
-    Command(MsgType.NOTIFICATION, _S, "what happened to groups and messages"),
+    Command(MsgType.NOTIFICATION, _S, "what happened to groups, friends and messages"),
 )
 
 COMMAND_MAP: Final[dict[str, Command]] = {command.name.value: command for command in _COMMANDS}

@@ -8,12 +8,14 @@ from typing import Any, Final
 from imserver.model.accounts import KickReason, SessionKicked
 from imserver.model.calls import CallMissed
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.friends import FriendChanged
 from imserver.model.groups import GroupChanged
 from imserver.model.messages import MessageRevoked, MessagesRead, TypingChanged
 from imserver.model.presence import PresenceChanged, PresenceState, UserPresence
 from imserver.wire.base import WireError
 from imserver.wire.jsonline.commands import MsgType
 from imserver.wire.jsonline.errors import ProtocolError, error_from_payload
+from imserver.wire.jsonline.friends import FRIEND_EVENTS, news_from_dict, news_to_dict
 from imserver.wire.jsonline.groups import change_from_dict, change_to_dict
 
 _KICKS: Final = {KickReason.OTHER_DEVICE: "other_device", KickReason.ACCOUNT: "account"}
@@ -57,6 +59,10 @@ def _presence(event: PresenceChanged) -> Written:
 
 def _group(event: GroupChanged) -> Written:
     return MsgType.NOTIFICATION, change_to_dict(event)
+
+
+def _friend(event: FriendChanged) -> Written:
+    return MsgType.NOTIFICATION, news_to_dict(event)
 
 
 def _revoked(event: MessageRevoked) -> Written:
@@ -106,6 +112,7 @@ _WRITERS: Final[dict[type, Callable[[Any], Written]]] = {
     WireError: _error,
     PresenceChanged: _presence,
     GroupChanged: _group,
+    FriendChanged: _friend,
     MessageRevoked: _revoked,
     MessagesRead: _read,
     CallMissed: _missed,
@@ -168,6 +175,8 @@ def _notification(payload: dict[str, Any]) -> Any:
             float(payload["created_at"]),
             float(payload["ended_at"]),
         )
+    if kind in FRIEND_EVENTS:
+        return news_from_dict(payload)
     if kind == "typing":
         return TypingChanged(payload["conversation_id"], payload["user_id"], payload["typing"])
     return change_from_dict(payload)

@@ -189,6 +189,14 @@ class TypingPayload(Struct, gc=False):
     target: Target | None = None
 
 
+class FriendPayload(Struct, gc=False):
+    """friend/*: the other user, or the number of a request; a greeting."""
+
+    user_id: Id | None = None
+    request_id: int | None = None
+    message: str | None = None
+
+
 class GroupPayload(Struct):
     """group/*: the group, and what the single commands add."""
 

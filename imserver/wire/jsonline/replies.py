@@ -17,6 +17,7 @@ from imserver.model.messages import (
 from imserver.model.presence import PresenceList
 from imserver.wire.jsonline.commands import MsgType
 from imserver.wire.jsonline.events import presence_from_dict
+from imserver.wire.jsonline.friends import FRIEND_LISTS, friend_list_from_dict, standing_from_dict
 from imserver.wire.jsonline.groups import group_from_dict, member_from_dict
 from imserver.wire.jsonline.pushes import row_from_dict
 
@@ -107,9 +108,16 @@ _READERS: Final[dict[MsgType, Callable[[dict[str, Any]], Any]]] = {
     MsgType.GROUP_INVITE: _group_or_done,
     MsgType.GROUP_KICK: _group_or_done,
     MsgType.GROUP_DELETE: _group_or_done,
+    MsgType.FRIEND_REQUEST: standing_from_dict,
+    MsgType.FRIEND_ACCEPT: standing_from_dict,
+    MsgType.FRIEND_REJECT: standing_from_dict,
+    MsgType.FRIEND_DELETE: standing_from_dict,
+    MsgType.FRIEND_LIST: friend_list_from_dict,
+    MsgType.FRIEND_BLOCK: standing_from_dict,
+    MsgType.FRIEND_UNBLOCK: standing_from_dict,
 }
 
-_LISTS: Final = ("messages", "users", "groups", "members")
+_LISTS: Final = ("messages", "users", "groups", "members", *FRIEND_LISTS)
 
 
 def read_reply(name: MsgType, payload: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from imserver.model.accounts import KickReason, SessionKicked
 from imserver.model.calls import CallMissed
 from imserver.model.errors import ImError
+from imserver.model.friends import FriendChange, FriendChanged
 from imserver.model.groups import GroupChange, GroupChanged
 from imserver.model.ids import group_name
 from imserver.model.messages import MessageRevoked, MessagesRead, TypingChanged
@@ -19,6 +20,7 @@ from imserver.wire.signalling.errors import error_from_payload, error_payload
 from imserver.wire.signalling.pushes import text_id
 
 SESSION_ENDED: Final = "session_ended"
+_FRIEND_EVENTS: Final = frozenset(change.value for change in FriendChange)
 
 Written = tuple[str, dict[str, Any]]
 
@@ -67,6 +69,20 @@ def _group(event: GroupChanged) -> Written:
     }
 
 
+def _friend(event: FriendChanged) -> Written:
+    payload: dict[str, Any] = {
+        "event_type": event.change.value,
+        "user_id": id_value(event.user),
+        "by": id_value(event.by),
+        "at": iso(event.at),
+    }
+    if event.request:
+        payload["request_id"] = event.request
+    if event.change is FriendChange.REQUESTED:
+        payload["message"] = event.message
+    return "notification", payload
+
+
 def _revoked(event: MessageRevoked) -> Written:
     return "message.delete", {
         "message_id": event.message_id,
@@ -99,6 +115,7 @@ _WRITERS: Final[dict[type, Callable[[Any], Written]]] = {
     WireError: _error,
     PresenceChanged: _presence,
     GroupChanged: _group,
+    FriendChanged: _friend,
     MessageRevoked: _revoked,
     MessagesRead: _read,
     TypingChanged: _typing,
@@ -114,12 +131,23 @@ def event_to_payload(event: Any) -> Written | None:
 # Client
 
 
-def _read_notification(payload: dict[str, Any]) -> GroupChanged | SessionKicked | CallMissed:
+def _read_notification(
+    payload: dict[str, Any],
+) -> GroupChanged | SessionKicked | CallMissed | FriendChanged:
     kind = payload["event_type"]
     if kind == MISSED_CALL:
         return read_missed(payload)
     if kind == SESSION_ENDED:
         return SessionKicked(KickReason[payload["reason"].upper()], payload["message"])
+    if kind in _FRIEND_EVENTS:
+        return FriendChanged(
+            FriendChange(kind),
+            text_id(payload["user_id"]),
+            text_id(payload["by"]),
+            parse_time(payload["at"]),
+            int(payload.get("request_id", 0)),
+            payload.get("message", ""),
+        )
     return GroupChanged(
         GroupChange(kind),
         text_id(payload["group_id"]),

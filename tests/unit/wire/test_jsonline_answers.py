@@ -18,6 +18,16 @@ from imserver.model.accounts import (
 )
 from imserver.model.calls import CallMissed
 from imserver.model.errors import RETRYABLE, ErrorCode, ImError
+from imserver.model.friends import (
+    BlockedUser,
+    Friend,
+    FriendChange,
+    FriendChanged,
+    FriendList,
+    FriendReply,
+    FriendRequest,
+    Standing,
+)
 from imserver.model.groups import (
     CreateGroup,
     Group,
@@ -132,6 +142,43 @@ REPLIES: list[tuple[str, dict[str, Any], Any, dict[str, Any]]] = [
     ("group/invite", {"group_id": "g1", "user_id": "u"}, Done(), {"group_id": "g1"}),
     ("group/kick", {"group_id": "g1", "user_id": "u"}, Done(), {"group_id": "g1"}),
     ("group/delete", {"group_id": "g1"}, Done(), {"group_id": "g1"}),
+    (
+        "friend/request",
+        {"user_id": "b"},
+        FriendReply("b", Standing.REQUESTED, 7),
+        {"user_id": "b", "state": "requested", "request_id": 7},
+    ),
+    (
+        "friend/accept",
+        {"request_id": 7},
+        FriendReply("b", Standing.FRIENDS),
+        {"user_id": "b", "state": "friends"},
+    ),
+    ("friend/reject", {"user_id": "b"}, FriendReply("b", Standing.NONE), {"user_id": "b", "state": "none"}),
+    ("friend/delete", {"user_id": "b"}, FriendReply("b", Standing.NONE), {"user_id": "b", "state": "none"}),
+    (
+        "friend/list",
+        {},
+        FriendList(
+            [Friend("b", 5.0)],
+            [FriendRequest(7, "c", "hi", 6.0)],
+            [FriendRequest(8, "d", "", 7.0)],
+            [BlockedUser("e", 8.0)],
+        ),
+        {
+            "friends": [{"user_id": "b", "since": 5}],
+            "pending_requests": [{"request_id": 7, "user_id": "c", "message": "hi", "at": 6}],
+            "sent_requests": [{"request_id": 8, "user_id": "d", "message": "", "at": 7}],
+            "blocked": [{"user_id": "e", "at": 8}],
+        },
+    ),
+    (
+        "friend/block",
+        {"user_id": "b"},
+        FriendReply("b", Standing.BLOCKED),
+        {"user_id": "b", "state": "blocked"},
+    ),
+    ("friend/unblock", {"user_id": "b"}, FriendReply("b", Standing.NONE), {"user_id": "b", "state": "none"}),
     ("control/ping", {}, Pong(9.0), {"time": 9}),
 ]
 
@@ -158,6 +205,28 @@ EVENTS: list[tuple[Any, str, dict[str, Any]]] = [
             "by": "alice",
             "at": 9,
         },
+    ),
+    (
+        FriendChanged(FriendChange.REQUESTED, "bob", "alice", 9.0, 7, "hi"),
+        "notification/event",
+        {
+            "event_type": "friend_request",
+            "user_id": "bob",
+            "by": "alice",
+            "at": 9,
+            "request_id": 7,
+            "message": "hi",
+        },
+    ),
+    (
+        FriendChanged(FriendChange.ACCEPTED, "alice", "bob", 9.0, 7),
+        "notification/event",
+        {"event_type": "friend_accepted", "user_id": "alice", "by": "bob", "at": 9, "request_id": 7},
+    ),
+    (
+        FriendChanged(FriendChange.BLOCKED, "bob", "alice", 9.0),
+        "notification/event",
+        {"event_type": "user_blocked", "user_id": "bob", "by": "alice", "at": 9},
     ),
     (
         MessageRevoked("m", "c", "", "alice", 9.0),
@@ -261,6 +330,12 @@ class Replies(SynchronousTestCase):
                 "group/invite",
                 "group/kick",
                 "group/delete",
+                "friend/request",
+                "friend/accept",
+                "friend/reject",
+                "friend/delete",
+                "friend/block",
+                "friend/unblock",
             },
         )
         for id in (None, ""):
@@ -396,10 +471,17 @@ class LongLists(SynchronousTestCase):
         members = [GroupMember(f"user-{n}", GroupRole.MEMBER, 1.0) for n in range(20_000)]
         groups = [Group(f"g{n}", "x" * 200, "a", False, False, 1.0, 1) for n in range(3_000)]
         users = [UserPresence(f"user-{n}", PresenceState.AWAY, 1.0) for n in range(9_000)]
+        friends = FriendList(
+            [Friend(f"user-{n}", 1.0) for n in range(9_000)],
+            [FriendRequest(n, f"user-{n}", "hello", 1.0) for n in range(1, 5_000)],
+            [FriendRequest(n, f"user-{n}", "", 1.0) for n in range(5_000, 5_100)],
+            [BlockedUser(f"user-{n}", 1.0) for n in range(6_000)],
+        )
         for command, asked, reply in (
             ("group/members", {"group_id": "g"}, MemberList("g", members)),
             ("group/list", {}, GroupList(groups)),
             ("presence/list", {}, PresenceList(users)),
+            ("friend/list", {}, friends),
         ):
             server = JsonLineServerCodec(lambda: 5.0)
             lines = server.reply(server.decode(line_of(command, asked)), reply)

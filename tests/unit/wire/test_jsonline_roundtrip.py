@@ -11,6 +11,23 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import LogIn, LogOut, Ping, RefreshTokens, Register
+from imserver.model.friends import (
+    AcceptFriend,
+    BlockedUser,
+    BlockUser,
+    DeleteFriend,
+    Friend,
+    FriendChange,
+    FriendChanged,
+    FriendList,
+    FriendReply,
+    FriendRequest,
+    ListFriends,
+    RejectFriend,
+    RequestFriend,
+    Standing,
+    UnblockUser,
+)
 from imserver.model.groups import (
     CreateGroup,
     DeleteGroup,
@@ -147,6 +164,13 @@ commands: st.SearchStrategy[Any] = st.one_of(
     st.builds(InviteMember, name, word),
     st.builds(KickMember, name, word),
     st.builds(DeleteGroup, name),
+    st.builds(RequestFriend, word, text),
+    st.builds(AcceptFriend, word, number),
+    st.builds(RejectFriend, text, st.integers(1, 2**53 - 1)),
+    st.builds(DeleteFriend, word),
+    st.builds(ListFriends),
+    st.builds(BlockUser, word),
+    st.builds(UnblockUser, word),
 )
 
 
@@ -268,6 +292,34 @@ class RoundTrips(SynchronousTestCase):
             request = server.decode(client.request(command, "t"))
             (line,) = server.reply(request, reply)
             self.assertEqual(client.decode(line), ("t", reply))
+
+    @given(
+        st.lists(st.builds(Friend, word, seconds), max_size=3),
+        st.lists(st.builds(FriendRequest, number, word, text, seconds), max_size=3),
+        st.lists(st.builds(BlockedUser, word, seconds), max_size=3),
+        st.builds(FriendReply, word, st.sampled_from(Standing), number),
+    )
+    def test_friends(
+        self,
+        friends: list[Friend],
+        requests: list[FriendRequest],
+        blocked: list[BlockedUser],
+        standing: FriendReply,
+    ) -> None:
+        server, client = codecs()
+        for command, reply in (
+            (ListFriends(), FriendList(friends, requests, requests[:1], blocked)),
+            (RequestFriend("b"), standing),
+        ):
+            request = server.decode(client.request(command, "t"))
+            (line,) = server.reply(request, reply)
+            self.assertEqual(client.decode(line), ("t", reply))
+
+    @given(st.builds(FriendChanged, st.sampled_from(FriendChange), word, word, seconds, number))
+    def test_news_of_friends(self, event: FriendChanged) -> None:
+        server, client = codecs()
+        (line,) = server.event(event)
+        self.assertEqual(client.decode(line), (None, event))
 
     @given(word | st.integers(-(2**53) + 1, 2**53 - 1), json_values)
     def test_ids_and_traces_come_back(self, id: str | int, trace: Any) -> None:

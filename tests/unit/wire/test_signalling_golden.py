@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Ping, Pong, SessionKicked
 from imserver.model.calls import IceServer
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.friends import FriendChange, FriendChanged
 from imserver.model.groups import GroupChange, GroupChanged
 from imserver.model.messages import (
     AckMessages,
@@ -290,6 +291,16 @@ EVENTS: list[tuple[Any, str]] = [
         '{"type":"notification","payload":{"event_type":"group_kicked","group_id":"team",'
         '"conversation_id":"group_team","user_id":3,"by":"alice","at":"2025-10-07T12:00:00Z"},'
         '"timestamp":"2025-10-07T12:00:00Z"}',
+    ),
+    (
+        FriendChanged(FriendChange.REQUESTED, "2", "alice", NOON, 7, "hi"),
+        '{"type":"notification","payload":{"event_type":"friend_request","user_id":2,"by":"alice",'
+        '"at":"2025-10-07T12:00:00Z","request_id":7,"message":"hi"},"timestamp":"2025-10-07T12:00:00Z"}',
+    ),
+    (
+        FriendChanged(FriendChange.DELETED, "2", "alice", NOON),
+        '{"type":"notification","payload":{"event_type":"friend_deleted","user_id":2,"by":"alice",'
+        '"at":"2025-10-07T12:00:00Z"},"timestamp":"2025-10-07T12:00:00Z"}',
     ),
     (
         SessionKicked(KickReason.OTHER_DEVICE, "too many"),

@@ -25,6 +25,7 @@ from imserver.model.calls import (
     StartCall,
 )
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.friends import FriendChange, FriendChanged
 from imserver.model.groups import GroupChange, GroupChanged
 from imserver.model.ids import group_name, single_name
 from imserver.model.messages import (
@@ -224,6 +225,7 @@ events: st.SearchStrategy[Any] = st.one_of(
     st.builds(TypingChanged, word, user, st.booleans()),
     st.builds(PresenceChanged, user, st.sampled_from(PresenceState), st.just(0.0) | seconds),
     st.builds(GroupChanged, st.sampled_from(GroupChange), group, user, user, seconds),
+    st.builds(FriendChanged, st.sampled_from(FriendChange), user, user, seconds, st.integers(0, 2**53 - 1)),
     st.builds(SessionKicked, st.sampled_from(KickReason), st.text(characters, max_size=20)),
     st.builds(CallIncoming, call_ids, user, user, st.booleans(), seconds, details),
     st.builds(
