@@ -16,6 +16,7 @@ from imserver.cli.output import printable
 from imserver.cli.talk import message
 from imserver.model.accounts import SessionKicked
 from imserver.model.errors import ImError
+from imserver.model.friends import FriendChange, FriendChanged
 from imserver.model.groups import GroupChanged
 from imserver.model.messages import AckMessages, InboxPage, InboxRow, MessageRevoked, ReadHistory
 from imserver.model.presence import ListPresence, PresenceChanged
@@ -202,6 +203,9 @@ class Chat:
             case GroupChanged():
                 what = event.change.value.removeprefix("group_").replace("_", " ")
                 self._show(f"* group {printable(event.group)}: {printable(event.user)} {what}")
+            case FriendChanged(FriendChange.REQUESTED) if event.by != self._user:
+                words = f": {printable(event.message)}" if event.message else ""
+                self._show(f"* {printable(event.by)} asks to be your friend{words}")
             case _:
                 pass  # receipts, typing, and what this client has no words for
 

@@ -35,8 +35,8 @@ class Client(Keeper):
     Attributes:
         user: the user id.
         on_event: called with every event that is not a message: `TypingChanged`, `MessagesRead`,
-            `MessageRevoked`, `PresenceChanged`, `GroupChanged`, those of calls, and `Connected`,
-            `Disconnected`, `EpochChanged` of `imserver.client`.
+            `MessageRevoked`, `PresenceChanged`, `GroupChanged`, `FriendChanged`, those of calls, and
+            `Connected`, `Disconnected`, `EpochChanged` of `imserver.client`.
         ended: fires with None after `close()`; fails with an ImError if the server does not
             want this client any more (kicked, disabled, token expired).
     """

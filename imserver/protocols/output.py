@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from imserver.model.calls import CallEnded, CallMedia, CallMissed
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.friends import FriendChanged
 from imserver.model.messages import InboxPage, MessageRevoked, MessagesRead, TypingChanged
 from imserver.model.presence import PresenceChanged
 from imserver.protocols.outbox import Outbox
@@ -24,7 +25,7 @@ NORMAL, GOING_AWAY, POLICY, BROKEN = 1000, 1001, 1008, 1011
 """WebSocket close codes (RFC 6455, 7.4.1)."""
 
 # Events that the services tell again (or that nobody misses) when they are dropped.
-_CHANGES = frozenset({MessageRevoked, MessagesRead, CallMissed})
+_CHANGES = frozenset({MessageRevoked, MessagesRead, CallMissed, FriendChanged})
 """Events of the change log: told again until the peer's kernel has them."""
 _DROPPABLE = frozenset({TypingChanged, PresenceChanged}) | _CHANGES
 

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imserver.model.accounts import LogIn, Ping, Pong
 from imserver.model.calls import CallMissed, RejectCall
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.friends import FriendChange, FriendChanged
 from imserver.model.messages import MessageRevoked, MessagesRead, SendMessage
 from imserver.protocols.formats import CodecOptions, Door, stream_factory
 from imserver.protocols.qdatastream import QDataStreamProtocol
@@ -255,6 +256,7 @@ class Writing(SynchronousTestCase):
             MessageRevoked("m1", "c", "c", "bob", 1.0),
             MessagesRead(("m1",), "c", "c", "bob", 1.0),
             CallMissed("c1", "bob", "alice", True, 1.0, 2.0),
+            FriendChanged(FriendChange.REQUESTED, "alice", "bob", 1.0, 7, "hi"),
         ):
             peer = Peer()
             peer.say(framed(b"\x07\x00\x05alice"))
