@@ -33,6 +33,9 @@ MAX_GREETING_BYTES = 512
 REQUESTS_PER_SECOND = 0.2
 REQUEST_BURST = 30
 """Requests of one user: each may sound at somebody else's telephone."""
+CHANGES_PER_SECOND = 2.0
+CHANGE_BURST = 100
+"""All else that one user changes: whether two see each other is looked up in all their groups."""
 
 
 class FriendSettings(Struct, frozen=True):
@@ -81,6 +84,7 @@ class Friends:
         self._wall_time = wall_time
         self._settings = settings
         self._requests = RateLimiter(clock, REQUESTS_PER_SECOND, REQUEST_BURST)
+        self._changes = RateLimiter(clock, CHANGES_PER_SECOND, CHANGE_BURST)
 
     def handlers(self) -> dict[type, Handler]:
         """For `Dispatch`. All raise ImError: see `FriendDirectory`, BAD_REQUEST, TOO_FAST."""
@@ -118,6 +122,7 @@ class Friends:
 
     async def _accept(self, principal: Principal, command: AcceptFriend) -> FriendReply:
         _check_named(principal, command)
+        self._count_change(principal)
         limits, at = self._settings.limits, self._wall_time()
         work = self._directory.accept_friend(principal, command, limits, at)
         other = command.user or await self._asker(principal.user, command.request)
@@ -130,10 +135,12 @@ class Friends:
 
     async def _reject(self, principal: Principal, command: RejectFriend) -> FriendReply:
         _check_named(principal, command)
+        self._count_change(principal)
         return await self._directory.reject_friend(principal, command, self._wall_time())
 
     async def _delete(self, principal: Principal, command: DeleteFriend) -> FriendReply:
         other = _other(principal, command.user)
+        self._count_change(principal)
         work = self._directory.delete_friend(principal, command, self._wall_time())
         return await self._watched(principal.user, other, work)
 
@@ -148,9 +155,14 @@ class Friends:
 
     async def _set_blocked(self, principal: Principal, user: str, blocked: bool) -> FriendReply:
         other = _other(principal, user)
+        self._count_change(principal)
         limits, at = self._settings.limits, self._wall_time()
         work = self._directory.block_user(principal, other, blocked, limits, at)
         return await self._watched(principal.user, other, work)
+
+    def _count_change(self, principal: Principal) -> None:
+        if not self._changes.allow(principal.user):
+            raise ImError(ErrorCode.TOO_FAST, "too many changes; wait a little")
 
     async def _watched(self, one: str, other: str, work: Coroutine[Any, Any, FriendReply]) -> FriendReply:
         """Does it, and tells both if they have come into each other's sight, or out of it."""

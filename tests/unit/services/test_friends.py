@@ -34,7 +34,7 @@ from imserver.model.messages import SetTyping, TypingChanged
 from imserver.model.presence import ListPresence, PresenceChanged, PresenceState, UserPresence
 from imserver.services.delivery import LiveSession
 from imserver.services.friend_ports import FriendLimits
-from imserver.services.friends import MAX_GREETING_BYTES, REQUEST_BURST, FriendSettings
+from imserver.services.friends import CHANGE_BURST, MAX_GREETING_BYTES, REQUEST_BURST, FriendSettings
 from tests.unit.services.hub_world import HubCase, Peer, text
 
 ONLINE, OFFLINE = PresenceState.ONLINE, PresenceState.OFFLINE
@@ -166,6 +166,24 @@ class RefusalTest(FriendCase):
         self.assertEqual(ErrorCode.TOO_FAST, self.code(alice, RequestFriend("bob")))
         self.clock.advance(5.0)
         self.do(alice, RequestFriend("bob"))
+
+    def test_changes_are_limited(self) -> None:
+        alice, _ = self.log_in("alice")
+        self.log_in("bob")
+        for _ in range(CHANGE_BURST // 2):
+            self.do(alice, BlockUser("bob"))
+            self.do(alice, UnblockUser("bob"))
+        for command in (
+            BlockUser("bob"),
+            UnblockUser("bob"),
+            DeleteFriend("bob"),
+            AcceptFriend("bob"),
+            RejectFriend("bob"),
+        ):
+            self.assertEqual(ErrorCode.TOO_FAST, self.code(alice, command))
+        self.do(alice, ListFriends())
+        self.clock.advance(0.5)
+        self.do(alice, BlockUser("bob"))
 
 
 class LimitsTest(FriendCase):
