@@ -104,7 +104,7 @@ class Friends:
 
     async def may_type(self, user: str, peer: str) -> bool:
         """Whether somebody may be told that the other one is typing."""
-        return user == peer or await self._allowed(user, peer, self._settings.messages)
+        return await self._allowed(user, peer, self._settings.messages)
 
     async def _allowed(self, one: str, other: str, only_friends: bool) -> bool:
         if await self._directory.are_apart(one, other):

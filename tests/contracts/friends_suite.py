@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import ensureDeferred
 
-from imserver.model.errors import ErrorCode
+from imserver.model.errors import ErrorCode, ImError
 from imserver.model.friends import (
     AcceptFriend,
     BlockedUser,
@@ -147,6 +147,24 @@ class FriendSuite(Befriending):
         ):
             self.assertEqual(ErrorCode.NOT_FOUND, self.error_of(refused))
         self.assertEqual([], self.friends("alice"))
+
+    def test_a_number_never_means_a_later_request(self) -> None:
+        first = self.ask("alice", "bob").request
+        running = [
+            ensureDeferred(work)
+            for work in (
+                self.deleting("alice", "bob"),
+                self.asking("alice", "bob"),
+                self.rejecting("bob", request=first),
+                self.accepting("bob", request=first),
+            )
+        ]
+        self.settle()
+        second = self.successResultOf(running[1]).request
+        self.assertNotEqual(first, second)
+        for refused in running[2:]:
+            self.assertEqual(ErrorCode.NOT_FOUND, self.failureResultOf(refused, ImError).value.code)
+        self.assertEqual([second], [one.request for one in self.list_of("bob").received])
 
     def test_two_who_ask_each_other_are_friends(self) -> None:
         request = self.ask("alice", "bob").request
