@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from imserver.model.accounts import Account
 from imserver.model.admin import SessionInfo, UserInfo
-from imserver.model.calls import CallRecord
+from imserver.model.call_records import CallRecord
 from imserver.model.conversations import Summary
 from imserver.model.groups import Group, GroupMember
 from imserver.model.messages import InboxRow, Message

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from imserver.model.accounts import Account, Grant, Principal, Role, SessionKicked
-from imserver.model.calls import CallPage, CallRecord, Media
+from imserver.model.call_records import CallPage, CallRecord
+from imserver.model.calls import Media
 from imserver.model.conversations import ConversationPage
 from imserver.model.errors import ImError
 from imserver.model.groups import Group
