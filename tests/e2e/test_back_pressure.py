@@ -119,7 +119,7 @@ async def test_who_does_not_read_answers_is_not_read_either_and_loses_nothing(be
     peer.say(*[b"groups#%d" % n for n in range(500)])
     await turns()
     link = next(iter(bench.doors._links))
-    assert link._paused or link.session._queue is not None
+    assert link._paused or link.session.turns.queue is not None
     assert link.outbox.total < CONGESTED_FROM + 60_000
     done = len(bench.hub.done)
     await turns()
