@@ -20,7 +20,7 @@ from imserver.model.groups import ListGroups
 from imserver.protocols.connections import DoorLimits
 from imserver.protocols.doors import Doors
 from imserver.protocols.jsonline import JsonLineFactory
-from imserver.protocols.outbox import CONGESTED_FROM
+from imserver.protocols.queueing import CONGESTED_FROM
 from tests.unit.protocols.stub import StubCodec, StubHub, message
 
 P = ParamSpec("P")

@@ -16,9 +16,10 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
+from imserver.protocols.arrival import IDLE_LOOKS, MARK_BYTES
 from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch, kernel_backlog
-from imserver.protocols.outbox import IDLE_LOOKS, MARK_BYTES, Outbox
+from imserver.protocols.outbox import Outbox
 from imserver.services.sessions import Outgoing
 from tests.unit.protocols.stub import StubHub
 from tests.unit.protocols.test_outbox import Descriptor, Owner, Transport
@@ -144,35 +145,35 @@ class Marks(SynchronousTestCase):
     def test_small_messages_share_marks(self) -> None:
         for seq in range(1, 100_001):
             self.outbox.push(b"0123456789", seq)
-        self.assertLess(len(self.outbox._marks), 10 * 100_000 / MARK_BYTES + 2)
-        self.assertEqual(self.outbox._marks[-1], (1_000_000, 100_000))
+        self.assertLess(len(self.outbox._arrival.marks), 10 * 100_000 / MARK_BYTES + 2)
+        self.assertEqual(self.outbox._arrival.marks[-1], (1_000_000, 100_000))
 
     def test_a_message_is_passed_with_its_last_part(self) -> None:
         self.outbox.push(b"x" * 3000)
         self.outbox.push(b"y" * 3000, 1)
-        self.assertEqual(list(self.outbox._marks), [(6000, 1)])
+        self.assertEqual(list(self.outbox._arrival.marks), [(6000, 1)])
 
     def test_what_is_dropped_is_not_passed(self) -> None:
         for seq in range(1, 101):
             self.outbox.push(b"x" * 10_000, seq)
         self.clock.advance(0)
-        self.assertEqual(self.outbox._written, 60_000)
+        self.assertEqual(self.outbox.written, 60_000)
         self.outbox.drop_unsent()
-        self.assertEqual(self.outbox._marks[-1], (60_000, 6))
+        self.assertEqual(self.outbox._arrival.marks[-1], (60_000, 6))
 
     def test_formats_with_acknowledgements_have_no_marks(self) -> None:
         wire = Wire(self.clock)
         self.addCleanup(wire.close)
         outbox = self.make(wire, messages=False)
         outbox.push(b"x" * 10_000, 1)
-        self.assertFalse(outbox._marks)
+        self.assertFalse(outbox._arrival.marks)
 
     def test_where_bytes_are_not_what_the_kernel_counts_only_the_whole_counts(self) -> None:
         """TLS, memory."""
         outbox = self.make(Transport())
         for seq in range(1, 101):
             outbox.push(b"x" * 10_000, seq)
-        self.assertFalse(outbox._marks)
+        self.assertFalse(outbox._arrival.marks)
         self.clock.advance(0)
         self.clock.advance(0.05)
         self.assertEqual(self.owner.told, ["delivered"])
