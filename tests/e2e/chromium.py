@@ -1,10 +1,11 @@
-"""Runs Debian's Chromium without a screen, over its DevTools protocol on two pipes."""
+"""Drives Debian's Chromium without a screen, over its DevTools protocol on two pipes."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -38,23 +39,31 @@ SECONDS = 60.0
 
 
 class PageFault(Exception):
-    """A script threw something."""
+    """A page could not be opened, which Chromium has a name for, or its script threw something."""
 
 
 class Chromium(ProcessProtocol):
-    """One browser.
+    """One browser with a profile of its own.
+
+    It checks certificates as any browser does, against its own roots and those of `trusted`.
 
     Attributes:
         ended: fires when the process is gone.
     """
 
-    def __init__(self, folder: Path, *more: str) -> None:
+    def __init__(self, folder: Path, trusted: Path | None = None) -> None:
         """Args:
-        folder: where it keeps everything.
-        more: options.
+        folder: where it keeps everything; made here.
+        trusted: PEM file of one more certificate authority.
         """
         self._folder = folder
-        self._more = more
+        certificates = folder / ".pki/nssdb"
+        certificates.mkdir(parents=True)
+        if trusted is not None:
+            store = ["-d", f"sql:{certificates}"]
+            _certutil("-N", "--empty-password", *store)
+            # Trusted to issue certificates of servers, and for nothing else.
+            _certutil("-A", "-n", "test", "-t", "C,,", "-i", str(trusted), *store)
         self._ids = itertools.count(1)
         self._asked: dict[int, Deferred[dict[str, Any]]] = {}
         self._data = b""
@@ -68,14 +77,14 @@ class Chromium(ProcessProtocol):
         # What it keeps for a user goes where the test's things go.
         environment = {"HOME": str(self._folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
         profile = f"--user-data-dir={self._folder / 'profile'}"
-        arguments = [program, *OPTIONS, *self._more, profile, "about:blank"]
+        arguments = [program, *OPTIONS, profile, "about:blank"]
         self._process = reactor.spawnProcess(
             self, program, arguments, environment, childFDs={0: "w", 1: "r", 2: "r", 3: "w", 4: "r"}
         )
         return self
 
-    async def page(self, url: str) -> Page:
-        """A new page that has loaded."""
+    async def page(self, url: str = "about:blank") -> Page:
+        """A new page that has loaded. Raises PageFault."""
         target = (await self.ask("Target.createTarget", url="about:blank"))["targetId"]
         session = (await self.ask("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
         page = Page(self, session)
@@ -136,9 +145,14 @@ class Page:
         self._session = session
 
     async def load(self, url: str) -> None:
-        """Goes there, and waits until it is loaded."""
+        """Goes there, and waits until it is loaded.
+
+        Raises:
+            PageFault: with Chromium's name for what is wrong.
+        """
         told = await self._browser.ask("Page.navigate", self._session, url=url)
-        assert "errorText" not in told, told
+        if "errorText" in told:
+            raise PageFault(told["errorText"])
         loaded = f"location.href === {json.dumps(url)} && document.readyState === 'complete'"
         while not await self.run(loaded):
             pass
@@ -155,3 +169,9 @@ class Page:
         if "exceptionDetails" in told:
             raise PageFault(told["exceptionDetails"]["exception"].get("description"))
         return told["result"].get("value")
+
+
+def _certutil(*arguments: str) -> None:
+    program = shutil.which("certutil")
+    assert program is not None, "certutil is missing; see tests/system_packages.sh"
+    subprocess.run([program, *arguments], check=True, timeout=60, stdin=subprocess.DEVNULL)
