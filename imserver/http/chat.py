@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imserver.http import views
+from imserver.http import message_views as views
 from imserver.http.answers import Refused
 from imserver.http.bodies import HistoryQuery, PageQuery, SendBody
 from imserver.http.table import Accepted, Access, Call, Route
