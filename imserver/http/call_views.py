@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from imserver.model.calls import CallRecord
+from imserver.model.call_records import CallRecord
 
 
 class CallView(Struct, frozen=True):
     """A call of one's own; null = not (yet).
 
     `call_type` is audio or video, `ending` how it ended, `ended_by` who ended it, `duration` whole
-    seconds from the answer to the end; `missed`: the callee was told of it as of a missed one.
+    seconds from the answer to the end; `missed`: somebody was called, and nobody answered.
     """
 
     call_id: str

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from twisted.logger import Logger
 
 from imserver.model.accounts import KickReason, SessionKicked
-from imserver.model.calls import CallEnded, CallMedia, CallMissed
+from imserver.model.call_records import CallMissed
+from imserver.model.calls import CallEnded, CallMedia
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxPage, MessageRevoked, MessagesRead, TypingChanged
 from imserver.model.presence import PresenceChanged

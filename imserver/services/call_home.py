@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from imserver.model.calls import CallError, CallFault, Media, StartCall
+from imserver.model.calls import CallError, CallFault, Media, RejectCall, Signal, StartCall
 from imserver.services.call_effects import Effects
-from imserver.services.call_events import Cause, event_of
+from imserver.services.call_events import Cause, event_of, signal_of
 from imserver.services.call_records import CallCounts, CallRecords
 from imserver.services.call_requests import Act, Join, Leave, Start, busy_slot, call_slot, home_mark, pair_key
 from imserver.services.call_state import Call, CallSettings
-from imserver.services.call_table import TABLE, Do, On, State, Table
+from imserver.services.call_table import TABLE
+from imserver.services.call_terms import Do, On, State, Table
 from imserver.services.ports import Bus, Seat
 
 REMEMBERED_SECONDS = 60.0
@@ -111,7 +113,7 @@ class CallHome:
                 event, seats = await self._prospect(call, standing)
             except BaseException:
                 self._bus.release(call_slot(call.id), mark)
-                self._effects.free(call)
+                self._effects.ends.free(call)
                 raise
             self._calls[call.id] = call
             self._by_pair.setdefault(key, call)
@@ -126,11 +128,12 @@ class CallHome:
         """What is to become of a new call, and where it can ring."""
         caller, callee = call.caller_user, call.callee_user
         if not await self._may_call(caller, callee):
-            call.recorded = False
+            call.withheld = True
+            call.recorded = await self._exists(callee)
             return On.OFFLINE, []
         event, seats = await self._reach(call, standing)
         if event is not On.FITS:
-            self._effects.free(call)  # at once: somebody else may be trying
+            self._effects.ends.free(call)  # at once: somebody else may be trying
             call.recorded = await self._exists(callee)
         return event, seats
 
@@ -138,10 +141,12 @@ class CallHome:
         caller, callee = call.caller_user, call.callee_user
         if standing is not None:
             glare = standing.caller_user == callee and standing.state in (State.RINGING, State.UNATTENDED)
+            call.withheld = not glare  # they are in a call with each other: nothing was missed
             return (On.GLARE if glare else On.BUSY), []
         # In one order everywhere: of calls that compete for users, one always gets all it needs.
         for user in sorted((caller, callee)):
             if await self._bus.claim(busy_slot(user), call.id) != call.id:
+                call.withheld = user == caller or await self._is_busy(caller, call)
                 return On.BUSY, []
             call.claimed.append(user)
         seats = await self._bus.seats(callee)
@@ -149,6 +154,9 @@ class CallHome:
         if fit:
             return On.FITS, fit
         return (On.UNFIT if seats else On.OFFLINE), []
+
+    async def _is_busy(self, user: str, call: Call) -> bool:
+        return await self._bus.holder(busy_slot(user)) not in ("", None, call.id)
 
     async def act(self, request: Act) -> None:
         """A command about an existing call.
@@ -165,7 +173,7 @@ class CallHome:
                 raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", call.id)
             raise CallError(CallFault.NOT_PARTICIPANT, "you take no part in this call", call.id)
         fits = seat.media is call.media
-        if request.named and fits:
+        if request.named and fits and not _crossed(call, seat, command):
             self._take_place(call, seat)
         event = event_of(call, seat, command)
         if event is On.DEVICE_ANSWERS and not fits:
@@ -173,14 +181,22 @@ class CallHome:
         self.step(call, event, Cause(seat, command))
 
     def _take_place(self, call: Call, seat: Seat) -> None:
-        """The first session that names the call takes the place of one that was lost."""
-        if call.state is State.ENDED:
+        """The first session that names the call takes the place of one that was lost.
+
+        So does one of the same device while the old one looks alive: after a change of
+        networks a client is back long before the loss of its connection is noticed.
+        """
+        caller = seat.user == call.caller_user
+        party = call.caller if caller else call.callee
+        if call.state is State.ENDED or party is None:
             return
-        if seat.user == call.caller_user:
-            if call.caller.away:
-                self.step(call, On.CALLER_RETURNS, Cause(seat))
-        elif call.callee is not None and call.callee.away:
-            self.step(call, On.CALLEE_RETURNS, Cause(seat))
+        if not party.away and _is_back(call, party.seat, seat):
+            former = party.seat
+            call.displaced.add(former.session)
+            self.step(call, On.CALLER_LOST if caller else On.CALLEE_LOST, Cause(former))
+            self._bus.tell(former, call.stopped(call.time(self._clock.seconds())))
+        if party.away:
+            self.step(call, On.CALLER_RETURNS if caller else On.CALLEE_RETURNS, Cause(seat))
 
     async def join(self, request: Join) -> None:
         """A session of a busy user began: it rings there, too, if the user is being called."""
@@ -257,6 +273,23 @@ class CallHome:
         """An ended call is remembered no more."""
         del self._calls[call.id]
         self._bus.release(call_slot(call.id), home_mark(self._bus.node))
+
+
+def _is_back(call: Call, former: Seat, seat: Seat) -> bool:
+    """Whether a session is a newer one of the same device."""
+    return (
+        call.media is Media.WEBRTC
+        and seat.device == former.device != ""
+        and seat.session != former.session
+        and seat.session not in call.displaced
+    )
+
+
+def _crossed(call: Call, seat: Seat, command: Any) -> bool:
+    """Whether this is what a device at which it rang had to say before it heard that another one answered."""
+    if seat.session not in call.rang or seat.session in call.took_part:
+        return False
+    return isinstance(command, RejectCall) or signal_of(command) is Signal.ICE
 
 
 def _same_offer(call: Call, request: Start) -> bool:

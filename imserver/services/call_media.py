@@ -14,6 +14,9 @@ from imserver.services.call_requests import Linked
 from imserver.services.limits import RateLimiter
 from imserver.services.ports import Bus
 
+PACKET_OVERHEAD = 512
+"""Bytes that a piece counts beside its own: small ones cost as much work as large ones."""
+
 
 class MediaRelay:
     """The running calls of this node's sessions.
@@ -21,7 +24,7 @@ class MediaRelay:
     Args:
         clock: monotonic float seconds.
         rate: bytes a second of one call (of both directions, where both parties are on this
-            node), with a burst of one second.
+            node), with a burst of one second; each piece counts `PACKET_OVERHEAD` more.
     """
 
     def __init__(self, bus: Bus, counts: CallCounts, clock: Callable[[], float], rate: int) -> None:
@@ -54,7 +57,7 @@ class MediaRelay:
         linked = self._links.get(session)
         if linked is None:
             counts.media_dropped["no_call"] += 1
-        elif not self._limiter.allow(linked.call, len(data)):
+        elif not self._limiter.allow(linked.call, PACKET_OVERHEAD + len(data)):
             counts.media_dropped["rate"] += 1
         else:
             counts.media_packets += 1

@@ -9,7 +9,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from imserver.model.calls import CallQuality, CallRecord, Ending
+from imserver.model.call_records import CallRecord
+from imserver.model.calls import CallQuality, Ending
 from imserver.model.errors import ImError
 from imserver.services.histogram import Histogram
 from imserver.services.ports import Store
@@ -77,6 +78,14 @@ class CallCounts:
         self.quality = QualityCounts()
 
 
+_Key = tuple[str, str, float]
+
+
+def _key(record: CallRecord) -> _Key:
+    """What a call is known by: others may choose its id again."""
+    return record.call, record.caller, record.created_at
+
+
 class CallRecords:
     """Writes records in order, one write of a call at a time; the newest is what counts.
 
@@ -94,25 +103,26 @@ class CallRecords:
         self._store = store
         self._spawn = spawn
         self._clock = clock
-        self._waiting: dict[str, CallRecord | None] = {}  # by call, while one of it is being written
+        self._waiting: dict[_Key, CallRecord | None] = {}  # by call, while one of it is being written
 
     def keep(self, record: CallRecord) -> None:
         """Writes it, soon."""
-        if record.call in self._waiting:
-            self._waiting[record.call] = record
+        key = _key(record)
+        if key in self._waiting:
+            self._waiting[key] = record
         else:
-            self._waiting[record.call] = None
+            self._waiting[key] = None
             self._spawn(self._write(record))
 
     async def _write(self, record: CallRecord) -> None:
         newest: CallRecord | None = record
-        call = record.call
+        key = _key(record)
         try:
             while newest is not None:
                 await self._write_one(newest)
-                newest, self._waiting[call] = self._waiting[call], None
+                newest, self._waiting[key] = self._waiting[key], None
         finally:
-            del self._waiting[call]
+            del self._waiting[key]
 
     async def _write_one(self, record: CallRecord) -> None:
         for _ in range(TRIES):
@@ -123,7 +133,7 @@ class CallRecords:
                 if not error.retryable:
                     break
             await deferLater(self._clock, RETRY_SECONDS)
-            if self._waiting[record.call] is not None:
+            if self._waiting[_key(record)] is not None:
                 return None  # there is a newer one
         self.log.error("the record of call {call} is lost", call=record.call)
         return None

@@ -7,19 +7,19 @@ from typing import Any
 from msgspec import Struct
 from twisted.internet.interfaces import IDelayedCall
 
+from imserver.model.call_records import CallRecord
 from imserver.model.calls import (
     CallAccepted,
     CallAnswered,
     CallEnded,
     CallIncoming,
-    CallRecord,
     CallRinging,
     CallSignal,
     CallStopped,
     Ending,
     Media,
 )
-from imserver.services.call_table import State
+from imserver.services.call_terms import State
 from imserver.services.ports import Seat
 
 MAX_CANDIDATES = 64
@@ -91,6 +91,8 @@ class Call:
         took_part: sessions that held it or rejected it.
         told: sessions that know that it is over.
         recorded: a record is kept.
+        withheld: the callee has no part in it and must not hear of it.
+        displaced: sessions of which a newer one of the same device took the place.
         claimed: users whose busy slot it has.
         timer: ring time, then talk time.
     """
@@ -108,6 +110,7 @@ class Call:
         "claimed",
         "created_at",
         "detail",
+        "displaced",
         "ended_at",
         "ending",
         "glare",
@@ -124,6 +127,7 @@ class Call:
         "told",
         "took_part",
         "video",
+        "withheld",
     )
 
     def __init__(
@@ -159,6 +163,8 @@ class Call:
         self.took_part = {seat.session}
         self.told: set[str] = set()
         self.recorded = True
+        self.withheld = False
+        self.displaced: set[str] = set()
         self.claimed: list[str] = []
         self.timer: IDelayedCall | None = None
 
@@ -228,6 +234,7 @@ class Call:
             ended_at=self.ended_at,
             ending=self.ending,
             by=self.by,
+            withheld=self.withheld,
         )
 
     def shed(self) -> None:

@@ -285,7 +285,7 @@ class Hub:
     def _seats(self, user: str) -> list[Seat]:
         node = self._bus.node
         return [
-            Seat(user, session.principal.session, node, session.client.media)
+            Seat(user, session.principal.session, node, session.client.media, session.principal.device)
             for session in self.registry.of(user)
             if session.started
         ]

@@ -7,7 +7,8 @@ from typing import Any
 from msgspec.structs import replace
 from twisted.internet.defer import ensureDeferred
 
-from imserver.model.calls import MISSED, CallMissed, CallPage, CallRecord, Ending
+from imserver.model.call_records import MISSED, CallMissed, CallPage, CallRecord
+from imserver.model.calls import Ending
 from imserver.model.errors import ErrorCode
 from imserver.model.messages import MarkRead, MessagesRead
 from tests.contracts.cellar_case import CellarCase
@@ -95,6 +96,16 @@ class CallSuite(Recording):
             over = ended(offered(ending.value), ending)
             self.keep(over)
             self.assertEqual(over, self.records("bob")[0])
+
+    def test_some_are_withheld_from_the_callee(self) -> None:
+        held = [replace(offered(ending.value, at=AT + n), withheld=True) for n, ending in enumerate(Ending)]
+        over = [ended(record, ending) for record, ending in zip(held, Ending, strict=True)]
+        self.keep(*held, *over)
+        self.assertEqual(over, self.records("alice")[::-1])
+        self.assertEqual(([], []), (self.records("bob"), self.changes("bob")))
+        self.keep(offered("seen", at=AT + 99), replace(offered("not", "bob", "alice"), withheld=True))
+        self.assertEqual(["not", "seen"], [record.call for record in self.records("bob")])
+        self.assertEqual(["seen"], [record.call for record in self.page("alice", limit=1).calls])
 
     def test_ids_are_used_again(self) -> None:
         """By others, by the callee, by the same caller: each time it is another call."""

@@ -27,6 +27,7 @@ from tests.e2e.phones import (
     log,
     offer,
     phone,
+    refused,
     rings,
     runs,
     sdp,
@@ -147,6 +148,36 @@ async def test_a_party_comes_back(serve: Serve, binary: bool) -> None:
         await settle(idle)
         assert not [line for line in log(idle, call) if line.startswith("end")]
         await close(there, idle, back)
+    await server.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_device_comes_back_before_its_loss_is_noticed(serve: Serve) -> None:
+    """As after a change of networks: the old connection looks alive for a long time."""
+    server = await serve(overrides=[LONG]).start()
+    for lost, kept in (("alice", "bob"), ("bob", "alice")):
+        call = f"{lost} has moved"
+        people = {name: await phone(server, name, "mobile") for name in ("alice", "bob")}
+        await runs(people["alice"], people["bob"], "bob", call)
+        there, old = people[kept], people[lost]
+        tablet, back = await phone(server, lost, "tablet"), await phone(server, lost, "mobile")
+        offer(tablet, kept, call, "not mine", call_type="audio")
+        await refused(tablet, call, "not_participant")
+        offer(back, kept, call, "restart", call_type="audio")
+        assert (await heard(there, "call.offer", call))["sdp"] == sdp("offer", "restart")
+        answer(there, call, "restarted")
+        assert (await heard(back, "call.answer", call))["sdp"] == sdp("answer", "restarted")
+        await ended(old, call, "answered_elsewhere")
+        # What the old one still has to say, and its end, change nothing.
+        offer(old, kept, call, "late", call_type="audio")
+        await refused(old, call, "not_participant")
+        await gone(old, there)
+        ice(back, call, 1)
+        assert (await heard(there, "call.ice", call))["ice_candidate"] == candidate(1)
+        assert log(there, call).count("offer") == (2 if kept == "bob" else 1)
+        end(back, call)
+        await ended(there, call, "user_hangup")
+        await close(there, tablet, back)
     await server.stop()
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from imserver.model.call_records import CallMissed, CallRecord
 from imserver.model.calls import (
     CallAccepted,
     CallAnswered,
     CallEnded,
     CallIncoming,
     CallMedia,
-    CallMissed,
-    CallRecord,
     CallStopped,
     Ending,
 )
@@ -89,7 +88,7 @@ class CallChecker:
         record = self.history.records.get(call)
         if record is None and self.history.forgets:
             return
-        if record is None or not record.missed or record.callee != link.user:
+        if record is None or not record.told or record.callee != link.user:
             self._fault(link, call, f"told as missed, but recorded as {record}")
 
     def _media(self, link: CallLink, event: CallMedia) -> None:

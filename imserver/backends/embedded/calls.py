@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 from imserver.backends.embedded.change_log import MissedRecord, tell, write_change
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.entities import User
-from imserver.model.calls import CallPage, CallRecord, Ending
+from imserver.model.call_records import CallPage, CallRecord
+from imserver.model.calls import Ending
 from imserver.model.errors import ErrorCode, ImError
 from imserver.services.ports import Change
 
@@ -31,22 +32,23 @@ _CURSOR = re.compile(r"[0-9]{1,18}")
 _NEWEST = 10**18
 _SELECT = (
     "SELECT c.no, c.caller, c.callee, c.id, r.name, e.name, c.video, c.created_at, c.answered_at, c.ended_at,"
-    " c.ending, coalesce(b.name, '') FROM calls c JOIN users r ON r.no = c.caller"
+    " c.ending, coalesce(b.name, ''), c.withheld FROM calls c JOIN users r ON r.no = c.caller"
     " JOIN users e ON e.no = c.callee LEFT JOIN users b ON b.no = c.ended_by "
 )
 _PAGE = (
     _SELECT  # noqa: S608 - constants
     + "WHERE c.no IN"
     " (SELECT no FROM (SELECT no FROM calls WHERE caller = ?1 AND no < ?2 ORDER BY no DESC LIMIT ?3)"
-    " UNION SELECT no FROM (SELECT no FROM calls WHERE callee = ?1 AND no < ?2 ORDER BY no DESC LIMIT ?3))"
+    " UNION SELECT no FROM"
+    " (SELECT no FROM calls WHERE callee = ?1 AND NOT withheld AND no < ?2 ORDER BY no DESC LIMIT ?3))"
     " ORDER BY c.no DESC LIMIT ?3"
 )
 _UNFINISHED = _SELECT + "WHERE c.ending IS NULL AND c.no <= ? ORDER BY c.no"
 _END = "UPDATE calls SET answered_at = ?, ended_at = ?, ending = ?, ended_by = ?, missed = ? WHERE no = ?"
 _INSERT = (
     "INSERT INTO calls"
-    " (id, caller, callee, video, created_at, answered_at, ended_at, ending, ended_by, missed)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " (id, caller, callee, video, created_at, withheld, answered_at, ended_at, ending, ended_by, missed)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -162,7 +164,7 @@ def untold(core: Core, user: User, after: int) -> int:
 
 
 def _record_of(row: tuple[Any, ...]) -> CallRecord:
-    _, _, _, call, caller, callee, video, created_at, answered_at, ended_at, ending, by = row
+    _, _, _, call, caller, callee, video, created_at, answered_at, ended_at, ending, by, withheld = row
     return CallRecord(
         call,
         caller,
@@ -173,6 +175,7 @@ def _record_of(row: tuple[Any, ...]) -> CallRecord:
         ended_at,
         None if ending is None else Ending(ending),
         by,
+        bool(withheld),
     )
 
 
@@ -200,7 +203,7 @@ def _record(entry: _Entry, at: float, connection: sqlite3.Connection) -> list[Ch
         changes[0].change_id if changes else None,
     )
     if row is None:
-        offer = (record.call, entry.caller, entry.callee, record.video, record.created_at)
+        offer = (record.call, entry.caller, entry.callee, record.video, record.created_at, record.withheld)
         connection.execute(_INSERT, (*offer, *ended))
     else:
         connection.execute(_END, (*ended, row[0]))
@@ -209,7 +212,7 @@ def _record(entry: _Entry, at: float, connection: sqlite3.Connection) -> list[Ch
 
 def _missed(record: CallRecord, callee_no: int, at: float, connection: sqlite3.Connection) -> list[Change]:
     """Writes the change that tells the callee, if the call was missed."""
-    if not record.missed:
+    if not record.told:
         return []
     missed = MissedRecord(
         record.call, record.caller, record.callee, record.video, record.created_at, record.ended_at

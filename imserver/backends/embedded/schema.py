@@ -83,14 +83,15 @@ ALTER TABLE changes ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
 
 -- One row a call, in the order in which the offers came. Client programs choose ids, and may choose one
 -- again, so it takes caller and time to know a call. caller, callee and ended_by are numbers of users
--- (0 = nobody); ending NULL = it lasts; missed = the change that tells the callee.
+-- (0 = nobody); ending NULL = it lasts; missed = the change that tells the callee; withheld = not for the
+-- callee's eyes.
 CREATE TABLE calls (
     no INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, caller INTEGER NOT NULL, callee INTEGER NOT NULL,
     video INTEGER NOT NULL, created_at REAL NOT NULL, answered_at REAL NOT NULL, ended_at REAL NOT NULL,
-    ending TEXT, ended_by INTEGER NOT NULL, missed INTEGER);
+    ending TEXT, ended_by INTEGER NOT NULL, missed INTEGER, withheld INTEGER NOT NULL);
 CREATE UNIQUE INDEX calls_by_id ON calls (id, caller, created_at);
 CREATE INDEX calls_of_caller ON calls (caller, no);
-CREATE INDEX calls_of_callee ON calls (callee, no);
+CREATE INDEX calls_of_callee ON calls (callee, no) WHERE NOT withheld;
 CREATE INDEX calls_missed ON calls (callee, missed) WHERE missed IS NOT NULL;
 CREATE INDEX calls_unfinished ON calls (no) WHERE ending IS NULL;
 """

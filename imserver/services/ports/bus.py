@@ -17,12 +17,14 @@ class Seat(Struct, frozen=True, gc=False):
     Attributes:
         node: the node it is connected to.
         media: how its format's calls travel.
+        device: its device's name within the user and the format; "" = none was named.
     """
 
     user: str
     session: str
     node: str
     media: Media
+    device: str = ""
 
 
 class Bus(Protocol):

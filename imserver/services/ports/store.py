@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from imserver.model.accounts import Principal
-from imserver.model.calls import CallPage, CallRecord
+from imserver.model.call_records import CallPage, CallRecord
 from imserver.model.conversations import ConversationPage
 from imserver.model.errors import ImError
 from imserver.model.messages import (
@@ -151,7 +151,7 @@ class Store(Protocol):
         """Keeps a call's record durably, in place of an older one of the same call.
 
         A call is known by its id, its caller and `created_at`: others may choose the id again.
-        A record that has ended stays as it is. When one ends that is `missed`, a CallMissed enters
+        A record that has ended stays as it is. When one ends that is `told`, a CallMissed enters
         the callee's change log with it, once. What still lasts when a store is opened has ended
         with `Ending.SHUTDOWN`, at the last time known.
 
@@ -161,6 +161,8 @@ class Store(Protocol):
 
     async def calls(self, user: str, after: str, limit: int) -> CallPage:
         """The calls a user took part in, newest first; `after` is a `next_cursor`.
+
+        Without those that were `withheld` from the user.
 
         Raises:
             ImError: BAD_REQUEST for a cursor that was never given out.

@@ -8,15 +8,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.model.calls import (
-    CallAccepted,
-    CallEnded,
-    CallIncoming,
-    CallMedia,
-    EndCall,
-    Ending,
-    StartCall,
-)
+from imserver.model.calls import CallAccepted, CallEnded, CallIncoming, CallMedia, EndCall, Ending, StartCall
 from imserver.model.messages import Content, Form, Message
 from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import MEDIA_WAIT, DrainWatch, Pace, unconfirmed

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from imserver.backends.embedded.bus import LocalBus
 from imserver.model.accounts import Principal
+from imserver.model.call_records import CallPage, CallRecord
 from imserver.model.calls import (
     AnswerCall,
     CallAccepted,
@@ -19,8 +20,6 @@ from imserver.model.calls import (
     CallFault,
     CallIncoming,
     CallMedia,
-    CallPage,
-    CallRecord,
     CallRinging,
     CallSignal,
     CallStopped,
@@ -30,7 +29,8 @@ from imserver.model.calls import (
     StartCall,
 )
 from imserver.model.errors import ErrorCode, ImError
-from imserver.services.call_table import TABLE, Table
+from imserver.services.call_table import TABLE
+from imserver.services.call_terms import Table
 from imserver.services.calls import Calls, CallSettings
 from imserver.services.ports import Bus, Seat, Store
 from imserver.services.sessions import Client, Receiver
@@ -50,8 +50,8 @@ class Phone:
         connected: it is live.
     """
 
-    def __init__(self, user: str, session: str, media: Media) -> None:
-        self.principal = Principal(user, session, media.value)
+    def __init__(self, user: str, session: str, media: Media, device: str = "") -> None:
+        self.principal = Principal(user, session, media.value, device)
         self.client = Client(session, media.value, "127.0.0.1", False, False, media=media)
         self.events: list[Any] = []
         self.pieces: list[CallMedia] = []
@@ -108,7 +108,8 @@ class RecordingStore:
             self._waiting.pop(0).callback(None)
 
     async def calls(self, user: str, after: str, limit: int) -> CallPage:
-        return CallPage([record for record in self.records if user in (record.caller, record.callee)][:limit])
+        mine = [r for r in self.records if user == r.caller or (user == r.callee and not r.withheld)]
+        return CallPage(mine[:limit])
 
     def last(self, call: str) -> CallRecord:
         """The newest record of a call."""
@@ -171,7 +172,7 @@ class Node:
 
     def _seats(self, user: str) -> Sequence[Seat]:
         return [
-            Seat(user, phone.principal.session, self.bus.node, phone.client.media)
+            Seat(user, phone.principal.session, self.bus.node, phone.client.media, phone.principal.device)
             for phone in self._phones.get(user, ())
         ]
 
@@ -201,10 +202,10 @@ class CallCase(ServiceCase):
     def tearDown(self) -> None:
         self.assertEqual([], self.node.failures)
 
-    def phone(self, user: str, media: Media = Media.WEBRTC) -> Phone:
+    def phone(self, user: str, media: Media = Media.WEBRTC, device: str = "") -> Phone:
         """A new live session."""
         self._sessions += 1
-        phone = Phone(user, f"{user}{self._sessions}", media)
+        phone = Phone(user, f"{user}{self._sessions}", media, device)
         self.node.enter(phone)
         return phone
 
@@ -230,6 +231,10 @@ class CallCase(ServiceCase):
         caller.take()
         callee.take()
         return call
+
+    def records(self, user: str) -> list[CallRecord]:
+        """Those that a user may read."""
+        return list(self.successResultOf(ensureDeferred(self.store.calls(user, "", 100))).calls)
 
     def told(self, phone: Phone) -> list[str]:
         """What a phone was told since the last time, in short."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from imserver.model.call_records import CallRecord, ListCalls
 from imserver.model.calls import (
     MAX_CALL_ID_BYTES,
     AnswerCall,
@@ -12,10 +13,8 @@ from imserver.model.calls import (
     CallIncoming,
     CallMedia,
     CallQuality,
-    CallRecord,
     EndCall,
     Ending,
-    ListCalls,
     Media,
     RejectCall,
     Signal,
@@ -23,6 +22,7 @@ from imserver.model.calls import (
     StartCall,
 )
 from imserver.model.errors import ErrorCode
+from imserver.services.call_media import PACKET_OVERHEAD
 from imserver.services.call_records import RETRY_SECONDS, TRIES
 from imserver.services.call_requests import busy_slot, call_slot
 from imserver.services.calls import START_BURST, CallSettings
@@ -67,10 +67,29 @@ class Offers(CallCase):
         alice, bob = self.phone("alice"), self.phone("bob")
         self.node.blocked.add(("alice", "bob"))
         self.ring(alice)
-        self.assertEqual(["ended offline"], self.told(alice))
-        self.assertEqual(([], []), (bob.events, self.store.records))
-        self.ring(bob, "alice", "c2")  # the other way round nobody is blocked
+        blocked = self.told(alice)
+        self.assertEqual([], bob.events)
+        self.assertEqual([], self.records("bob"), "nor does he read of it")
+        self.node.leave(bob)
+        self.node.blocked.clear()
+        self.ring(alice, call="c3")
+        self.assertEqual(["ended offline"], blocked)
+        self.assertEqual(blocked, self.told(alice))
+        self.assertEqual(["c1", "c3"], [record.call for record in self.records("alice")])
+        one, other = self.records("alice")
+        self.assertEqual((one.ending, one.missed), (other.ending, other.missed))
+        self.assertEqual((False, True), (one.told, other.told))
+        self.node.blocked.add(("alice", "bob"))
+        self.ring(self.phone("bob"), "alice", "c2")  # the other way round nobody is blocked
         self.assertEqual(["incoming v=0 offer"], self.told(alice))
+
+    def test_unknown_users_are_no_more_than_that(self) -> None:
+        """A user who blocks everybody is not known by the lack of a record, nor is an unknown one by its."""
+        alice = self.phone("alice")
+        self.node.blocked.add(("alice", "nobody"))
+        self.ring(alice, "nobody")
+        self.assertEqual(["ended offline"], self.told(alice))
+        self.assertEqual([], self.store.records)
 
     def test_oneself(self) -> None:
         alice, other = self.phone("alice"), self.phone("alice")
@@ -165,6 +184,23 @@ class Busy(CallCase):
         self.ring(carol, "bob", "c5")
         self.assertEqual(["ringing"], self.told(carol))
         self.assertFalse(any(event.glare for event in carol.events if isinstance(event, CallEnded)))
+
+    def test_nobody_misses_a_call_of_somebody_who_was_busy(self) -> None:
+        """Or of whom he talks with already; glare, and a callee who talks with others, are missed calls."""
+        alice, bob, carol = self.phone("alice"), self.phone("bob"), self.phone("carol")
+        self.ring(alice)
+        self.ring(bob, "alice", "glare")
+        self.ring(self.phone("alice"), "bob", "again")
+        self.ring(carol, "bob", "busy callee")
+        self.ring(self.phone("bob"), "carol", "busy caller")
+        self.do(bob, AnswerCall("c1"))
+        self.ring(self.phone("bob"), "alice", "no glare")
+        told = {record.call for record in self.store.records if record.told}
+        self.assertEqual({"glare", "busy callee"}, told)
+        self.assertEqual(told, {record.call for record in self.store.records if record.missed})
+        self.assertEqual(
+            {"busy callee"}, {record.call for record in self.records("carol")}, "bob's never came to him"
+        )
 
     def test_a_call_that_never_rang_leaves_nobody_busy(self) -> None:
         alice, carol = self.phone("alice"), self.phone("carol")
@@ -731,6 +767,13 @@ class RelayedMedia(CallCase):
         self.clock.advance(0.5)
         self.send(self.alice, b"x" * 30_000)
         self.assertEqual(3, len(self.bob.pieces))
+
+    def test_small_pieces_cost_as_much_work(self) -> None:
+        self.do(self.alice, StartCall("bob", True))
+        self.do(self.bob, AnswerCall(self.bob.take()[0].call))
+        for _ in range(1000):
+            self.send(self.alice, b"x")
+        self.assertEqual(100_000 // (PACKET_OVERHEAD + 1), len(self.bob.pieces))
 
 
 class Records(CallCase):

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Ping, Pong, SessionKicked
+from imserver.model.call_records import CallMissed, ListCalls
 from imserver.model.calls import (
     AnswerCall,
     CallAccepted,
@@ -17,13 +18,11 @@ from imserver.model.calls import (
     CallFault,
     CallIncoming,
     CallMedia,
-    CallMissed,
     CallRinging,
     CallSignal,
     CallStopped,
     EndCall,
     Ending,
-    ListCalls,
     RejectCall,
     Signal,
     SignalCall,

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Pong, SessionKicked
+from imserver.model.call_records import CallMissed
 from imserver.model.calls import (
     AnswerCall,
     CallAnswered,
     CallEnded,
     CallIncoming,
-    CallMissed,
     CallSignal,
     CallStopped,
     EndCall,
@@ -60,7 +60,7 @@ from imserver.wire import content as contents
 from imserver.wire import extras as beside
 from imserver.wire.base import Request
 from imserver.wire.signalling import SignallingClientCodec, SignallingServerCodec
-from imserver.wire.signalling.calls import ANSWER_OWNED, END_OWNED, OFFER_OWNED, call_text
+from imserver.wire.signalling.call_details import ANSWER_OWNED, END_OWNED, OFFER_OWNED, call_text
 from tests.clients import msgpack
 
 NOON = 1759838400.0
