@@ -138,6 +138,9 @@ class Link:
     def input_ended(self) -> None:
         """The peer sends nothing more, but may still read its answers."""
         self._input_ended = True
+        # Whoever closes with something unread resets instead: what its kernel has by now, it has read.
+        # The watch would ask too late, and formats without message ids cannot tell repeats.
+        self.outbox.kernel_drained()
         if self._write_closed:
             self._transport.loseConnection()
         elif not self.closing:

@@ -107,6 +107,7 @@ class Changes:
 
         def committed(written: _Written | float) -> None:
             if isinstance(written, _Written):
+                core.taken_back.add(record.message_id)
                 self._tell([written], principal.session)
 
         written = await core.write(
