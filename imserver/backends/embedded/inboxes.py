@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from functools import partial
 
 from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.entities import User
 from imserver.backends.embedded.journal import unavailable
 from imserver.backends.embedded.pages import CONVERSATION, INBOX, Page, Span, first_kept, read_page
 from imserver.backends.embedded.records import MessageRecord, decode, offset_in_id, unpack_offsets
-from imserver.backends.embedded.state import State, User
+from imserver.backends.embedded.state import State
 from imserver.backends.embedded.tails import TailIndex
 from imserver.backends.embedded.targets import resolve
 from imserver.model.errors import ErrorCode, ImError
