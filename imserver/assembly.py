@@ -15,7 +15,6 @@ from imserver.config.ice_urls import parse_ice_url
 from imserver.config.loading import self_registration
 from imserver.services.accounts import Accounts
 from imserver.services.calls import CallSettings
-from imserver.services.friend_ports import FriendLimits
 from imserver.services.friends import FriendSettings
 from imserver.services.groups import GroupLimits, Groups
 from imserver.services.hub import Hub, HubSettings
@@ -24,6 +23,7 @@ from imserver.services.keys import Key, KeyRingError, external_key, load_key_rin
 from imserver.services.messages import MessageSettings
 from imserver.services.passwords import PasswordHasher
 from imserver.services.ports import Bus, Directory, Store, Threads
+from imserver.services.ports.friends import FriendLimits
 from imserver.services.tokens import Tokens
 
 KEYS_FILE = "token-keys.json"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from imserver.http import views
+from imserver.http import call_views as views
 from imserver.http.bodies import IceQuery, PageQuery
 from imserver.http.table import Access, Call, Route
-from imserver.model.calls import CallPage, GetIceServers, ListCalls
+from imserver.model.call_records import CallPage, ListCalls
+from imserver.model.ice import GetIceServers
 
 
 async def _list(call: Call) -> views.CallsData:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from imserver.model.calls import IceServer
+from imserver.model.ice import IceServer
 
 
 class Role(enum.StrEnum):

@@ -12,7 +12,6 @@ looks into, b"" = nothing. It goes to the peer unchanged.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -54,20 +53,6 @@ class Ending(enum.StrEnum):
     """It had lasted as long as a call may."""
     SHUTDOWN = "shutdown"
     """The server went down."""
-
-
-MISSED = frozenset(
-    {
-        Ending.CANCELLED,
-        Ending.BUSY,
-        Ending.OFFLINE,
-        Ending.NO_DEVICE,
-        Ending.NO_ANSWER,
-        Ending.LOST,
-        Ending.SHUTDOWN,
-    }
-)
-"""Endings of an unanswered call of which the callee is told as of a missed one."""
 
 
 class CallFault(enum.StrEnum):
@@ -197,18 +182,6 @@ class CallMedia(Struct, frozen=True, gc=False):
     call: str = ""
 
 
-class ListCalls(Struct, frozen=True, gc=False):
-    """One's own call records, newest first.
-
-    Attributes:
-        after: a `next_cursor`; "" = from the newest.
-        limit: rows; 0 = 50, most 200.
-    """
-
-    after: str = ""
-    limit: int = 0
-
-
 # Events
 
 
@@ -303,94 +276,3 @@ class CallStopped(Struct, frozen=True, gc=False):
     callee: str
     at: float
     ending: Ending | None = None
-
-
-# Records
-
-
-class CallRecord(Struct, frozen=True, gc=False):
-    """What is kept of a call; its two users may read it. Times are float seconds, 0 = not (yet).
-
-    Attributes:
-        ending: None while it lasts.
-        by: the user who ended it; "" = nobody did.
-        withheld: only the caller may read it: the callee was not tried (the caller was busy), or
-            does not want to hear from the caller.
-    """
-
-    call: str
-    caller: str
-    callee: str
-    video: bool
-    created_at: float
-    answered_at: float = 0.0
-    ended_at: float = 0.0
-    ending: Ending | None = None
-    by: str = ""
-    withheld: bool = False
-
-    @property
-    def duration(self) -> int:
-        """Whole seconds from the answer to the end; never less than none, whatever the clock did."""
-        return max(0, int(self.ended_at - self.answered_at)) if self.answered_at and self.ended_at else 0
-
-    @property
-    def missed(self) -> bool:
-        """Whether somebody was called and nobody answered, as far as the caller may know."""
-        tried = not self.withheld or self.ending is not Ending.BUSY
-        return not self.answered_at and tried and self.ending in MISSED
-
-    @property
-    def told(self) -> bool:
-        """Whether the callee is told of it as of a missed one."""
-        return self.missed and not self.withheld
-
-
-class CallMissed(Struct, frozen=True, gc=False):
-    """An event of the callee's change log: somebody called, and nobody answered."""
-
-    call: str
-    caller: str
-    callee: str
-    video: bool
-    created_at: float
-    ended_at: float
-
-
-class CallPage(Struct, frozen=True):
-    """A page of records; `next_cursor` "" = no more."""
-
-    calls: Sequence[CallRecord]
-    next_cursor: str = ""
-
-
-# TURN and STUN
-
-
-class GetIceServers(Struct, frozen=True, gc=False):
-    """Which servers help a WebRTC client to find a path (document 002, GET /api/webrtc/config).
-
-    Attributes:
-        region: only those of this region and those of none; "" = all.
-    """
-
-    region: str = ""
-
-
-class IceServer(Struct, frozen=True, gc=False, omit_defaults=True):
-    """One entry of RTCConfiguration.iceServers; username and credential "" = none needed."""
-
-    urls: Sequence[str]
-    username: str = ""
-    credential: str = ""
-
-
-class IceServers(Struct, frozen=True):
-    """All of them, the user's credentials filled in.
-
-    Attributes:
-        expires_at: when these credentials end, float seconds; 0 = never.
-    """
-
-    servers: Sequence[IceServer]
-    expires_at: float = 0.0

@@ -7,12 +7,13 @@ from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from imserver.model.calls import CallError, CallFault, Ending, Media, Signal
+from imserver.model.calls import CallError, CallFault, Media, Signal
+from imserver.services.call_ends import Ends, stop
 from imserver.services.call_events import Cause, detail_of, seat_of, signal_of, signalled
 from imserver.services.call_records import CallCounts, CallRecords
-from imserver.services.call_requests import Linked, busy_slot
+from imserver.services.call_requests import Linked
 from imserver.services.call_state import MAX_CANDIDATES, Call, CallSettings, Party
-from imserver.services.call_table import Do, On, Step
+from imserver.services.call_terms import Do, On, Step
 from imserver.services.ports import Bus, Seat
 
 
@@ -27,7 +28,11 @@ class Home(Protocol):
 
 
 class Effects:
-    """Carries out one `Step` of the table after another. Nothing here waits."""
+    """Carries out one `Step` of the table after another. Nothing here waits.
+
+    Attributes:
+        ends: the part that ends calls.
+    """
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class Effects:
         self._counts = counts
         self._clock = clock
         self._settings = settings
+        self.ends = Ends(bus, records, counts, clock)
         self._by_do: dict[Do, Callable[[Call, Cause], None]] = {
             Do.RING_EVERYWHERE: self._ring_everywhere,
             Do.RING_BACK: self._ring_back,
@@ -63,8 +69,8 @@ class Effects:
             Do.AWAIT_CALLEE: self._await_callee,
             Do.SEAT_CALLER: self._seat_caller,
             Do.SEAT_CALLEE: self._seat_callee,
-            Do.END_AGAIN: self._end_again,
-            Do.END_ONCE: self._end_once,
+            Do.END_AGAIN: self.ends.again,
+            Do.END_ONCE: self.ends.once,
             Do.REFUSE_OUTSIDER: self._refuse_outsider,
             Do.REFUSE_EARLY: self._refuse_early,
             Do.FORGET: self._forget,
@@ -79,7 +85,7 @@ class Effects:
         """
         if step.do is Do.END:
             assert step.ending is not None
-            self._end(call, step.ending, cause)
+            self.ends.end(call, step.ending, cause)
         else:
             self._by_do[step.do](call, cause)
 
@@ -150,7 +156,7 @@ class Effects:
         self._counts.ringing -= 1
         self._counts.running += 1
         self._records.keep(call.record())
-        _stop(call.timer)
+        stop(call.timer)
         call.timer = self._later(self._settings.max_seconds, call, On.TALK_TIME_OVER)
         others = [other for other in call.ringing.values() if other.session != seat.session]
         candidates = call.held_ice.get(seat.session, ())
@@ -227,69 +233,10 @@ class Effects:
             self._sit(call.callee, seat_of(cause))
 
     def _sit(self, party: Party, seat: Seat) -> None:
-        _stop(party.grace)
+        stop(party.grace)
         party.seat, party.away, party.grace = seat, False, None
         for event in party.take_held():
             self._bus.tell(seat, event)
-
-    # The end
-
-    def _end(self, call: Call, ending: Ending, cause: Cause) -> None:
-        self._count_end(call, ending)
-        call.ending = ending
-        call.ended_at = call.time(self._clock.seconds())
-        call.glare = cause.glare
-        if cause.command is not None:
-            call.by = seat_of(cause).user
-            call.reason = getattr(cause.command, "reason", "")
-            call.detail = detail_of(cause)
-        _stop(call.timer)
-        for party in (call.caller, call.callee):
-            if party is not None:
-                _stop(party.grace)
-        self._tell_end(call, cause)
-        self.free(call)
-        if call.recorded:
-            self._records.keep(call.record())
-        call.shed()
-
-    def free(self, call: Call) -> None:
-        """Its users may have other calls."""
-        for user in call.claimed:
-            self._bus.release(busy_slot(user), call.id)
-        call.claimed = []
-
-    def _count_end(self, call: Call, ending: Ending) -> None:
-        counts = self._counts
-        counts.ended[ending] += 1
-        if call.answered_at:
-            counts.running -= 1
-        elif call.timer is not None:
-            counts.ringing -= 1
-
-    def _tell_end(self, call: Call, cause: Cause) -> None:
-        ended, stopped = call.ended(), call.stopped(call.ended_at)
-        parties = [party.seat for party in (call.caller, call.callee) if party is not None and not party.away]
-        if cause.seat is not None and cause.seat.session in call.ringing:
-            parties.append(call.ringing.pop(cause.seat.session))  # the one that rejected
-        for seat in parties:
-            self._bus.tell(seat, ended)
-            call.took_part.add(seat.session)
-        for seat in call.ringing.values():
-            self._bus.tell(seat, stopped)
-        call.told.update(seat.session for seat in (*parties, *call.ringing.values()))
-
-    def _end_again(self, call: Call, cause: Cause) -> None:
-        seat = seat_of(cause)
-        call.told.add(seat.session)
-        if seat.session in call.rang and seat.session not in call.took_part:
-            self._bus.tell(seat, call.stopped(call.ended_at))
-        else:
-            self._bus.tell(seat, call.ended())
-
-    def _end_once(self, call: Call, cause: Cause) -> None:
-        if seat_of(cause).session not in call.told:
-            self._end_again(call, cause)
 
     def _forget(self, call: Call, cause: Cause) -> None:
         self._home.forget(call)
@@ -307,8 +254,3 @@ class Effects:
 
     def _later(self, seconds: float, call: Call, event: On) -> IDelayedCall:
         return self._clock.callLater(seconds, self._home.step, call, event, Cause())
-
-
-def _stop(timer: IDelayedCall | None) -> None:
-    if timer is not None and timer.active():
-        timer.cancel()

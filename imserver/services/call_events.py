@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from imserver.model.calls import AnswerCall, CallSignal, EndCall, RejectCall, Signal, SignalCall, StartCall
 from imserver.services.call_state import Call
-from imserver.services.call_table import On
+from imserver.services.call_terms import On
 from imserver.services.ports import Seat
 
 

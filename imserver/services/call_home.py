@@ -20,7 +20,8 @@ from imserver.services.call_events import Cause, event_of, signal_of
 from imserver.services.call_records import CallCounts, CallRecords
 from imserver.services.call_requests import Act, Join, Leave, Start, busy_slot, call_slot, home_mark, pair_key
 from imserver.services.call_state import Call, CallSettings
-from imserver.services.call_table import TABLE, Do, On, State, Table
+from imserver.services.call_table import TABLE
+from imserver.services.call_terms import Do, On, State, Table
 from imserver.services.ports import Bus, Seat
 
 REMEMBERED_SECONDS = 60.0
@@ -112,7 +113,7 @@ class CallHome:
                 event, seats = await self._prospect(call, standing)
             except BaseException:
                 self._bus.release(call_slot(call.id), mark)
-                self._effects.free(call)
+                self._effects.ends.free(call)
                 raise
             self._calls[call.id] = call
             self._by_pair.setdefault(key, call)
@@ -132,7 +133,7 @@ class CallHome:
             return On.OFFLINE, []
         event, seats = await self._reach(call, standing)
         if event is not On.FITS:
-            self._effects.free(call)  # at once: somebody else may be trying
+            self._effects.ends.free(call)  # at once: somebody else may be trying
             call.recorded = await self._exists(callee)
         return event, seats
 

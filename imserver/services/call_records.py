@@ -9,7 +9,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from imserver.model.calls import CallQuality, CallRecord, Ending
+from imserver.model.call_records import CallRecord
+from imserver.model.calls import CallQuality, Ending
 from imserver.model.errors import ImError
 from imserver.services.histogram import Histogram
 from imserver.services.ports import Store

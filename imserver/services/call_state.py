@@ -7,19 +7,19 @@ from typing import Any
 from msgspec import Struct
 from twisted.internet.interfaces import IDelayedCall
 
+from imserver.model.call_records import CallRecord
 from imserver.model.calls import (
     CallAccepted,
     CallAnswered,
     CallEnded,
     CallIncoming,
-    CallRecord,
     CallRinging,
     CallSignal,
     CallStopped,
     Ending,
     Media,
 )
-from imserver.services.call_table import State
+from imserver.services.call_terms import State
 from imserver.services.ports import Seat
 
 MAX_CANDIDATES = 64

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from imserver.model.accounts import Principal
+from imserver.model.call_records import CallPage, ListCalls
 from imserver.model.calls import (
     MAX_CALL_ID_BYTES,
     AnswerCall,
@@ -23,9 +24,7 @@ from imserver.model.calls import (
     CallError,
     CallFault,
     CallMedia,
-    CallPage,
     EndCall,
-    ListCalls,
     Media,
     RejectCall,
     SignalCall,
@@ -48,7 +47,8 @@ from imserver.services.call_requests import (
     pair_key,
 )
 from imserver.services.call_state import CallSettings
-from imserver.services.call_table import TABLE, Table
+from imserver.services.call_table import TABLE
+from imserver.services.call_terms import Table
 from imserver.services.dispatch import Handler
 from imserver.services.limits import RateLimiter
 from imserver.services.ports import Bus, Seat, Store

@@ -26,8 +26,8 @@ from imserver.model.friends import (
 )
 from imserver.model.ids import check_id
 from imserver.services.dispatch import Handler
-from imserver.services.friend_ports import FriendDirectory, FriendLimits
 from imserver.services.limits import RateLimiter
+from imserver.services.ports.friends import FriendDirectory, FriendLimits
 
 MAX_GREETING_BYTES = 512
 REQUESTS_PER_SECOND = 0.2

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from imserver.model.accounts import Principal
-from imserver.model.calls import GetIceServers, IceServer, IceServers
+from imserver.model.ice import GetIceServers, IceServer, IceServers
 from imserver.services.dispatch import Handler
 
 _PLAIN = "!#$&'()*+,;=:@[]/?"

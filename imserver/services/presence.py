@@ -18,8 +18,8 @@ from imserver.model.presence import (
     UserPresence,
 )
 from imserver.services.delivery import LiveSession, Spawn
-from imserver.services.friend_ports import Circle
 from imserver.services.ports import Bus, Directory, Store
+from imserver.services.ports.friends import Circle
 from imserver.services.registry import Registry
 
 QUIET_MEMBERS = 100

@@ -7,7 +7,8 @@ from typing import Any
 from msgspec.structs import replace
 from twisted.internet.defer import ensureDeferred
 
-from imserver.model.calls import MISSED, CallMissed, CallPage, CallRecord, Ending
+from imserver.model.call_records import MISSED, CallMissed, CallPage, CallRecord
+from imserver.model.calls import Ending
 from imserver.model.errors import ErrorCode
 from imserver.model.messages import MarkRead, MessagesRead
 from tests.contracts.cellar_case import CellarCase

@@ -22,7 +22,7 @@ from imserver.model.friends import (
     RequestFriend,
     Standing,
 )
-from imserver.services.friend_ports import FriendLimits
+from imserver.services.ports.friends import FriendLimits
 from tests.contracts.cellar_case import CellarCase
 
 AT = 1_700_000_000.25

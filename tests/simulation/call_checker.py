@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from imserver.model.call_records import CallMissed, CallRecord
 from imserver.model.calls import (
     CallAccepted,
     CallAnswered,
     CallEnded,
     CallIncoming,
     CallMedia,
-    CallMissed,
-    CallRecord,
     CallStopped,
     Ending,
 )

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from imserver.model.accounts import LogIn, Ping, SessionKicked
+from imserver.model.call_records import CallMissed
 from imserver.model.calls import (
     AnswerCall,
     CallAccepted,
@@ -20,7 +21,6 @@ from imserver.model.calls import (
     CallEnded,
     CallIncoming,
     CallMedia,
-    CallMissed,
     CallRinging,
     CallSignal,
     CallStopped,

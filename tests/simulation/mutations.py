@@ -20,10 +20,11 @@ from imserver.backends.embedded.records import decode, encode
 from imserver.model.calls import Ending
 from imserver.model.errors import ImError
 from imserver.model.messages import ReadHistory
-from imserver.services.call_effects import Effects
+from imserver.services.call_ends import Ends
 from imserver.services.call_media import MediaRelay
 from imserver.services.call_records import CallRecords
-from imserver.services.call_table import TABLE, Do, On, State, Step
+from imserver.services.call_table import TABLE
+from imserver.services.call_terms import Do, On, State, Step
 from imserver.services.delivery import LiveSession
 from imserver.services.ports import Entry
 from tests.simulation.node import Node, SimulatedCommitter
@@ -103,7 +104,7 @@ def numbers_again_after_crash(node: Node) -> None:
 
 def forgetful(node: Node) -> None:
     """No client id is ever recognised."""
-    node.cellar.store._appender._known = lambda *arguments: None
+    node.cellar.store._appender._retries.known = lambda *arguments: None
 
 
 def open_history(node: Node) -> None:
@@ -212,14 +213,14 @@ def second_answer_wins(node: Node) -> None:
 
 def end_is_told_to_the_caller_only(node: Node) -> None:
     """The callee never hears that a call is over."""
-    tell_end = Effects._tell_end
+    tell_end = Ends._tell
 
-    def broken(self: Effects, call: Any, cause: Any) -> None:
+    def broken(self: Ends, call: Any, cause: Any) -> None:
         call.callee = None
         call.ringing.clear()
         tell_end(self, call, cause)
 
-    node.patch(Effects, "_tell_end", broken)
+    node.patch(Ends, "_tell", broken)
 
 
 def media_comes_back(node: Node) -> None:

@@ -26,7 +26,7 @@ from imserver.backends.embedded.database import MemoryDatabase
 from imserver.backends.embedded.settings import Failpoints
 from imserver.backends.embedded.verify import verify_connection
 from imserver.model.accounts import Account, Role
-from imserver.model.calls import CallRecord
+from imserver.model.call_records import CallRecord
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxRow
 from imserver.protocols.doors import Doors

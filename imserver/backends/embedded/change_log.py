@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.records import encode
-from imserver.model.calls import CallMissed
+from imserver.model.call_records import CallMissed
 from imserver.model.friends import FriendChange, FriendChanged
 from imserver.model.messages import MessageRevoked, MessagesRead
 from imserver.services.ports import Change

@@ -22,8 +22,8 @@ from imserver.model.friends import (
     FriendRequest,
     Standing,
 )
-from imserver.services.friend_ports import Circle, FriendLimits
 from imserver.services.ports import Change
+from imserver.services.ports.friends import Circle, FriendLimits
 
 _COUNT_FRIENDS = (
     "SELECT (SELECT count(*) FROM friendships WHERE a = ?1) + (SELECT count(*) FROM friendships WHERE b = ?1)"
@@ -239,7 +239,7 @@ def list_of(connection: sqlite3.Connection, user_no: int) -> FriendList:
 
 
 def circle_of(connection: sqlite3.Connection, user_no: int) -> Circle:
-    """See `friend_ports.Circle`."""
+    """See `ports.friends.Circle`."""
     return Circle(
         frozenset(name for name, _, _ in connection.execute(_FRIENDS, (user_no,))),
         frozenset(name for name, _, _ in connection.execute(_BLOCKED, (user_no,))),

@@ -11,9 +11,9 @@ from functools import partial
 from imserver.backends.embedded import friend_rows as rows
 from imserver.backends.embedded.change_log import tell
 from imserver.backends.embedded.core import Core, guarded
+from imserver.backends.embedded.entities import User
 from imserver.backends.embedded.friend_rows import Deed, Outcome, Who
 from imserver.backends.embedded.relations import NOBODY, are_apart, blocks_of, friends_of
-from imserver.backends.embedded.state import User
 from imserver.model.accounts import Principal
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.friends import (
@@ -24,7 +24,7 @@ from imserver.model.friends import (
     RejectFriend,
     RequestFriend,
 )
-from imserver.services.friend_ports import Circle, FriendLimits
+from imserver.services.ports.friends import Circle, FriendLimits
 
 
 class Friends:

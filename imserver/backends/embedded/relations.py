@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from imserver.backends.embedded.state import User
+from imserver.backends.embedded.entities import User
 from imserver.model.errors import ErrorCode, ImError
 
 NOBODY: Final[frozenset[int]] = frozenset()

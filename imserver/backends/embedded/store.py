@@ -15,7 +15,7 @@ from imserver.backends.embedded.inboxes import Inboxes
 from imserver.backends.embedded.listings import Listings
 from imserver.backends.embedded.targets import resolve
 from imserver.model.accounts import Principal
-from imserver.model.calls import CallPage, CallRecord
+from imserver.model.call_records import CallPage, CallRecord
 from imserver.model.conversations import ConversationPage
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import group_name, single_name

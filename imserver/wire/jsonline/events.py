@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from imserver.model.accounts import KickReason, SessionKicked
-from imserver.model.calls import CallMissed
+from imserver.model.call_records import CallMissed
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.friends import FriendChanged
 from imserver.model.groups import GroupChanged

@@ -7,14 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from imserver.model.calls import (
-    CallAccepted,
-    CallAnswered,
-    CallEnded,
-    CallIncoming,
-    CallStopped,
-    Ending,
-)
+from imserver.model.calls import CallAccepted, CallAnswered, CallEnded, CallIncoming, CallStopped, Ending
 from imserver.model.messages import Message
 from imserver.model.presence import PresenceChanged
 from imserver.wire.content import parse_json, to_plain

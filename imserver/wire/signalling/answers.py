@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from imserver.model.accounts import LoggedIn, Pong
-from imserver.model.calls import IceServer
+from imserver.model.ice import IceServer
 from imserver.model.messages import (
     Done,
     MarkRead,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from imserver.model.call_records import CallMissed
 from imserver.model.calls import (
     CallAccepted,
     CallAnswered,
@@ -17,7 +18,6 @@ from imserver.model.calls import (
     CallError,
     CallFault,
     CallIncoming,
-    CallMissed,
     CallRinging,
     CallSignal,
     CallStopped,
@@ -25,12 +25,11 @@ from imserver.model.calls import (
     Signal,
 )
 from imserver.model.errors import ImError
-from imserver.wire.signalling.calls import (
+from imserver.wire.signalling.call_details import (
     ANSWER_OWNED,
     AUDIO,
     END_OWNED,
     OFFER_OWNED,
-    PREFIX,
     SIGNAL_OWNED,
     VIDEO,
     call_text,
@@ -39,6 +38,7 @@ from imserver.wire.signalling.calls import (
     detail_of,
     joined,
 )
+from imserver.wire.signalling.calls import PREFIX
 from imserver.wire.signalling.envelope import encode, id_value, iso, parse_time
 from imserver.wire.signalling.errors import SIGNALING_ERROR, error_from_payload
 

@@ -17,7 +17,8 @@ from imserver.backends.embedded.memory import deterministic_cellar
 from imserver.backends.embedded.records import encode
 from imserver.backends.embedded.schema import MIGRATIONS, migrate
 from imserver.backends.embedded.verify import verify, verify_connection
-from imserver.model.calls import CallMissed, CallRecord, Ending
+from imserver.model.call_records import CallMissed, CallRecord
+from imserver.model.calls import Ending
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import MessageRevoked
 from tests.contracts.calls_suite import Recording, ended, missed, offered

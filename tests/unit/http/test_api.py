@@ -17,7 +17,8 @@ from imserver.http.api import READY_SECONDS, Api
 from imserver.http.site import ImSite
 from imserver.http.vitals import Vitals
 from imserver.model.accounts import Role
-from imserver.model.calls import CallQuality, CallRecord, Ending
+from imserver.model.call_records import CallRecord
+from imserver.model.calls import CallQuality, Ending
 from imserver.model.errors import ErrorCode, ImError
 from imserver.protocols.doors import Doors
 from imserver.services.ice import TurnServer

@@ -8,20 +8,13 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.model.calls import (
-    CallAccepted,
-    CallEnded,
-    CallIncoming,
-    CallMedia,
-    EndCall,
-    Ending,
-    StartCall,
-)
+from imserver.model.calls import CallAccepted, CallEnded, CallIncoming, CallMedia, EndCall, Ending, StartCall
 from imserver.model.messages import Content, Form, Message
 from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import MEDIA_WAIT, DrainWatch, Pace, unconfirmed
 from imserver.protocols.media import UNSENT, MediaQueue, keep_unsent_low
-from imserver.protocols.outbox import CHUNK, WRITABLE_BELOW, Outbox
+from imserver.protocols.outbox import CHUNK, Outbox
+from imserver.protocols.queueing import WRITABLE_BELOW
 from imserver.services.sessions import Outgoing
 from tests.unit.protocols.test_outbox import Descriptor, OutboxCase, Owner, Transport
 from tests.unit.protocols.test_pace import PaceBench

@@ -12,7 +12,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import LogIn, Ping, Pong
-from imserver.model.calls import CallMissed, RejectCall
+from imserver.model.call_records import CallMissed
+from imserver.model.calls import RejectCall
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.friends import FriendChange, FriendChanged
 from imserver.model.messages import MessageRevoked, MessagesRead, SendMessage

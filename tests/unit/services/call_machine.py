@@ -21,7 +21,8 @@ from imserver.model.calls import (
 from imserver.model.errors import ImError
 from imserver.services.call_requests import call_slot
 from imserver.services.call_state import Call
-from imserver.services.call_table import TABLE, State, Table
+from imserver.services.call_table import TABLE
+from imserver.services.call_terms import State, Table
 from tests.unit.services.call_net import Net, Order
 from tests.unit.services.call_witness import Witness, Wrong
 from tests.unit.services.call_world import ANSWER, OFFER, SETTINGS, Node, Phone, RecordingStore, ice, status

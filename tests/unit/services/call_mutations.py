@@ -12,12 +12,14 @@ from msgspec import structs
 from imserver.model.calls import CallEnded
 from imserver.services import call_home
 from imserver.services.call_effects import Effects
+from imserver.services.call_ends import Ends
 from imserver.services.call_home import CallHome
 from imserver.services.call_media import MediaRelay
 from imserver.services.call_records import CallRecords
 from imserver.services.call_requests import Start, pair_key
 from imserver.services.call_state import Call
-from imserver.services.call_table import TABLE, Do, On, State, Step, Table
+from imserver.services.call_table import TABLE
+from imserver.services.call_terms import Do, On, State, Step, Table
 from imserver.services.calls import Calls
 from tests.unit.services.call_net import NetBus
 
@@ -76,23 +78,23 @@ def _without(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def end_told_to_the_caller_only() -> Patch:
-    tell_end = Effects._tell_end
+    tell_end = Ends._tell
 
-    def broken(self: Effects, call: Call, cause: Any) -> None:
+    def broken(self: Ends, call: Call, cause: Any) -> None:
         call.callee = None
         tell_end(self, call, cause)
 
-    return Effects, "_tell_end", broken
+    return Ends, "_tell", broken
 
 
 def ringing_devices_are_forgotten() -> Patch:
-    tell_end = Effects._tell_end
+    tell_end = Ends._tell
 
-    def broken(self: Effects, call: Call, cause: Any) -> None:
+    def broken(self: Ends, call: Call, cause: Any) -> None:
         call.ringing.clear()
         tell_end(self, call, cause)
 
-    return Effects, "_tell_end", broken
+    return Ends, "_tell", broken
 
 
 def others_ring_on_after_the_answer() -> Patch:

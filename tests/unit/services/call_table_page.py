@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imserver.services.call_table import TABLE, Do, On, State, Table
+from imserver.services.call_table import TABLE
+from imserver.services.call_terms import Do, On, State, Table
 
 
 def page(table: Table = TABLE) -> str:

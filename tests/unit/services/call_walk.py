@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from imserver.model.calls import (
-    AnswerCall,
-    EndCall,
-    Media,
-    RejectCall,
-    StartCall,
-)
+from imserver.model.calls import AnswerCall, EndCall, Media, RejectCall, StartCall
 from imserver.services.call_requests import Join, Leave
 from imserver.services.call_state import Call
-from imserver.services.call_table import On, State
+from imserver.services.call_terms import On, State
 from imserver.services.ports import Seat
 from tests.unit.services.call_world import (
     ANSWER,

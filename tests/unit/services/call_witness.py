@@ -6,12 +6,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from imserver.model.call_records import CallRecord
 from imserver.model.calls import (
     CallAccepted,
     CallAnswered,
     CallEnded,
     CallIncoming,
-    CallRecord,
     CallRinging,
     CallSignal,
     CallStopped,

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from imserver.backends.embedded.bus import LocalBus
 from imserver.model.accounts import Principal
+from imserver.model.call_records import CallPage, CallRecord
 from imserver.model.calls import (
     AnswerCall,
     CallAccepted,
@@ -19,8 +20,6 @@ from imserver.model.calls import (
     CallFault,
     CallIncoming,
     CallMedia,
-    CallPage,
-    CallRecord,
     CallRinging,
     CallSignal,
     CallStopped,
@@ -30,7 +29,8 @@ from imserver.model.calls import (
     StartCall,
 )
 from imserver.model.errors import ErrorCode, ImError
-from imserver.services.call_table import TABLE, Table
+from imserver.services.call_table import TABLE
+from imserver.services.call_terms import Table
 from imserver.services.calls import Calls, CallSettings
 from imserver.services.ports import Bus, Seat, Store
 from imserver.services.sessions import Client, Receiver

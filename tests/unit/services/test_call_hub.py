@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from imserver.model.accounts import LogOut, Principal
+from imserver.model.call_records import CallMissed, CallRecord, ListCalls
 from imserver.model.calls import (
     AnswerCall,
     CallAccepted,
@@ -12,13 +13,10 @@ from imserver.model.calls import (
     CallEnded,
     CallIncoming,
     CallMedia,
-    CallMissed,
-    CallRecord,
     CallRinging,
     CallStopped,
     EndCall,
     Ending,
-    ListCalls,
     Media,
     StartCall,
 )

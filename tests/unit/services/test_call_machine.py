@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.services.call_table import Table
+from imserver.services.call_terms import Table
 from tests.effort import effort
 from tests.unit.services.call_machine import CallMachine
 from tests.unit.services.call_mutations import PATCHES, TABLES, patched

@@ -10,7 +10,8 @@ from zope.interface import implementer
 
 from imserver.model.calls import Ending
 from imserver.services.call_events import Cause
-from imserver.services.call_table import TABLE, Do, On, State, Step, Table
+from imserver.services.call_table import TABLE
+from imserver.services.call_terms import Do, On, State, Step, Table
 from tests.unit.services.call_table_page import page
 from tests.unit.services.call_walk import Walk
 from tests.unit.services.call_world import CallCase, Node

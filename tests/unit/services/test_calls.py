@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from imserver.model.call_records import CallRecord, ListCalls
 from imserver.model.calls import (
     MAX_CALL_ID_BYTES,
     AnswerCall,
@@ -12,10 +13,8 @@ from imserver.model.calls import (
     CallIncoming,
     CallMedia,
     CallQuality,
-    CallRecord,
     EndCall,
     Ending,
-    ListCalls,
     Media,
     RejectCall,
     Signal,

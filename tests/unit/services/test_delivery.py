@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from imserver.model.accounts import Hello, KickReason, LogIn, LogOut
-from imserver.model.calls import CallMissed, CallRecord, Ending
+from imserver.model.call_records import CallMissed, CallRecord
+from imserver.model.calls import Ending
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import (
     AckMessages,

@@ -5,15 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from imserver.model.accounts import Principal
-from imserver.model.calls import (
-    CallEnded,
-    CallIncoming,
-    CallMissed,
-    Ending,
-    ListCalls,
-    Media,
-    StartCall,
-)
+from imserver.model.call_records import CallMissed, ListCalls
+from imserver.model.calls import CallEnded, CallIncoming, Ending, Media, StartCall
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.friends import (
     AcceptFriend,
@@ -33,8 +26,8 @@ from imserver.model.groups import CreateGroup
 from imserver.model.messages import SetTyping, TypingChanged
 from imserver.model.presence import ListPresence, PresenceChanged, PresenceState, UserPresence
 from imserver.services.delivery import LiveSession
-from imserver.services.friend_ports import FriendLimits
 from imserver.services.friends import CHANGE_BURST, MAX_GREETING_BYTES, REQUEST_BURST, FriendSettings
+from imserver.services.ports.friends import FriendLimits
 from tests.unit.services.hub_world import HubCase, Peer, text
 
 ONLINE, OFFLINE = PresenceState.ONLINE, PresenceState.OFFLINE

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import Hello, LogIn
-from imserver.model.calls import GetIceServers, IceServer, Media
+from imserver.model.calls import Media
+from imserver.model.ice import GetIceServers, IceServer
 from imserver.services.ice import Ice, TurnServer, turn_password, turn_user
 from imserver.services.sessions import Client
 from tests.unit.services.hub_world import HubCase, Peer

@@ -16,7 +16,7 @@ from imserver.model.accounts import (
     SessionKicked,
     TokensRefreshed,
 )
-from imserver.model.calls import CallMissed
+from imserver.model.call_records import CallMissed
 from imserver.model.errors import RETRYABLE, ErrorCode, ImError
 from imserver.model.friends import (
     BlockedUser,

@@ -25,7 +25,7 @@ from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Done
 from imserver.wire.base import WireError
 from imserver.wire.signalling import SignallingClientCodec
-from imserver.wire.signalling.calls import call_text, call_value
+from imserver.wire.signalling.call_details import call_text, call_value
 from tests.clients.signalling_client import check
 from tests.unit.wire.test_signalling_calls import DOCUMENT, ICE, ID, OFFER, compact, each, read, written
 from tests.unit.wire.test_signalling_golden import NOON, server

@@ -8,13 +8,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from imserver.model.call_records import CallMissed
 from imserver.model.calls import (
     AnswerCall,
     CallAccepted,
     CallAnswered,
     CallEnded,
     CallIncoming,
-    CallMissed,
     CallQuality,
     CallRinging,
     CallSignal,

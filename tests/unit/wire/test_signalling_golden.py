@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Ping, Pong, SessionKicked
-from imserver.model.calls import IceServer
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.friends import FriendChange, FriendChanged
 from imserver.model.groups import GroupChange, GroupChanged
+from imserver.model.ice import IceServer
 from imserver.model.messages import (
     AckMessages,
     Content,

@@ -1,4 +1,4 @@
-"""What the services need from a backend to keep friends and blocks; part of `ports.Directory`.
+"""What the services need from a backend to keep friends and blocks; part of `Directory`.
 
 Every change is durable before its coroutine returns, and enters the change logs of the users
 it concerns: its actor's, and the other one's unless that one has blocked the actor.
