@@ -8,7 +8,7 @@ because they are the hot path and are answered in batches.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -421,3 +421,21 @@ class Threads(Protocol):
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Runs it elsewhere; returns an awaitable of its result. ImError UNAVAILABLE if the queue is full."""
+
+
+class MediaServers(Protocol):
+    """The media servers that stand behind the rooms (document 003)."""
+
+    def pick(self, room: str) -> Mapping[str, str] | None:
+        """The addresses of the server that serves a room now; the same one on every node.
+
+        Args:
+            room: "<app>/<channel>".
+
+        Returns:
+            URLs by protocol, of "wss", "ws", "https", "http", "rtsp" those it has; None where no
+            media server is configured, or none is healthy.
+        """
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Calls back whenever `pick` may give another answer than before: a server's health changed."""
