@@ -236,6 +236,34 @@ class Turn(Struct, frozen=True, forbid_unknown_fields=True):
     credential_seconds: Annotated[int, Meta(ge=60)] = 3600
 
 
+class MediaServer(Struct, frozen=True, forbid_unknown_fields=True):
+    """A media server for the rooms of document 003.
+
+    Attributes:
+        name: for logs and metrics. A room's server follows from it: another name gets other rooms.
+        wss / ws / https / http / rtsp: its addresses; clients are given those it has.
+        weight: its share of the rooms.
+        health: http or https URL that answers 2xx while it is well; absent = always healthy.
+        health_interval_seconds: between the end of a check and the next one.
+        health_timeout_seconds: for the whole answer.
+        health_failures: failed checks in a row after which its rooms go to others.
+        health_successes: good checks in a row after which it gets them back.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    wss: Text | None = None
+    ws: Text | None = None
+    https: Text | None = None
+    http: Text | None = None
+    rtsp: Text | None = None
+    weight: Annotated[float, Meta(ge=0.001, le=1000)] = 1.0
+    health: Text | None = None
+    health_interval_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
+    health_timeout_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 3.0
+    health_failures: Annotated[int, Meta(ge=1, le=100)] = 3
+    health_successes: Annotated[int, Meta(ge=1, le=100)] = 5
+
+
 DEVELOPMENT_LISTENERS = (
     Listener("http", "tcp:8081:interface=127.0.0.1", paths={"/ws": "protobuf"}, rest=False),
     Listener("http", "tcp:8080:interface=127.0.0.1", paths={"/ws": "signalling", "/im": "protobuf"}),
@@ -262,4 +290,5 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     auth: Auth = field(default_factory=Auth)
     calls: CallLimits = field(default_factory=CallLimits)
     turn: tuple[Turn, ...] = ()
+    media_server: tuple[MediaServer, ...] = ()
     log: LogSettings = field(default_factory=LogSettings)
