@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec import Struct
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -166,7 +166,7 @@ class MediaServerPool:
         name = condition.server.name
         self._timers.pop(name, None)
         check = self._checks[name] = Deferred.fromCoroutine(self._ask(health))
-        check.addTimeout(health.timeout, self._clock)
+        check.addTimeout(health.timeout, self._clock, _late)
         check.addCallbacks(lambda _: None, _words).addCallback(self._checked, condition, health)
         check.addErrback(lambda failure: self.log.failure("a check of {name}", failure, name=name))
 
@@ -188,8 +188,10 @@ class MediaServerPool:
                     self.log.failure("told of a media server's health")
 
 
+def _late(outcome: object, seconds: float) -> None:
+    raise ProbeError(f"no answer in {seconds:g} s")
+
+
 def _words(failure: Failure) -> str:
     error = failure.value
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
     return str(error) if isinstance(error, ProbeError) else f"{type(error).__name__}: {error}"
