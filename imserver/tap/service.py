@@ -162,6 +162,7 @@ class Server(Service):
             self._reactor,
             demo=demo,
             turn_servers=self._turn_servers,
+            media_servers=self._media_servers,
         )
         self._keys = services.keys
         self._ice = services.ice
