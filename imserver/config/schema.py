@@ -89,7 +89,7 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
     forwarded_for: Proxies | None = None
     dialect: Literal["draft"] | None = None
     require_authorization: bool | None = None
-    paths: dict[Path, Literal["protobuf", "signalling"]] | None = None
+    paths: dict[Path, Literal["protobuf", "signalling", "meeting"]] | None = None
     allowed_origins: tuple[Text, ...] | None = None
     rest: bool | None = None
     compression: bool | None = None
@@ -264,9 +264,36 @@ class MediaServer(Struct, frozen=True, forbid_unknown_fields=True):
     health_successes: Annotated[int, Meta(ge=1, le=100)] = 5
 
 
+class RoomLimits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Meeting rooms.
+
+    Attributes:
+        rooms: in all.
+        endpoints / streams: in one room.
+        endpoints_per_user: in all rooms; beyond it the oldest is ended.
+        broadcast_bytes: of one broadcast.
+        broadcasts_per_second: of one endpoint.
+        fanout_bytes_per_second: broadcasts of one room, each counted for every receiver.
+        grace_seconds: how long an endpoint may come back after its connection was lost.
+    """
+
+    rooms: Count = 10_000
+    endpoints: Count = 2_000
+    streams: Count = 2_000
+    endpoints_per_user: Count = 64
+    broadcast_bytes: Annotated[int, Meta(ge=1, le=65_536)] = 65_536
+    broadcasts_per_second: Seconds = 20.0
+    fanout_bytes_per_second: Annotated[int, Meta(ge=65_536)] = 67_108_864
+    grace_seconds: Seconds = 15.0
+
+
 DEVELOPMENT_LISTENERS = (
     Listener("http", "tcp:8081:interface=127.0.0.1", paths={"/ws": "protobuf"}, rest=False),
-    Listener("http", "tcp:8080:interface=127.0.0.1", paths={"/ws": "signalling", "/im": "protobuf"}),
+    Listener(
+        "http",
+        "tcp:8080:interface=127.0.0.1",
+        paths={"/ws": "signalling", "/meeting": "meeting", "/im": "protobuf"},
+    ),
     Listener("jsonline", "tcp:8088:interface=127.0.0.1"),
     Listener("qdatastream", "tcp:8888:interface=127.0.0.1"),
 )
@@ -289,6 +316,7 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     retention: Retention = field(default_factory=Retention)
     auth: Auth = field(default_factory=Auth)
     calls: CallLimits = field(default_factory=CallLimits)
+    rooms: RoomLimits = field(default_factory=RoomLimits)
     turn: tuple[Turn, ...] = ()
     media_server: tuple[MediaServer, ...] = ()
     log: LogSettings = field(default_factory=LogSettings)

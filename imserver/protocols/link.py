@@ -9,11 +9,12 @@ from twisted.internet.abstract import FileDescriptor
 
 from imserver.protocols.connections import Admission
 from imserver.protocols.outbox import Outbox
-from imserver.protocols.session import Session
 from imserver.wire.base import ServerCodec, WireError
 
 if TYPE_CHECKING:
     from imserver.protocols.doors import Doors
+    from imserver.protocols.room_session import RoomSession
+    from imserver.protocols.session import Session
 
 
 class FrameProtocol(Protocol):
@@ -79,9 +80,7 @@ class Link:
             confirm_messages=not codec.traits.acks,
             media_limit=doors.limits.media_bytes,
         )
-        self.session = Session(
-            codec, doors.hub, self, doors.clock, doors.limits, doors.tallies[codec.traits.name]
-        )
+        self.session: Session | RoomSession = doors.new_session(codec, self)
         self.closing = False
         self._lost = False
         self._input_ended = False  # the peer closed its sending side

@@ -19,7 +19,11 @@ class Defaults(SynchronousTestCase):
             [(listener.format, listener.endpoint, listener.paths) for listener in listeners],
             [
                 ("http", "tcp:8081:interface=127.0.0.1", {"/ws": "protobuf"}),
-                ("http", "tcp:8080:interface=127.0.0.1", {"/ws": "signalling", "/im": "protobuf"}),
+                (
+                    "http",
+                    "tcp:8080:interface=127.0.0.1",
+                    {"/ws": "signalling", "/meeting": "meeting", "/im": "protobuf"},
+                ),
                 ("jsonline", "tcp:8088:interface=127.0.0.1", None),
                 ("qdatastream", "tcp:8888:interface=127.0.0.1", None),
             ],
