@@ -193,6 +193,7 @@ class RoomSession:
             self._session = reply.session.encode()
             self._link.authenticated()
             self._put(self._codec.reply(request, reply))
+            place.start()
         finally:
             self._joining = False
         self._done()

@@ -79,7 +79,7 @@ class Place:
         room / session: where, and under which key; "" before the home has answered.
     """
 
-    __slots__ = ("_rooms", "client", "closed", "principal", "receiver", "room", "session")
+    __slots__ = ("_early", "_rooms", "client", "closed", "principal", "receiver", "room", "session")
 
     def __init__(
         self, rooms: Rooms, principal: Principal, client: Client, receiver: RoomReceiver, room: RoomName
@@ -91,6 +91,20 @@ class Place:
         self.room = room
         self.session = ""
         self.closed = False
+        self._early: list[News] | None = []  # news that overtook the home's answer
+
+    def start(self) -> None:
+        """Begin with the news: call it once, after the answer to the join was queued."""
+        early, self._early = self._early, None
+        for news in early or ():
+            self.receiver.news(news)
+
+    def hear(self, news: News) -> None:
+        """Something happened in the room."""
+        if self._early is None:
+            self.receiver.news(news)
+        else:
+            self._early.append(news)
 
     @property
     def seat(self) -> Seat:
@@ -304,4 +318,4 @@ class Rooms:
                 place = self._places.get(connection)
                 if place is not None:
                     self.counts.events += len(news.events)
-                    place.receiver.news(news)
+                    place.hear(news)

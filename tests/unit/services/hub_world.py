@@ -17,7 +17,8 @@ from imserver.services.accounts import Accounts
 from imserver.services.delivery import LiveSession
 from imserver.services.groups import Groups
 from imserver.services.hub import Hub, HubSettings
-from imserver.services.ports import Store
+from imserver.services.ports import MediaServers, Store
+from imserver.services.rooms import RoomSettings
 from imserver.services.sessions import Client, Outgoing
 from imserver.services.tokens import Tokens
 from tests.unit.services.world import Chance, ServiceCase, key_ring, weak_hasher
@@ -87,6 +88,8 @@ class HubCase(ServiceCase):
     """A hub with demo accounts."""
 
     sessions_per_user = 64
+    rooms = RoomSettings(trusting=True)
+    media_servers: MediaServers | None = None
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -114,7 +117,8 @@ class HubCase(ServiceCase):
             wall,
             chance,
             self.clock,
-            HubSettings(sessions_per_user=self.sessions_per_user),
+            HubSettings(sessions_per_user=self.sessions_per_user, rooms=self.rooms),
+            media_servers=self.media_servers,
         )
 
     def store(self) -> Store:
