@@ -9,6 +9,7 @@ class Janus {
   static async open(url) {
     const janus = new Janus();
     janus.asked = new Map();
+    janus.up = new Map(); // by handle
     janus.connections = [];
     janus.socket = new WebSocket(url, "janus-protocol");
     await new Promise((resolve, reject) => {
@@ -43,7 +44,13 @@ class Janus {
     return new Promise((resolve, reject) => this.asked.set(transaction, { resolve, reject }));
   }
 
+  // Until then nobody can subscribe, whatever the browser's own side says.
+  media(handle) {
+    return new Promise((resolve) => this.up.set(handle, resolve));
+  }
+
   take(message) {
+    if (message.janus === "webrtcup" && this.up.has(message.sender)) this.up.get(message.sender)();
     const asked = this.asked.get(message.transaction);
     if (!asked || message.janus === "ack") return;
     this.asked.delete(message.transaction);
@@ -86,10 +93,12 @@ class Janus {
     for (const track of stream.getTracks()) connection.addTrack(track, stream);
     await connection.setLocalDescription();
     await gathered(connection);
+    const up = this.media(handle);
     const configure = { request: "configure", audio: true, video: true };
     const answer = await this.tell(handle, configure, connection.localDescription);
     await connection.setRemoteDescription(answer.jsep);
     await connected(connection);
+    await up;
     return connection;
   }
 
