@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from OpenSSL import SSL
+from service_identity import VerificationError
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Protocol, connectionDone
@@ -67,6 +69,11 @@ class HttpProbe:
 def _words(error: BaseException) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
+    if isinstance(error, VerificationError):
+        return "TLS: its certificate is for another name"
+    if isinstance(error, SSL.Error):
+        told = error.args[0] if error.args and isinstance(error.args[0], list) else []
+        return "TLS: " + (", ".join(str(one[-1]) for one in told) or "the handshake failed")
     # Twisted packs what happened to a connection into what happened to the request.
     reasons = getattr(error, "reasons", None)
     if reasons:
