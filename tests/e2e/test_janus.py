@@ -9,16 +9,20 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
 
+from tests.clients.meeting_client import connect_member
 from tests.e2e.browser import Chromium, Page
+from tests.e2e.conftest import Serve
 from tests.e2e.janus import Janus
 from tests.e2e.namespace import Namespace
-from tests.e2e.server import sleep
+from tests.e2e.server import Server, sleep
 from tests.e2e.test_webrtc import browser, site
 
 __all__ = ["browser", "site"]
 
 MakeJanus = Callable[..., Janus]
+APP = "app"
 
 
 @pytest.fixture
@@ -57,6 +61,15 @@ async def pictures(page: Page, connection: str) -> None:
     raise AssertionError((connection, told, await page.run("[room.heard, room.faults]")))
 
 
+async def until(page: Page, condition: str) -> None:
+    """Waits for it."""
+    for _ in range(900):
+        if await page.run(condition):
+            return
+        await sleep(0.1)
+    raise AssertionError((condition, await page.run("[room.heard, room.faults]")))
+
+
 @pytest_twisted.ensureDeferred
 async def test_two_pages_see_each_other(janus: MakeJanus, browser: Chromium, site: str) -> None:
     """By the address alone, as any client may do it."""
@@ -70,3 +83,75 @@ async def test_two_pages_see_each_other(janus: MakeJanus, browser: Chromium, sit
         script = f"media.subscribe('app/会议', {json.dumps(name)}).then((it) => {{ window.seen = it }})"
         await page.run(script)
         await pictures(page, "window.seen")
+
+
+def media_servers(*januses: Janus) -> str:
+    """The configuration of these, asked often."""
+    often = "health_interval_seconds=0.2, health_timeout_seconds=10, health_failures=2, health_successes=2"
+    entries = [f'{{name="{one.name}", ws="{one.ws}", health="{one.health}", {often}}}' for one in januses]
+    return f"media_server=[{', '.join(entries)}]"
+
+
+async def member(
+    browser: Chromium, site: str, server: Server, channel: str, user: str, published: bool = True
+) -> Page:
+    """A page whose user is in a room."""
+    page = await browser.page(f"{site}/room.html")
+    url = f"ws://127.0.0.1:{server.port('/meeting')}/meeting?token=demo_token_{user}"
+    told = await page.run(f"room.join({', '.join(map(json.dumps, (url, APP, channel, user)))})")
+    assert told["session"]
+    if published:
+        await page.run(f"room.publish('stream of {user}').then(() => true)")
+    return page
+
+
+async def home(page: Page) -> str:
+    """The address of the Janus that a page uses."""
+    address: str = await page.run("room.server.ws")
+    return address
+
+
+async def sees(page: Page, *users: str) -> None:
+    """Waits until pictures of these come in."""
+    for user in users:
+        await pictures(page, f'room.streams["stream of {user}"]')
+    assert await page.run("room.faults") == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_rooms_through_the_server(serve: Serve, janus: MakeJanus, browser: Chromium, site: str) -> None:
+    """Two pages meet in a room, through the Janus that the server names; it dies, they go on elsewhere."""
+    both = [await janus(name).start() for name in ("janus-1", "janus-2")]
+    server = await serve(overrides=[f'listener.1.allowed_origins=["{site}"]', media_servers(*both)]).start()
+
+    # The room's Janus is the server's choice; the one that looks on learns of the other by the dump.
+    alice = await member(browser, site, server, "room", "alice")
+    bob = await member(browser, site, server, "room", "bob")
+    await bob.run("room.look().then(() => true)")
+    await sees(alice, "bob")
+    await sees(bob, "alice")
+    first = await home(alice)
+    assert await home(bob) == first
+    (chosen,) = [one for one in both if one.ws == first]
+    (other,) = [one for one in both if one is not chosen]
+
+    # Their Janus is killed: they are told, and meet at the other one.
+    chosen.close()
+    changed = "room.heard.some((one) => one.event === 'error' && one.data.type === 'media_server_changed')"
+    for page in (alice, bob):
+        await until(page, changed)
+        await until(page, f"room.server.ws === {json.dumps(other.ws)} && room.published")
+    await sees(alice, "bob")
+    await sees(bob, "alice")
+
+    # So do rooms that are new.
+    carol = await member(browser, site, server, "another room", "carol", published=False)
+    assert await home(carol) == other.ws
+    for number in range(8):
+        client = await connect_member(reactor, server.port("/meeting"), "dave", f"channel {number}")
+        told = await client.request("media_server.dump")
+        assert told["data"]["media_server"] == {"ws": other.ws}
+        await client.close()
+    await server.stop()
+    assert f"media server {chosen.name} is ill" in server.output()
+    assert f"media server {other.name} is ill" not in server.output()
