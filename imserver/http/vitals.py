@@ -74,6 +74,11 @@ class Vitals:
         """Seconds since the start."""
         return self._clock() - self._started_at
 
+    @property
+    def sessions(self) -> dict[str, int]:
+        """Live sessions by format."""
+        return {**self.hub.registry.formats, **self.hub.rooms.registry.formats}
+
     def answered(self, status: int) -> None:
         """Counts a REST request."""
         self.requests[status] = self.requests.get(status, 0) + 1
@@ -92,7 +97,7 @@ class Vitals:
             connections=doors.counter.total,
             unauthenticated=doors.counter.strangers,
             refused_connections=doors.counter.refused,
-            sessions=dict(hub.registry.formats),
+            sessions=self.sessions,
             accepted={format: tally.accepted for format, tally in tallies.items()},
             refused=refused,
             delivered={format: tally.delivered for format, tally in tallies.items()},

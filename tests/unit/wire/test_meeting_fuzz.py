@@ -129,8 +129,8 @@ class Hostile(SynchronousTestCase):
             frame = '{"cseq":3,"method":"broadcast","session":"s","data":%s}' % data
             found = judge(MeetingServerCodec(), frame.encode())
             self.assertIsInstance(found, WireError)
-        for frame in (b"", b"\xff", b'{"method":"\xff"}', b'{"method":"channel.dump","x":"\xff"}', b"nul"):
-            found = judge(MeetingServerCodec(), frame)
+        for raw in (b"", b"\xff", b'{"method":"\xff"}', b'{"method":"channel.dump","x":"\xff"}', b"nul"):
+            found = judge(MeetingServerCodec(), raw)
             assert isinstance(found, WireError)
             self.assertEqual(found.code, ErrorCode.BAD_REQUEST)
 
@@ -194,7 +194,7 @@ events = (
     | st.builds(StreamChanged, names, names, names, st.booleans())
     | st.builds(RoomBroadcast, names, names, payloads)
 )
-_ASKED = {
+_ASKED: dict[Any, Any] = {
     RoomJoined: golden.METHODS[0],
     RoomDump: golden.METHODS[4],
     MediaServerReply: golden.METHODS[5],
