@@ -94,9 +94,11 @@ class MeetingClient(WebSocketClient):
 
     Attributes:
         session: what the server gave, sent with every request.
+        endpoint: the name it joined under.
         events: what came and no `expect` took yet.
         all_events: everything that came, in order.
         view: (device, stream id or None) by endpoint: the last dump, and the events since.
+        heard: what it was when the last dump came.
         timeout: seconds after which a request or an expectation fails.
     """
 
@@ -109,12 +111,14 @@ class MeetingClient(WebSocketClient):
         self.reactor = reactor
         self.timeout = 30.0
         self.session = ""
+        self.endpoint = ""
         self.events: list[Message] = []
         self.all_events: list[Message] = []
         self.keep_events = True
         self.view: dict[str, tuple[str, str | None]] = {}
+        self.heard = self.view
         self._cseqs = itertools.count(1)
-        self._asked: dict[int, tuple[str, Deferred[Message]]] = {}
+        self._asked: dict[int, tuple[str, Any, Deferred[Message]]] = {}
         self._strays: list[Deferred[Message]] = []
         self._expected: list[tuple[str, Where | None, Deferred[Message]]] = []
 
@@ -133,7 +137,7 @@ class MeetingClient(WebSocketClient):
         if self.closed.called:
             answer.errback(Failure(ConnectionLost()))
             return answer
-        self._asked[cseq] = (method, answer)
+        self._asked[cseq] = (method, data, answer)
         envelope = {
             "version": 0,
             "cseq": cseq,
@@ -203,7 +207,8 @@ class MeetingClient(WebSocketClient):
             self._answer(message)
 
     def _answer(self, message: Message) -> None:
-        method, answer = self._asked.pop(message.get("cseq", 0), ("", None))
+        nothing: tuple[str, Any, Any] = ("", {}, None)
+        method, asked, answer = self._asked.pop(message.get("cseq", 0), nothing)
         if answer is None:
             violated(not self._strays, message)
             check_answer(message, "")
@@ -213,9 +218,14 @@ class MeetingClient(WebSocketClient):
         if not message["err"]:
             if method == "channel.join":
                 self.session = message["data"]["session"]
+                self.endpoint = message["data"].get("endpoint") or asked["endpoint"]
+            elif method.startswith("stream."):  # nobody hears of himself
+                stream = asked["stream"]["stream_id"] if method == "stream.add" else None
+                self.view[self.endpoint] = (self.view.get(self.endpoint, (self.endpoint, None))[0], stream)
             elif method == "channel.leave":
                 self.session = ""
             elif method == "channel.dump":
+                self.heard = self.view
                 self.view = view_of(message["data"]["endpoint_list"])
         if not answer.called:
             answer.callback(message)
@@ -234,7 +244,7 @@ class MeetingClient(WebSocketClient):
     def connection_ended(self) -> None:
         """Fails whatever still waits."""
         super().connection_ended()
-        waiting = [one for _, one in self._asked.values()] + [entry[2] for entry in self._expected]
+        waiting = [one for _, _, one in self._asked.values()] + [entry[2] for entry in self._expected]
         waiting += self._strays
         self._asked.clear()
         self._expected.clear()

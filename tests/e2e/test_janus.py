@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
 
 from tests.clients.meeting_client import connect_member
 from tests.e2e.browser import Chromium, Page
+from tests.e2e.certificates import Authority
+from tests.e2e.commands import imserver
 from tests.e2e.conftest import Serve
 from tests.e2e.janus import Janus
 from tests.e2e.namespace import Namespace
@@ -83,6 +87,34 @@ async def test_two_pages_see_each_other(janus: MakeJanus, browser: Chromium, sit
         script = f"media.subscribe('app/会议', {json.dumps(name)}).then((it) => {{ window.seen = it }})"
         await page.run(script)
         await pictures(page, "window.seen")
+
+
+@pytest_twisted.ensureDeferred
+async def test_doctor(janus: MakeJanus, network: Namespace, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    one = await janus(certificate=authority.issue("janus", network.inside)).start()
+    keys = {"wss": one.wss, "ws": one.ws, "http": one.http, "health": one.health}
+    entry = ", ".join(f'{key}="{url}"' for key, url in {"name": one.name, **keys}.items())
+
+    async def doctor(trusted: Path) -> list[str]:
+        """What it says of each address."""
+        environment = {**os.environ, "SSL_CERT_FILE": str(trusted)}
+        command = ("doctor", "media", "--set", f"media_server=[{{{entry}}}]")
+        result = await deferToThread(imserver, *command, environment=environment)
+        lines: list[str] = result.stdout.splitlines()
+        assert result.returncode == (4 if any(line.startswith("FAIL") for line in lines) else 0), result
+        return lines
+
+    lines = await doctor(authority.root)
+    assert lines == [
+        *(f"ok    media: janus-1: {keys[key]}: answers" for key in ("wss", "ws", "http")),
+        f"ok    media: janus-1: health at {one.health}: well",
+    ]
+    lines = await doctor(Authority(tmp_path / "ca", "other").root)
+    assert "certificate is not good" in lines[0]
+    assert {line[:2] for line in lines[1:]} == {"ok"}
+    one.close()
+    assert ["connection refused" in line for line in await doctor(authority.root)] == [True] * 4
 
 
 def media_servers(*januses: Janus) -> str:

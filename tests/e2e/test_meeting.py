@@ -9,7 +9,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 
 from tests.clients import jsonline_client, qdatastream_client
-from tests.clients.meeting_client import MeetingClient, connect, connect_member, view_of
+from tests.clients.meeting_client import MeetingClient, connect, connect_member
 from tests.clients.rest_client import RestClient
 from tests.e2e.conftest import Serve
 from tests.e2e.server import Server, sleep
@@ -21,10 +21,10 @@ def port(server: Server) -> int:
 
 
 async def same_view(*clients: MeetingClient) -> None:
-    """Whoever is in a room knows of it by events what the dump says."""
+    """Whoever is in a room knows of it by events what the dump says, as soon as that comes."""
     for client in clients:
-        before = dict(client.view)
-        assert before == view_of(await client.dump())
+        await client.dump()
+        assert client.heard == client.view
 
 
 @pytest_twisted.ensureDeferred
