@@ -26,8 +26,8 @@ def add_commands(parsers: Parsers) -> None:
         _doctor,
         "look for what would keep a server from running well",
         "Looks at versions, configuration, clock, limits, data directory, disk, ports, certificates and the\n"
-        "running server. Instead, `doctor turn` asks every configured STUN and TURN server, and `doctor media`\n"
-        "every media server. Changes nothing.\n"
+        "running server. `doctor turn` asks every configured STUN and TURN server instead, and `doctor\n"
+        "media` every media server. Changes nothing.\n"
         "Ends with 4 if anything FAILs; a WARN alone does not count.",
         "imserver doctor --config /etc/imserver.toml\n"
         "imserver doctor turn --config /etc/imserver.toml\n"
