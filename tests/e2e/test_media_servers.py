@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,11 @@ async def test_rooms_move_with_their_servers_health(serve: Serve, health: Callab
     assert set(one.asked) == {b"GET /janus/info HTTP/1.1"}
     one.answer = ILL
     await until(server, a="0.0", b="1.0")
+    scraped = await deferToThread(RestClient(server.port("/meeting")).get, "/metrics")
+    failed = re.search(rb'media_server_checks_total\{result="failed",server="a"\} (\d+)', scraped.raw)
+    assert failed is not None
+    assert int(failed[1]) >= 2
+    assert b'media_server_checks_total{result="failed",server="b"} 0' in scraped.raw
     for number in of_a:
         event = await clients[number].expect("error")
         assert event["data"] == {"type": "media_server_changed"}
