@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -30,9 +31,15 @@ class Candidate(Struct, frozen=True):
     weight: float = 1.0
 
 
+@lru_cache(maxsize=256)
+def _hasher(name: str) -> hashlib.blake2b:
+    return hashlib.blake2b(key=hashlib.blake2b(name.encode()).digest(), digest_size=8)
+
+
 def draw(name: str, key: str) -> float:
     """A number that looks like chance but always is the same, exponentially distributed around 1."""
-    digest = hashlib.blake2b(key.encode(), key=hashlib.blake2b(name.encode()).digest(), digest_size=8)
+    digest = _hasher(name).copy()
+    digest.update(key.encode())
     # 52 bits and a half: never 0, and never rounded to 1.
     number = (int.from_bytes(digest.digest(), "big") >> (64 - _BITS)) + 0.5
     return -math.log(number / (1 << _BITS))
