@@ -63,7 +63,7 @@ class PaceTests(RoomCase):
     def test_heavy_news_do_not_wait(self) -> None:
         people = self.storm()
         self.tell()
-        self.clock.advance(0)
+        self.clock.advance(1)
         self.say(people[0])
         self.clock.advance(0)
         before = len(people[1].heard)
