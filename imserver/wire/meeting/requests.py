@@ -144,7 +144,7 @@ def _broadcast(session: str, data: dict[str, Any]) -> BroadcastInRoom:
     return BroadcastInRoom(session, contents.compact_json(data, "data"))
 
 
-_METHODS: Final[dict[str, tuple[Any, Callable[[str, Any], Any]]]] = {
+METHODS: Final[dict[str, tuple[Any, Callable[[str, Any], Any]]]] = {
     JOIN: (JoinData, _join),
     LEAVE: (_NoData, lambda session, data: LeaveRoom(session)),
     ADD: (_AddData, _add),
@@ -153,7 +153,7 @@ _METHODS: Final[dict[str, tuple[Any, Callable[[str, Any], Any]]]] = {
     MEDIA: (_MediaData, _media),
     BROADCAST: (dict[str, Any], _broadcast),
 }
-_DECODERS: Final = {method: msgspec.json.Decoder(kind).decode for method, (kind, _) in _METHODS.items()}
+_DECODERS: Final = {method: msgspec.json.Decoder(kind).decode for method, (kind, _) in METHODS.items()}
 
 
 def read_command(method: str, session: str, data: Raw) -> Any:
@@ -176,7 +176,7 @@ def read_command(method: str, session: str, data: Raw) -> Any:
         raise ImError(ErrorCode.BAD_REQUEST, f"data: {fault}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise ImError(ErrorCode.BAD_REQUEST, "data cannot be read") from None
-    return _METHODS[method][1](session, found)
+    return METHODS[method][1](session, found)
 
 
 # The client's side

@@ -35,7 +35,7 @@ from imserver.model.rooms import (
 from imserver.wire.base import Request, WireError
 from imserver.wire.content import compact_json
 from imserver.wire.meeting import MeetingClientCodec, MeetingServerCodec
-from imserver.wire.meeting.requests import _METHODS as METHODS
+from imserver.wire.meeting.requests import METHODS
 from tests.clients.meeting_client import check_answer, check_event
 from tests.effort import effort, seeds
 from tests.unit.wire import test_meeting_golden as golden
