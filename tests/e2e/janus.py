@@ -1,4 +1,4 @@
-"""Runs Debian's Janus with etc/janus*.jcfg in a network namespace: it does not use the loopback interface."""
+"""Runs Debian's Janus with etc/janus*.jcfg, in a `namespace`: it does not use the loopback interface."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.e2e.namespace import Namespace
+from tests.e2e.namespace import ADDRESS, dying_with_us
 from tests.e2e.server import sleep
 
 SAMPLES = Path(__file__).parents[2] / "etc"
@@ -21,7 +21,7 @@ class Janus:
 
     Attributes:
         name: its `server_name`.
-        ws / wss / http: its addresses, as seen from outside.
+        ws / wss / http: its addresses.
         health: what tells that it is well.
         log: what it wrote.
     """
@@ -29,7 +29,6 @@ class Janus:
     def __init__(
         self,
         folder: Path,
-        network: Namespace,
         number: int = 0,
         *,
         certificate: tuple[Path, Path] | None = None,
@@ -41,7 +40,7 @@ class Janus:
         folder.mkdir()
         self.name = folder.name
         self.log = folder / "janus.log"
-        self.address = network.inside
+        self.address = ADDRESS
         # Nobody else is in the namespace, so every port is free there.
         self.http_port, ws, wss, rtp = (base + 10 * number for base in (18788, 18188, 18989, 0))
         self.ws, self.wss = f"ws://{self.address}:{ws}/", f"wss://{self.address}:{wss}/"
@@ -71,9 +70,8 @@ class Janus:
         _write(folder / "janus.plugin.videoroom.jcfg")
         program = shutil.which("janus")
         assert program is not None, "janus is missing; see tests/system_packages.sh"
-        self._command = network.command(
-            program, "-C", str(folder / "janus.jcfg"), "-F", str(folder), "--disable-colors"
-        )
+        options = ["-C", str(folder / "janus.jcfg"), "-F", str(folder), "--disable-colors"]
+        self._command = dying_with_us(program, *options)
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> Janus:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.threads import deferToThread
 
 from tests.clients.meeting_client import connect_member
 from tests.e2e.browser import Chromium, Page
@@ -19,7 +18,7 @@ from tests.e2e.certificates import Authority
 from tests.e2e.commands import imserver
 from tests.e2e.conftest import Serve
 from tests.e2e.janus import Janus
-from tests.e2e.namespace import Namespace
+from tests.e2e.namespace import ADDRESS, Namespace
 from tests.e2e.server import Server, sleep
 from tests.e2e.test_webrtc import browser, site
 
@@ -29,21 +28,24 @@ MakeJanus = Callable[..., Janus]
 APP = "app"
 
 
-@pytest.fixture
-def network() -> Iterator[Namespace]:
-    """A network that is gone after the test."""
-    one = Namespace()
-    yield one
-    one.close()
+@pytest.fixture(autouse=True)
+def _network() -> Iterator[None]:
+    """Everything here, the browser and the server, too, runs in a network of the test's own."""
+    network = Namespace()
+    try:
+        network.enter()
+        yield
+    finally:
+        network.close()
 
 
 @pytest.fixture
-def janus(tmp_path: Path, network: Namespace) -> Iterator[MakeJanus]:
+def janus(tmp_path: Path) -> Iterator[MakeJanus]:
     """Makes Januses (not started) that end with the test: `janus("name", **as in Janus)`."""
     made: list[Janus] = []
 
     def make(name: str = "janus-1", **options: Any) -> Janus:
-        made.append(Janus(tmp_path / name, network, len(made), **options))
+        made.append(Janus(tmp_path / name, len(made), **options))
         return made[-1]
 
     yield make
@@ -90,31 +92,31 @@ async def test_two_pages_see_each_other(janus: MakeJanus, browser: Chromium, sit
 
 
 @pytest_twisted.ensureDeferred
-async def test_doctor(janus: MakeJanus, network: Namespace, tmp_path: Path) -> None:
+async def test_doctor(janus: MakeJanus, tmp_path: Path) -> None:
     authority = Authority(tmp_path / "ca")
-    one = await janus(certificate=authority.issue("janus", network.inside)).start()
+    one = await janus(certificate=authority.issue("janus", ADDRESS)).start()
     keys = {"wss": one.wss, "ws": one.ws, "http": one.http, "health": one.health}
     entry = ", ".join(f'{key}="{url}"' for key, url in {"name": one.name, **keys}.items())
 
-    async def doctor(trusted: Path) -> list[str]:
+    def doctor(trusted: Path) -> list[str]:
         """What it says of each address."""
         environment = {**os.environ, "SSL_CERT_FILE": str(trusted)}
         command = ("doctor", "media", "--set", f"media_server=[{{{entry}}}]")
-        result = await deferToThread(imserver, *command, environment=environment)
+        result = imserver(*command, environment=environment)
         lines: list[str] = result.stdout.splitlines()
         assert result.returncode == (4 if any(line.startswith("FAIL") for line in lines) else 0), result
         return lines
 
-    lines = await doctor(authority.root)
+    lines = doctor(authority.root)
     assert lines == [
         *(f"ok    media: janus-1: {keys[key]}: answers" for key in ("wss", "ws", "http")),
         f"ok    media: janus-1: health at {one.health}: well",
     ]
-    lines = await doctor(Authority(tmp_path / "ca", "other").root)
+    lines = doctor(Authority(tmp_path / "ca", "other").root)
     assert "certificate is not good" in lines[0]
     assert {line[:2] for line in lines[1:]} == {"ok"}
     one.close()
-    assert ["connection refused" in line for line in await doctor(authority.root)] == [True] * 4
+    assert ["connection refused" in line for line in doctor(authority.root)] == [True] * 4
 
 
 def media_servers(*januses: Janus) -> str:

@@ -1,32 +1,32 @@
-"""A test that is killed leaves no process behind, and its network is removed by the next one."""
+"""A test's own network: nothing of it is seen outside, and who is killed leaves none behind for long."""
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.namespace import Namespace, remove_left
+import pytest
+
+from tests.e2e.namespace import ADDRESS, Namespace, remove_left
 
 MAKES_ONE = """
 import subprocess, time
-from tests.e2e.namespace import Namespace
+from tests.e2e.namespace import Namespace, dying_with_us
 one = Namespace()
-inside = subprocess.Popen(one.command("sleep", "600"))
-print(one.name, one.interface, inside.pid, flush=True)
+one.enter()
+commands = dying_with_us("sleep", "600"), ["sleep", "600"]
+print(one.name, *[subprocess.Popen(command).pid for command in commands], flush=True)
 time.sleep(600)
 """
 
 
-def exists(name: str, interface: str) -> tuple[bool, bool]:
-    """Whether there is such a namespace, and such an interface."""
-    return Path(f"/run/netns/{name}").exists(), Path(f"/sys/class/net/{interface}").exists()
-
-
-def gone(pid: int) -> bool:
+def gone(pid: str) -> bool:
     """Whether a process has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -43,31 +43,47 @@ def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("in vain")
 
 
+def interfaces() -> str:
+    """The interfaces and addresses that a process has that is started now."""
+    command = ["ip", "-brief", "address"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_a_killed_run() -> None:
     command, here = [sys.executable, "-c", MAKES_ONE], Path(__file__).parents[2]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=here) as run:
         assert run.stdout is not None
-        name, interface, inside = run.stdout.readline().split()
+        name, dying, staying = run.stdout.readline().split()
+        file = Path(f"/run/netns/{name}")
         remove_left()
-        assert exists(name, interface) == (True, True), "its owner lives"
+        assert file.exists(), "its owner lives"
         run.send_signal(signal.SIGKILL)
-    until(lambda: gone(int(inside)))
-    assert exists(name, interface)[0]
+    until(lambda: gone(dying))
+    assert file.exists()
+    assert not gone(staying)
     remove_left()
-    # The kernel takes its time with the interface.
-    until(lambda: exists(name, interface) == (False, False))
+    assert not file.exists()
+    until(lambda: gone(staying))
 
 
-def test_two_at_a_time() -> None:
+def test_two_at_a_time_see_nothing_of_each_other() -> None:
+    before = interfaces()
     one, two = Namespace(), Namespace()
     try:
-        assert len({one.name, two.name, one.outside, two.outside, one.inside, two.inside}) == 6
-        assert all(exists(network.name, network.interface) == (True, True) for network in (one, two))
-        # Neither reaches anything but its own end.
-        for network, reached in ((one, True), (two, False)):
-            ping = network.command("bash", "-c", f"exec 3<>/dev/udp/{one.outside}/9")
-            assert (subprocess.run(ping, capture_output=True).returncode == 0) is reached
+        assert interfaces() == before
+        one.enter()
+        with socket.create_server((ADDRESS, 0)) as listening:
+            assert ADDRESS in interfaces()
+            socket.create_connection(listening.getsockname()).close()
+            with pytest.raises(OSError, match="unreachable"):
+                socket.create_connection(("192.0.2.1", 9))
+            one.leave()
+            two.enter()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(listening.getsockname())
+            two.leave()
+        assert interfaces() == before
     finally:
         one.close()
         two.close()
-    assert not exists(one.name, "lo")[0]
+    assert not [name for name in os.listdir("/run/netns") if name in (one.name, two.name)]
