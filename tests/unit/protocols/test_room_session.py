@@ -246,14 +246,15 @@ class NewsTests(SessionCase):
     def test_who_does_not_read_is_closed_and_keeps_the_session(self) -> None:
         alice, bob = self.member("alice"), self.member("bob")
         alice.told()
-        alice.transport.producer.pauseProducing()
+        producer: Any = alice.transport.producer
+        producer.pauseProducing()
         for _ in range(3):
             bob.ask("broadcast", {"x": "y" * 60_000})
             self.tell()
         self.assertEqual(alice.goodbye_code, 1008)
         self.assertEqual(self.connected(), {"alice": False, "bob": True})
         self.assertEqual(self.doors.tallies["meeting"].slow, 1)
-        alice.transport.producer.resumeProducing()
+        producer.resumeProducing()
         self.tell()
         self.assertEqual([one["data"] for one in alice.told()], [{"type": "too_slow"}])
         again = self.peer("alice")
