@@ -70,7 +70,7 @@ async def _fill(ports: dict[str, int], count: int) -> list[RoomSpeaker]:
 
 
 async def broadcast(server: Running, count: int, seconds: float) -> float:
-    """Deliveries in a room in a second of the server's processor time; one sender, four broadcasts under way."""
+    """Deliveries in a room in a second of the server's processor time; four broadcasts under way."""
     sender, *receivers = await _fill(server.ports, count + 1)
     await asyncio.sleep(WARM_UP)  # until all have heard of all
     for receiver in receivers:

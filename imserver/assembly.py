@@ -24,7 +24,7 @@ from imserver.services.media_servers import Health, MediaServer
 from imserver.services.messages import MessageSettings
 from imserver.services.passwords import PasswordHasher
 from imserver.services.ports import Bus, Directory, MediaServers, Store, Threads
-from imserver.services.rooms import RoomSettings
+from imserver.services.room_state import RoomSettings
 from imserver.services.tokens import Tokens
 
 KEYS_FILE = "token-keys.json"

@@ -10,28 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imserver.protocols.frames import TEXT, whole_frame
-from imserver.services.rooms import Event, News
+from imserver.services.room_places import Event, News
 from imserver.wire.meeting import MeetingServerCodec
 
 
 def encoded_news(codec: MeetingServerCodec, news: News, session: bytes) -> bytes:
     """The frames of the news for the receiver with this session."""
-    length, pieces = news.encoded or (-1, [])
-    if length != len(session):
-        pieces = _pieces(codec, news.events, len(session))
-        news.encoded = len(session), pieces
-    return session.join(pieces)
+    if news.encoded is None:
+        news.encoded = _pieces(codec, news.events, len(session))
+    return session.join(news.encoded)
 
 
 def _pieces(codec: MeetingServerCodec, events: Sequence[Event], length: int) -> list[bytes]:
     pieces = []
     last = b""
     for event in events:
-        framed = event.encoded
-        if framed is None or framed[0] != length:
-            framed = event.encoded = (length, *_framed(codec, event, length))
-        pieces.append(last + framed[1])
-        last = framed[2]
+        if event.encoded is None:
+            event.encoded = _framed(codec, event, length)
+        first, next_last = event.encoded
+        pieces.append(last + first)
+        last = next_last
     pieces.append(last)
     return pieces
 

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from imserver.model.accounts import KickReason, SessionKicked
+from imserver.model.accounts import SessionKicked
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.rooms import JoinRoom, LeaveRoom, Notice, RoomError, RoomFault, RoomNotice
 from imserver.protocols.connections import DoorLimits, TokenBucket
@@ -26,23 +26,18 @@ from imserver.protocols.output import BROKEN, GOING_AWAY, NORMAL, POLICY, Sessio
 from imserver.protocols.room_news import encoded_news
 from imserver.protocols.tallies import Tally
 from imserver.protocols.waiting import WaitingFrames
-from imserver.services.rooms import News, Place, Rooms
+from imserver.services.room_places import News, Place, farewell
+from imserver.services.rooms import Rooms
 from imserver.services.sessions import Client
 from imserver.wire.base import Request, WireError
 from imserver.wire.meeting import MeetingServerCodec
 
-_GOODBYES = {
-    KickReason.SHUTDOWN: Notice.SHUTDOWN,
-    KickReason.SLOW: Notice.TOO_SLOW,
-    KickReason.ACCOUNT: Notice.LOGGED_OUT,
-    KickReason.OTHER_DEVICE: Notice.LOGGED_OUT,
-}
 _JOIN_PATIENCE = 1.0
 """Seconds after which one that is just joining is looked at again."""
 
 
 class RoomSession:
-    """See the module; implements services.rooms.RoomReceiver."""
+    """See the module; implements services.room_places.RoomReceiver."""
 
     log = Logger()
 
@@ -62,7 +57,6 @@ class RoomSession:
         "_rooms",
         "_session",
         "_tally",
-        "_timeout",
         "_tokens",
         "_unjoined_since",
     )
@@ -91,7 +85,6 @@ class RoomSession:
         self._ended = False
         self._input_ended = False  # the peer asks nothing more
         self._unjoined_since = clock.seconds()
-        self._timeout = codec.traits.login_deadline
         self._queue = WaitingFrames()
         self._tokens = TokenBucket(limits.commands_per_second, limits.command_burst, self._unjoined_since)
 
@@ -237,7 +230,7 @@ class RoomSession:
         self._refuse(tag, ImError(ErrorCode.INTERNAL, "internal error"))
         self._link.close(BROKEN, "internal error")
 
-    # services.rooms.RoomReceiver
+    # services.room_places.RoomReceiver
 
     def news(self, news: News) -> None:
         """See RoomReceiver."""
@@ -260,13 +253,13 @@ class RoomSession:
 
     def kicked(self, event: SessionKicked) -> None:
         """The server says goodbye to this connection."""
-        self.over(RoomNotice(_GOODBYES[event.reason]))
+        self.over(RoomNotice(farewell(event)))
 
     def deadline(self, now: float) -> float:
         """When (reactor seconds) this connection ends unless it has joined a room by then."""
         if self._joining:
             return now + _JOIN_PATIENCE
-        return math.inf if self._place is not None else self._unjoined_since + self._timeout
+        return math.inf if self._place else self._unjoined_since + self._codec.traits.login_deadline
 
     def drained(self) -> None:
         """The outbox has room again."""

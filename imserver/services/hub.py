@@ -54,7 +54,8 @@ from imserver.services.presence import Presence
 from imserver.services.registry import Registry
 from imserver.services.room_requests import REQUESTS as ROOM_REQUESTS
 from imserver.services.room_requests import RoomNews, RoomOver
-from imserver.services.rooms import Rooms, RoomSettings
+from imserver.services.room_state import RoomSettings
+from imserver.services.rooms import Rooms
 from imserver.services.sessions import Client, Receiver
 
 

@@ -9,19 +9,17 @@ their token belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from imserver.model.accounts import KickReason, LogIn, Principal, SessionKicked
-from imserver.model.calls import Media
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.rooms import (
     JoinRoom,
     LeaveRoom,
-    Notice,
     RoomError,
     RoomFault,
     RoomJoined,
@@ -31,96 +29,13 @@ from imserver.model.rooms import (
 )
 from imserver.services.accounts import Accounts, Authenticated
 from imserver.services.log_ins import LogInCounts
-from imserver.services.ports import Bus, MediaServers, Seat
+from imserver.services.ports import Bus, MediaServers
 from imserver.services.registry import Registry
 from imserver.services.room_home import RoomHome
+from imserver.services.room_places import Event, News, Place, RoomReceiver
 from imserver.services.room_requests import REQUESTS, Act, Enter, Gone, Moderate, RoomNews, RoomOver, room_key
 from imserver.services.room_state import RoomCounts, RoomSettings
 from imserver.services.sessions import Client
-
-__all__ = ["Event", "News", "Place", "RoomReceiver", "RoomSettings", "Rooms"]
-
-
-class Event:
-    """An event of a room on its way out. `encoded`: whatever the doors keep there; services never look."""
-
-    __slots__ = ("encoded", "event")
-
-    def __init__(self, event: Any) -> None:
-        self.event = event
-        self.encoded: Any = None
-
-
-class News:
-    """Events for several connections at once, with the encoded form that they share (as in `Event`)."""
-
-    __slots__ = ("encoded", "events")
-
-    def __init__(self, events: Sequence[Event]) -> None:
-        self.events = events
-        self.encoded: Any = None
-
-
-class RoomReceiver(Protocol):
-    """A connection in a room. None of these ever raises or waits."""
-
-    def news(self, news: News) -> None:
-        """Queue what happened in the room."""
-
-    def over(self, notice: RoomNotice) -> None:
-        """Say why, flush, close. Called at most once."""
-
-
-class Place:
-    """A connection's place in a room.
-
-    Attributes:
-        principal: who.
-        room / session: where, and under which key; "" before the home has answered.
-    """
-
-    __slots__ = ("_early", "_rooms", "client", "closed", "principal", "receiver", "room", "session")
-
-    def __init__(
-        self, rooms: Rooms, principal: Principal, client: Client, receiver: RoomReceiver, room: RoomName
-    ) -> None:
-        self._rooms = rooms
-        self.principal = principal
-        self.client = client
-        self.receiver = receiver
-        self.room = room
-        self.session = ""
-        self.closed = False
-        self._early: list[News] | None = []  # news that overtook the home's answer
-
-    def start(self) -> None:
-        """Begin with the news: call it once, after the answer to the join was queued."""
-        early, self._early = self._early, None
-        for news in early or ():
-            self.receiver.news(news)
-
-    def hear(self, news: News) -> None:
-        """Something happened in the room."""
-        if self._early is None:
-            self.receiver.news(news)
-        else:
-            self._early.append(news)
-
-    @property
-    def seat(self) -> Seat:
-        """Where the home reaches it."""
-        return Seat(self.principal.user, self.principal.session, self._rooms.node, Media.NONE)
-
-    def close(self) -> None:
-        """The connection is gone; the endpoint may come back with another one. Idempotent."""
-        self._rooms.close(self, final=False)
-
-    def kick(self, event: SessionKicked) -> None:
-        """Its log-in has ended: so does the endpoint."""
-        if not self.closed:
-            self._rooms.close(self, final=True)
-            shutdown = event.reason is KickReason.SHUTDOWN
-            self.receiver.over(RoomNotice(Notice.SHUTDOWN if shutdown else Notice.LOGGED_OUT))
 
 
 class Rooms:

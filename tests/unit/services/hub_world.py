@@ -18,7 +18,7 @@ from imserver.services.delivery import LiveSession
 from imserver.services.groups import Groups
 from imserver.services.hub import Hub, HubSettings
 from imserver.services.ports import MediaServers, Store
-from imserver.services.rooms import RoomSettings
+from imserver.services.room_state import RoomSettings
 from imserver.services.sessions import Client, Outgoing
 from imserver.services.tokens import Tokens
 from tests.unit.services.world import Chance, ServiceCase, key_ring, weak_hasher

@@ -29,7 +29,7 @@ from imserver.model.rooms import (
     StreamChanged,
     StreamType,
 )
-from imserver.services.rooms import News, Place
+from imserver.services.room_places import News, Place
 from imserver.services.sessions import Client
 from tests.unit.services.hub_world import HubCase
 

@@ -19,7 +19,7 @@ from imserver.model.rooms import (
     RoomName,
     may_enter,
 )
-from imserver.services.rooms import RoomSettings
+from imserver.services.room_state import RoomSettings
 from tests.unit.services.room_world import Endpoint, RoomCase, camera
 from tests.unit.services.world import key_ring
 

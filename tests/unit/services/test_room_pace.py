@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imserver.model.rooms import EndpointChanged, StreamChanged
-from imserver.services.rooms import RoomSettings
+from imserver.services.room_state import RoomSettings
 from tests.unit.services.room_world import Endpoint, RoomCase
 
 STORM = 1000

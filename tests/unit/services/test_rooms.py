@@ -17,11 +17,14 @@ from imserver.model.rooms import (
     EndpointRole,
     LeaveRoom,
     MediaServerReply,
+    RoomError,
     RoomFault,
+    RoomName,
     Stream,
     StreamType,
 )
-from imserver.services.rooms import RoomSettings
+from imserver.services.room_requests import Act, Gone
+from imserver.services.room_state import RoomSettings
 from tests.unit.services.room_world import Endpoint, Pool, RoomCase, camera
 
 NORMAL = EndpointRole.NORMAL
@@ -81,9 +84,12 @@ class RoomTests(RoomCase):
 
     def test_a_newcomer_hears_nothing_of_what_was_before(self) -> None:
         alice = self.join("alice")
+        self.join("bob", channel="other")  # he has an account now
         self.heard(alice)
         self.at_once(self.asking(alice, AddStream, camera("s")))
-        bob = self.join("bob")
+        bob = Endpoint()
+        bob.place, bob.joined = self.at_once(self.joining(bob, "bob", "bob"))
+        bob.place.start()
         self.assertEqual(self.heard(alice, bob), [["bob join"], []])
 
     def test_empty_rooms_are_gone(self) -> None:
@@ -143,6 +149,17 @@ class SessionTests(RoomCase):
                 work = self.hub.rooms.handle(alice.place, replace(command, session=session))
                 self.assertEqual(self.fault(work), RoomFault.BAD_SESSION, command)
         self.assertEqual(self.heard(alice, bob), [[], []])
+        self.assertEqual(list(self.dump(alice)), ["alice", "bob"])
+
+    def test_the_home_knows_whose_connection_a_session_is(self) -> None:
+        alice, bob = self.join("alice"), self.join("bob")
+        home = self.hub.rooms._home
+        room = RoomName("app", "room")
+        for seat, where in ((bob.place.seat, room), (alice.place.seat, RoomName("app", "other"))):
+            with self.assertRaises(RoomError) as caught:
+                home.answer(Act(where, seat, DumpRoom(alice.session)))
+            self.assertEqual(caught.exception.fault, RoomFault.BAD_SESSION)
+            home.answer(Gone(where, bob.place.seat, alice.session, True))
         self.assertEqual(list(self.dump(alice)), ["alice", "bob"])
 
     def test_sessions_are_128_bits_of_chance(self) -> None:

@@ -17,7 +17,6 @@ from imserver.wire.meeting.errors import NUMBERS
 from imserver.wire.meeting.requests import METHODS
 from tests.clients.meeting_client import ERRORS, EVENT_DATA, check_answer, check_event
 
-
 PAGE = (Path(__file__).parents[3] / "docs/wire/meeting.md").read_text()
 LINES = re.findall(r"^(→!?|←) (\{.*\})$", PAGE, re.MULTILINE)
 SESSION = "5f0c9d2ab1e84c7790a3d6f1e2b4c8d7"
