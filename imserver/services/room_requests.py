@@ -1,7 +1,9 @@
 """What an endpoint's node and a room's home say to each other over the bus.
 
 The node asks the home (`Bus.ask`); the home tells nodes (`Bus.tell`) what their endpoints
-are to hear: one `RoomNews` for all of them, or `RoomOver` for one.
+are to hear: one `RoomNews` for all of them, or `RoomOver` for one. A node must hear what a home
+answers and what it tells in the order in which that happened: an endpoint's view is its dump and
+the news after it. On one node it does by itself.
 """
 
 from __future__ import annotations

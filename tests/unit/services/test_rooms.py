@@ -92,6 +92,17 @@ class RoomTests(RoomCase):
         bob.place.start()
         self.assertEqual(self.heard(alice, bob), [["bob join"], []])
 
+    def test_nothing_is_told_before_the_answer_to_the_join(self) -> None:
+        alice = self.join("alice")
+        bob = Endpoint()
+        bob.place, bob.joined = self.wait(self.joining(bob, "bob", "bob"))
+        self.publish(alice, "s1")
+        self.assertEqual(self.heard(bob), [[]])
+        bob.place.start()
+        self.publish(bob, "s2")
+        self.unpublish(alice, "s1")
+        self.assertEqual(self.heard(bob), [["alice publish s1", "alice unpublish s1"]])
+
     def test_empty_rooms_are_gone(self) -> None:
         alice = self.join("alice")
         self.assertEqual(len(self.wait(self.hub.administration.operate(ListRooms())).rooms), 1)
