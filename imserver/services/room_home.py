@@ -40,6 +40,10 @@ from imserver.services.room_register import RoomRegister, stop_waiting
 from imserver.services.room_requests import Act, Enter, Gone, Moderate
 from imserver.services.room_state import Member, Room, RoomCounts, RoomSettings
 
+LISTED_PER_SECOND = 10_000.0
+LISTED_AT_ONCE = 50_000
+"""Endpoints that one endpoint is told of by dumps."""
+
 
 class RoomHome:
     """The rooms that are at home on this node."""
@@ -64,6 +68,9 @@ class RoomHome:
         self._closed = False
         rate = settings.broadcasts_per_second
         self._broadcasts = RateLimiter(clock.seconds, rate, max(1.0, rate))
+        self._dumps = RateLimiter(
+            clock.seconds, LISTED_PER_SECOND, float(max(LISTED_AT_ONCE, settings.endpoints))
+        )
         fanout = settings.fanout_bytes_per_second
         self._fanout = RateLimiter(clock.seconds, fanout, 2 * fanout)
         if media is not None:
@@ -168,8 +175,7 @@ class RoomHome:
             case DeleteStream():
                 return self._delete(member, command)
             case DumpRoom():
-                self._register.news.tell(member)
-                return RoomDump([one.info for one in member.room.members.values()])
+                return self._dump(member)
             case DumpMediaServer():
                 return self._media_server(member, command)
             case LeaveRoom():
@@ -178,6 +184,13 @@ class RoomHome:
                 return Done()
             case _:
                 raise RoomError(RoomFault.UNKNOWN_METHOD, "rooms do not serve this")
+
+    def _dump(self, member: Member) -> RoomDump:
+        members = member.room.members
+        if not self._dumps.allow((member.room.name, member.endpoint), len(members)):
+            raise RoomError(RoomFault.TOO_FAST, "too many dumps of a large room a second")
+        self._register.news.tell(member)
+        return RoomDump([one.info for one in members.values()])
 
     def _broadcast(self, member: Member, command: BroadcastInRoom) -> Done:
         settings, room = self._settings, member.room

@@ -323,6 +323,17 @@ class LimitTests(RoomCase):
         self.assertEqual(self.fault(self.asking(again, BroadcastInRoom, b"{}")), RoomFault.TOO_FAST)
         self.assertEqual(len(self.heard(bob)[0]), 21)
 
+    def test_dumps_of_large_rooms_are_not_too_many(self) -> None:
+        alice = self.join("alice")
+        self.join("bob")
+        for _ in range(25_000):
+            self.at_once(self.asking(alice, DumpRoom))
+        self.assertEqual(self.fault(self.asking(alice, DumpRoom)), RoomFault.TOO_FAST)
+        self.clock.advance(0.001)
+        for _ in range(5):
+            self.at_once(self.asking(alice, DumpRoom))
+        self.assertEqual(self.fault(self.asking(alice, DumpRoom)), RoomFault.TOO_FAST)
+
     def test_endpoints_of_a_user(self) -> None:
         first = self.join("alice", "1")
         self.join("alice", "2")
