@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from benchmarks import calls, loads, servers
+from benchmarks import calls, loads, rooms, servers
 from benchmarks.machine import LOAD_CORE, Busy, alone, pin
 
 RESULTS = Path(__file__).parent / "results"
@@ -34,6 +34,10 @@ FIGURES = {
     "jsonline idle session": ("KiB", ""),
     "protobuf log-ins by token": ("log-ins/s", "echo, connections"),
     "jsonline log-ins by token": ("log-ins/s", "echo, connections"),
+    "echo per core": ("messages/s per core", ""),
+    "broadcast in a room of 200": ("deliveries/s per core", "echo per core"),
+    "broadcast in a room of 1,000": ("deliveries/s per core", "echo per core"),
+    "joins into one room": ("joins/s", "echo, connections"),
     "call set-ups": ("calls/s", ""),
     "relay, 60,000-byte packets": ("MB/s per core", ""),
     "relay, 1,000-byte packets": ("packets/s per core", ""),
@@ -56,6 +60,7 @@ def one_run(seconds: float, sessions: int, log_ins: int) -> dict[str, float]:
         for window in (16, 1):
             measure(f"echo, window {window}", loads.echoed(echo.ports, window, seconds))
         measure("echo, connections", loads.connections(echo.ports, log_ins))
+        measure("echo per core", loads.echoed(echo.ports, 16, seconds, pid=echo.pid))
     for format in ("protobuf", "jsonline"):
         with servers.imserver() as server:
             measure(f"{format} idle session", loads.idle_kib(server.pid, server.ports, format, sessions))
@@ -67,6 +72,11 @@ def one_run(seconds: float, sessions: int, log_ins: int) -> dict[str, float]:
     for members in (200, 1000):
         with servers.imserver() as server:
             measure(f"fan-out to {members:,}", loads.fan_out(server.ports, members, seconds))
+    for members in (200, 1000):
+        with servers.imserver() as server:
+            measure(f"broadcast in a room of {members:,}", rooms.broadcast(server, members, seconds))
+    with servers.imserver() as server:
+        measure("joins into one room", rooms.joins(server.ports, min(1000, log_ins)))
     _measure_calls(measure, seconds)
     return figures
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from benchmarks.machine import rss
+from benchmarks.machine import cpu_seconds, rss
 from benchmarks.speakers import (
     DIGITS,
     LineSpeaker,
@@ -53,12 +53,19 @@ class Windows:
         self._stopped = True
 
 
-async def rate(counters: list[Speaker], seconds: float) -> float:
-    """Frames a second that these connections receive, after a while to warm up."""
+async def rate(counters: list[Speaker], seconds: float, pid: int = 0) -> float:
+    """Frames a second that these connections receive, after a while to warm up.
+
+    pid: seconds of this process's processor time are meant; 0 = those of the clock.
+    """
+
+    def now() -> float:
+        return cpu_seconds(pid) if pid else time.perf_counter()
+
     await asyncio.sleep(WARM_UP)
-    before, begun = sum(counter.frames for counter in counters), time.perf_counter()
+    before, begun = sum(counter.frames for counter in counters), now()
     await asyncio.sleep(seconds)
-    after, ended = sum(counter.frames for counter in counters), time.perf_counter()
+    after, ended = sum(counter.frames for counter in counters), now()
     return (after - before) / (ended - begun)
 
 
@@ -73,8 +80,8 @@ def _ignore(count: int) -> None:
     pass
 
 
-async def echoed(ports: dict[str, int], window: int, seconds: float, pairs: int = 100) -> float:
-    """Messages a second through the bare echo."""
+async def echoed(ports: dict[str, int], window: int, seconds: float, pairs: int = 100, pid: int = 0) -> float:
+    """Messages a second through the bare echo; `pid` as in `rate`."""
     payload = frame(TEXT.encode())
     speakers: list[Speaker] = []
     for _ in range(pairs):
@@ -86,7 +93,7 @@ async def echoed(ports: dict[str, int], window: int, seconds: float, pairs: int 
         speaker.count_from_now(again)
         speaker.transport.write(payload * window)
         speakers.append(speaker)
-    result = await rate(speakers, seconds)
+    result = await rate(speakers, seconds, pid)
     await close(speakers)
     return result
 

@@ -26,6 +26,8 @@ OVERRIDES = (
     "limits.unauthenticated_per_address=0",
     "calls.media_bytes_per_second=1000000000000",
     "limits.sessions_per_user=1000000",
+    "rooms.broadcasts_per_second=1e9",
+    "rooms.fanout_bytes_per_second=1000000000000",
 )
 
 

@@ -74,6 +74,11 @@ class Speaker(asyncio.Protocol):
             self._queue.get_nowait()
         self.on_frames = on_frames
 
+    @property
+    def waiting(self) -> int:
+        """Frames that came and nobody has taken yet."""
+        return self._queue.qsize()
+
     async def begin(self) -> None:
         """What comes before the log-in."""
 
@@ -133,9 +138,11 @@ class LineSpeaker(Speaker):
 
 
 class WebSocketSpeaker(Speaker):
-    """Binary messages over a WebSocket; the mask is four zeros, which masks nothing and costs nothing."""
+    """Messages over a WebSocket; the mask is four zeros, which masks nothing and costs nothing."""
 
     path = "/"
+    opcode = 0x82
+    """The first byte of its messages: binary, or 0x81 for text."""
 
     async def begin(self) -> None:
         """The handshake."""
@@ -152,7 +159,7 @@ class WebSocketSpeaker(Speaker):
 
     def send(self, payload: bytes) -> None:
         """One message."""
-        self.transport.write(frame(payload))
+        self.transport.write(frame(payload, self.opcode))
 
     def _cut(self) -> None:
         if self._handshake:
@@ -166,7 +173,7 @@ class WebSocketSpeaker(Speaker):
             size = _frame_size(self._rest)
             if size is None or len(self._rest) < size[1]:
                 return
-            if self._rest[0] == 0x82:
+            if self._rest[0] == self.opcode:
                 self._queue.put_nowait(self._rest[size[0] : size[1]])
             self._rest = self._rest[size[1] :]
 
@@ -189,7 +196,7 @@ class WebSocketSpeaker(Speaker):
                 length = int.from_bytes(data[position + 2 : position + 10], "big")
             if start + length > end:
                 break
-            count += data[position] == 0x82
+            count += data[position] == self.opcode
             position = start + length
         self._rest = data[position:]
         return count
@@ -227,12 +234,12 @@ class ProtobufSpeaker(WebSocketSpeaker):
         return head, tail
 
 
-def frame(payload: bytes) -> bytes:
-    """A client's binary frame."""
+def frame(payload: bytes, opcode: int = 0x82) -> bytes:
+    """A client's frame."""
     length = len(payload)
     if length < 126:
-        return bytes((0x82, 0x80 | length)) + bytes(4) + payload
-    return b"\x82\xfe" + length.to_bytes(2, "big") + bytes(4) + payload
+        return bytes((opcode, 0x80 | length)) + bytes(4) + payload
+    return bytes((opcode, 0xFE)) + length.to_bytes(2, "big") + bytes(4) + payload
 
 
 def _frame_size(data: bytes) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from imserver.backends.embedded import EngineSettings
 from imserver.config import ConfigError, Configuration
 from imserver.config.ice_urls import parse_ice_url
 from imserver.config.loading import self_registration
+from imserver.config.media_urls import addresses
 from imserver.services.accounts import Accounts
 from imserver.services.calls import CallSettings
 from imserver.services.friends import FriendSettings
@@ -20,13 +21,17 @@ from imserver.services.groups import GroupLimits, Groups
 from imserver.services.hub import Hub, HubSettings
 from imserver.services.ice import Ice, TurnServer
 from imserver.services.keys import Key, KeyRingError, external_key, load_key_ring
+from imserver.services.media_servers import Health, MediaServer
 from imserver.services.messages import MessageSettings
 from imserver.services.passwords import PasswordHasher
-from imserver.services.ports import Bus, Directory, Store, Threads
+from imserver.services.ports import Bus, Directory, MediaServers, Store, Threads
 from imserver.services.ports.friends import FriendLimits
+from imserver.services.room_state import RoomSettings
 from imserver.services.tokens import Tokens
 
 KEYS_FILE = "token-keys.json"
+DEMO_MEDIA_SERVER = MediaServer("demo", {"wss": "wss://127.0.0.1:8989/", "ws": "ws://127.0.0.1:8188/"})
+"""Where a Janus of one's own listens, so that --demo shows document 003's answers in full."""
 
 
 def read_external_keys(configuration: Configuration) -> list[Key]:
@@ -69,6 +74,28 @@ def read_turn_servers(configuration: Configuration) -> list[TurnServer]:
         others = [url for url in turn.urls if url not in relays]
         servers.append(TurnServer(turn.region, others, relays, secret, turn.credential_seconds))
     return servers
+
+
+def media_servers(configuration: Configuration, *, demo: bool) -> list[MediaServer]:
+    """The media servers; of --demo, where none is configured, one that nobody looks after."""
+    servers = [
+        MediaServer(
+            one.name,
+            addresses(one),
+            one.weight,
+            None
+            if one.health is None
+            else Health(
+                one.health,
+                one.health_interval_seconds,
+                one.health_timeout_seconds,
+                one.health_failures,
+                one.health_successes,
+            ),
+        )
+        for one in configuration.media_server
+    ]
+    return [DEMO_MEDIA_SERVER] if demo and not servers else servers
 
 
 def engine_settings(configuration: Configuration) -> EngineSettings:
@@ -119,14 +146,16 @@ class Services:
         *,
         demo: bool,
         turn_servers: Sequence[TurnServer] = (),
+        media_servers: MediaServers | None = None,
     ) -> None:
         """Args:
-            clock: times calls.
+            clock: times calls and rooms.
 
         Raises:
             KeyRingError
         """
-        limits, auth, calls = configuration.limits, configuration.auth, configuration.calls
+        limits, auth = configuration.limits, configuration.auth
+        calls, rooms = configuration.calls, configuration.rooms
         hasher = PasswordHasher(
             password_threads, time_cost=auth.password_time_cost, memory_kib=auth.password_memory_kib
         )
@@ -178,6 +207,18 @@ class Services:
                     media_bytes_per_second=calls.media_bytes_per_second,
                 ),
                 friends=friend_settings(configuration),
+                rooms=RoomSettings(
+                    rooms=rooms.rooms,
+                    endpoints=rooms.endpoints,
+                    streams=rooms.streams,
+                    broadcast_bytes=rooms.broadcast_bytes,
+                    broadcasts_per_second=rooms.broadcasts_per_second,
+                    fanout_bytes_per_second=float(rooms.fanout_bytes_per_second),
+                    grace_seconds=rooms.grace_seconds,
+                    endpoints_per_user=rooms.endpoints_per_user,
+                    trusting=demo,
+                ),
             ),
             self.ice,
+            media_servers,
         )

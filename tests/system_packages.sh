@@ -17,11 +17,24 @@ want certutil libnss3-tools
 want debootstrap debootstrap
 want ip iproute2
 want turnserver coturn
+want janus janus
+want setpriv util-linux
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     apt-get update -qq
+    # Some of them are services, which Debian would start on all addresses, now and at every boot.
+    # Tests start their own. A policy that is there already stays.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        trap 'rm -f $policy' EXIT
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod 755 $policy
+    fi
     # shellcheck disable=SC2086 - a list of names
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+    for service in janus coturn haproxy; do
+        case "$missing " in *" $service "*) rm -f /etc/systemd/system/*.wants/"$service.service" ;; esac
+    done
 else
     echo "please install:$missing" >&2
 fi

@@ -26,15 +26,19 @@ def add_commands(parsers: Parsers) -> None:
         _doctor,
         "look for what would keep a server from running well",
         "Looks at versions, configuration, clock, limits, data directory, disk, ports, certificates and the\n"
-        "running server; `doctor turn` asks every configured STUN and TURN server instead. Changes nothing.\n"
+        "running server. `doctor turn` asks every configured STUN and TURN server instead, and `doctor\n"
+        "media` every media server. Changes nothing.\n"
         "Ends with 4 if anything FAILs; a WARN alone does not count.",
-        "imserver doctor --config /etc/imserver.toml\nimserver doctor turn --config /etc/imserver.toml",
+        "imserver doctor --config /etc/imserver.toml\n"
+        "imserver doctor turn --config /etc/imserver.toml\n"
+        "imserver doctor media --config /etc/imserver.toml",
     )
-    command.add_argument("what", nargs="?", choices=["turn"], help="look at the TURN servers instead")
+    command.add_argument("what", nargs="?", choices=["turn", "media"], help="look at these servers instead")
 
 
 def _doctor(options: argparse.Namespace, output: Output) -> int:
-    return _report(_turn(options) if options.what == "turn" else _everything(options), output)
+    look = {"turn": _turn, "media": _media}.get(options.what, _everything)
+    return _report(look(options), output)
 
 
 def _turn(options: argparse.Namespace) -> list[Finding]:
@@ -47,6 +51,12 @@ def _turn(options: argparse.Namespace) -> list[Finding]:
     except ConfigError as error:
         return [Finding("turn", Status.FAIL, str(error))]
     return examine(servers)
+
+
+def _media(options: argparse.Namespace) -> list[Finding]:
+    from imserver.cli.media import examine
+
+    return examine(configuration(options).media_server)
 
 
 def _everything(options: argparse.Namespace) -> list[Finding]:

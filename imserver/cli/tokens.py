@@ -9,6 +9,7 @@ from imserver.cli.output import Output, moment, printable
 from imserver.cli.parsing import Parsers, add_command, add_family, add_file
 from imserver.cli.users import perform
 from imserver.model import admin
+from imserver.model.rooms import EndpointRole
 
 
 def add_commands(parsers: Parsers) -> None:
@@ -22,10 +23,23 @@ def add_commands(parsers: Parsers) -> None:
         "issue tokens for a user",
         "Issues an access token and a refresh token, as a log-in by password does, and prints them."
         " Whoever has them is that user until they expire or the user is kicked.",
-        "imserver token issue bot --platform server > bot.token",
+        "imserver token issue bot --platform server > bot.token\n"
+        "imserver token issue recorder --role recorder --room 'school/*'",
     )
     command.add_argument("user", metavar="USER")
     command.add_argument("--platform", metavar="TEXT", default="", help="what the token says of the device")
+    command.add_argument(
+        "--room",
+        metavar="APP/CHANNEL",
+        action="append",
+        help="in meeting rooms: good for this one only (APP/*: for all of the app); may be repeated",
+    )
+    command.add_argument(
+        "--role",
+        choices=[role.value for role in EndpointRole],
+        action="append",
+        help="in meeting rooms: good for this role only; without it normal; may be repeated",
+    )
 
     command = add_command(
         tokens,
@@ -56,7 +70,9 @@ def add_commands(parsers: Parsers) -> None:
 
 
 def _issue(options: argparse.Namespace, output: Output) -> int:
-    reply = perform(options, admin.IssueTokens(options.user, options.platform))
+    rooms = None if options.room is None else tuple(options.room)
+    roles = None if options.role is None else tuple(options.role)
+    reply = perform(options, admin.IssueTokens(options.user, options.platform, rooms, roles))
     output.result(reply, f"{reply.token}\n{reply.refresh_token}")
     return 0
 
@@ -70,6 +86,11 @@ def _verify(options: argparse.Namespace, output: Output) -> int:
         f"platform {printable(reply.platform) or '-'}",
         f"issuer   {issuer}",
         f"expires  {moment(reply.expires_at)}",
+        *(
+            f"{name}    {printable(', '.join(values)) or 'none'}"
+            for name, values in (("rooms", reply.rooms), ("roles", reply.roles))
+            if values is not None
+        ),
     )
     output.result(reply, "\n".join(lines))
     return 0

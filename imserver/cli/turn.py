@@ -5,18 +5,16 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from imserver.cli import stun
+from imserver.cli import reaching, stun
 from imserver.cli.checks import Finding, Status
+from imserver.cli.reaching import Fault
 from imserver.config.ice_urls import IceUrl, parse_ice_url
 from imserver.services.ice import TurnServer, turn_password, turn_user
 
-PATIENCE = 5.0
-"""Seconds for a connection, and for each answer."""
 _FIRST_WAIT = 0.5
 _USER = "doctor"
 _LIFE = 600
@@ -31,16 +29,13 @@ _REFUSALS = {
 }
 
 
-class Fault(Exception):
-    """Why a server cannot be used; one line for the operator."""
-
-
 class Link:
     """The way to one server."""
 
     def __init__(self, url: IceUrl) -> None:
         self._stream = url.transport == "tcp"
-        self._socket = _connect(url)
+        kind = socket.SOCK_STREAM if self._stream else socket.SOCK_DGRAM
+        self._socket = reaching.connect(url.host, url.port, kind, encrypted=url.encrypted)
 
     def ask(self, kind: int, attributes: list[tuple[int, bytes]], key: bytes = b"") -> stun.Message:
         """Sends a request and waits for its answer.
@@ -55,7 +50,7 @@ class Link:
         except ConnectionRefusedError:
             raise Fault("nothing listens there (connection refused)") from None
         except TimeoutError:
-            raise Fault(f"no answer in {PATIENCE:.0f} s: a firewall, or no STUN server") from None
+            raise Fault(f"no answer in {reaching.PATIENCE:.0f} s: a firewall, or no STUN server") from None
         except (OSError, EOFError) as error:
             raise Fault(f"the connection broke: {getattr(error, 'strerror', None) or error}") from None
         except stun.NotStun:
@@ -69,7 +64,7 @@ class Link:
         self._socket.close()
 
     def _over_stream(self, request: bytes, transaction: bytes) -> stun.Message:
-        self._socket.settimeout(PATIENCE)
+        self._socket.settimeout(reaching.PATIENCE)
         self._socket.sendall(request)
         while True:
             answer = stun.read_stream(self._exactly)
@@ -86,7 +81,7 @@ class Link:
         return data
 
     def _over_datagrams(self, request: bytes, transaction: bytes) -> stun.Message:
-        ends, wait = time.monotonic() + PATIENCE, _FIRST_WAIT
+        ends, wait = time.monotonic() + reaching.PATIENCE, _FIRST_WAIT
         while (left := ends - time.monotonic()) > 0:
             self._socket.send(request)
             self._socket.settimeout(min(wait, left))
@@ -99,36 +94,6 @@ class Link:
             except TimeoutError:
                 continue
         raise TimeoutError
-
-
-def _connect(url: IceUrl) -> socket.socket:
-    kind = socket.SOCK_STREAM if url.transport == "tcp" else socket.SOCK_DGRAM
-    try:
-        family, _, _, _, address = socket.getaddrinfo(url.host, url.port, type=kind)[0]
-    except OSError as error:
-        raise Fault(f"its name cannot be resolved: {error.strerror}") from None
-    link = socket.socket(family, kind)
-    link.settimeout(PATIENCE)
-    try:
-        link.connect(address)
-        if url.encrypted:
-            link = ssl.create_default_context().wrap_socket(link, server_hostname=url.host)
-    except ssl.SSLCertVerificationError as error:
-        link.close()
-        raise Fault(f"TLS: its certificate is not good: {error.verify_message}") from None
-    except ssl.SSLError as error:
-        link.close()
-        raise Fault(f"TLS: no handshake: {error.reason or error}") from None
-    except ConnectionRefusedError:
-        link.close()
-        raise Fault("nothing listens there (connection refused)") from None
-    except TimeoutError:
-        link.close()
-        raise Fault(f"no connection in {PATIENCE:.0f} s: a firewall?") from None
-    except OSError as error:
-        link.close()
-        raise Fault(f"no connection: {error.strerror or error}") from None
-    return link
 
 
 @contextmanager

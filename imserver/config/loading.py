@@ -15,6 +15,7 @@ import msgspec
 from imserver.config.endpoints import is_local
 from imserver.config.faults import ConfigError
 from imserver.config.ice_urls import parse_ice_url
+from imserver.config.media_urls import fault as media_server_fault
 from imserver.config.schema import STREAM_FORMATS, Configuration, Listener, Proxies, Turn
 
 _WEBSOCKET_FORMATS = ("protobuf", "signalling")
@@ -141,6 +142,14 @@ def _fault(configuration: Configuration) -> str | None:
         fault = _turn_fault(turn)
         if fault is not None:
             return f"turn[{number}].{fault}"
+    names: set[str] = set()
+    for number, media_server in enumerate(configuration.media_server):
+        fault = media_server_fault(media_server)
+        if fault is not None:
+            return f"media_server[{number}].{fault}"
+        if media_server.name in names:
+            return f"media_server[{number}].name: {media_server.name!r} has been given already"
+        names.add(media_server.name)
     retention = configuration.retention
     if retention.days and retention.days * 24 < retention.dedupe_hours:
         return "retention.days: is shorter than retention.dedupe_hours: retries are answered from the log"

@@ -89,7 +89,7 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
     forwarded_for: Proxies | None = None
     dialect: Literal["draft"] | None = None
     require_authorization: bool | None = None
-    paths: dict[Path, Literal["protobuf", "signalling"]] | None = None
+    paths: dict[Path, Literal["protobuf", "signalling", "meeting"]] | None = None
     allowed_origins: tuple[Text, ...] | None = None
     rest: bool | None = None
     compression: bool | None = None
@@ -253,9 +253,64 @@ class Turn(Struct, frozen=True, forbid_unknown_fields=True):
     credential_seconds: Annotated[int, Meta(ge=60)] = 3600
 
 
+class MediaServer(Struct, frozen=True, forbid_unknown_fields=True):
+    """A media server for the rooms of document 003.
+
+    Attributes:
+        name: for logs and metrics. A room's server follows from it: another name gets other rooms.
+        wss / ws / https / http / rtsp: its addresses; clients are given those it has.
+        weight: its share of the rooms.
+        health: http or https URL that answers 2xx while it is well; absent = always healthy.
+        health_interval_seconds: between the end of a check and the next one.
+        health_timeout_seconds: for the whole answer.
+        health_failures: failed checks in a row after which its rooms go to others.
+        health_successes: good checks in a row after which it gets them back.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    wss: Text | None = None
+    ws: Text | None = None
+    https: Text | None = None
+    http: Text | None = None
+    rtsp: Text | None = None
+    weight: Annotated[float, Meta(ge=0.001, le=1000)] = 1.0
+    health: Text | None = None
+    health_interval_seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 5.0
+    health_timeout_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 3.0
+    health_failures: Annotated[int, Meta(ge=1, le=100)] = 3
+    health_successes: Annotated[int, Meta(ge=1, le=100)] = 5
+
+
+class RoomLimits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Meeting rooms.
+
+    Attributes:
+        rooms: in all.
+        endpoints / streams: in one room.
+        endpoints_per_user: in all rooms; beyond it the oldest is ended.
+        broadcast_bytes: of one broadcast.
+        broadcasts_per_second: of one endpoint.
+        fanout_bytes_per_second: broadcasts of one room, each counted for every receiver.
+        grace_seconds: how long an endpoint may come back after its connection was lost.
+    """
+
+    rooms: Count = 10_000
+    endpoints: Count = 2_000
+    streams: Count = 2_000
+    endpoints_per_user: Count = 64
+    broadcast_bytes: Annotated[int, Meta(ge=1, le=65_536)] = 65_536
+    broadcasts_per_second: Seconds = 20.0
+    fanout_bytes_per_second: Annotated[int, Meta(ge=65_536)] = 67_108_864
+    grace_seconds: Seconds = 15.0
+
+
 DEVELOPMENT_LISTENERS = (
     Listener("http", "tcp:8081:interface=127.0.0.1", paths={"/ws": "protobuf"}, rest=False),
-    Listener("http", "tcp:8080:interface=127.0.0.1", paths={"/ws": "signalling", "/im": "protobuf"}),
+    Listener(
+        "http",
+        "tcp:8080:interface=127.0.0.1",
+        paths={"/ws": "signalling", "/meeting": "meeting", "/im": "protobuf"},
+    ),
     Listener("jsonline", "tcp:8088:interface=127.0.0.1"),
     Listener("qdatastream", "tcp:8888:interface=127.0.0.1"),
 )
@@ -279,5 +334,7 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     auth: Auth = field(default_factory=Auth)
     calls: CallLimits = field(default_factory=CallLimits)
     friends: FriendSettings = field(default_factory=FriendSettings)
+    rooms: RoomLimits = field(default_factory=RoomLimits)
     turn: tuple[Turn, ...] = ()
+    media_server: tuple[MediaServer, ...] = ()
     log: LogSettings = field(default_factory=LogSettings)

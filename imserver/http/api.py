@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET, Request
 
-from imserver.http import administration, auth, calls, chat, friends, groups
+from imserver.http import administration, auth, calls, chat, friends, groups, rooms
 from imserver.http.answers import Refused, envelope, head, json_answer, refusal
 from imserver.http.incoming import bearer, body_of, peer, query_of, request_id, segments
 from imserver.http.metrics import CONTENT_TYPE, Metrics
@@ -33,7 +33,15 @@ from imserver.services.limits import RateLimiter
 
 FORMAT = "rest"
 """The format key of what comes this way; the scope of its client ids."""
-ROUTES = (*auth.ROUTES, *chat.ROUTES, *groups.ROUTES, *friends.ROUTES, *calls.ROUTES, *administration.ROUTES)
+ROUTES = (
+    *auth.ROUTES,
+    *chat.ROUTES,
+    *groups.ROUTES,
+    *friends.ROUTES,
+    *calls.ROUTES,
+    *administration.ROUTES,
+    *rooms.ROUTES,
+)
 USERS_PER_ADDRESS = 5
 """An address may ask as often as this many users."""
 READY_SECONDS = 5.0

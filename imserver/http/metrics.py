@@ -16,6 +16,8 @@ from prometheus_client.registry import Collector
 import imserver
 from imserver.http.call_metrics import call_metrics
 from imserver.http.families import counter, gauge, histogram
+from imserver.http.media_metrics import media_server_metrics
+from imserver.http.room_metrics import room_metrics
 from imserver.http.vitals import Vitals
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
@@ -45,6 +47,8 @@ class Metrics(Collector):
         yield from self._connections()
         yield from self._messages()
         yield from call_metrics(self._vitals)
+        yield from room_metrics(self._vitals)
+        yield from media_server_metrics(self._vitals)
         yield from self._store()
         requests = CounterMetricFamily("imserver_http_requests", "REST requests answered", labels=["status"])
         for status, count in self._vitals.requests.items():
@@ -55,7 +59,7 @@ class Metrics(Collector):
         vitals = self._vitals
         doors, log_ins = vitals.doors, vitals.hub.log_ins
         sessions = GaugeMetricFamily("imserver_sessions", "Live sessions", labels=["format"])
-        for format, count in vitals.hub.registry.formats.items():
+        for format, count in vitals.sessions.items():
             sessions.add_metric([format], count)
         yield sessions
         yield gauge("connections", "Open connections", doors.counter.total)

@@ -8,6 +8,7 @@ from typing import Protocol
 from imserver.http.views import StatsData
 from imserver.protocols.doors import Doors
 from imserver.services.hub import Hub
+from imserver.services.media_servers import Condition
 
 
 class Buckets(Protocol):
@@ -40,6 +41,7 @@ class Vitals:
         commits: the store's.
         store_bytes: sizes of the store's files by name.
         check_store: returns normally if the store takes messages now; ImError otherwise.
+        media_servers: what is known of each.
 
     Attributes:
         listening: set by the owner while all listeners are open.
@@ -54,12 +56,14 @@ class Vitals:
         commits: Commits,
         store_bytes: Callable[[], dict[str, int]],
         check_store: Callable[[], Awaitable[None]],
+        media_servers: Sequence[Condition] = (),
     ) -> None:
         self.hub = hub
         self.doors = doors
         self.commits = commits
         self.store_bytes = store_bytes
         self.check_store = check_store
+        self.media_servers = media_servers
         self.listening = False
         self.requests: dict[int, int] = {}
         self._clock = clock
@@ -69,6 +73,11 @@ class Vitals:
     def uptime(self) -> float:
         """Seconds since the start."""
         return self._clock() - self._started_at
+
+    @property
+    def sessions(self) -> dict[str, int]:
+        """Live sessions by format."""
+        return {**self.hub.registry.formats, **self.hub.rooms.registry.formats}
 
     def answered(self, status: int) -> None:
         """Counts a REST request."""
@@ -88,7 +97,7 @@ class Vitals:
             connections=doors.counter.total,
             unauthenticated=doors.counter.strangers,
             refused_connections=doors.counter.refused,
-            sessions=dict(hub.registry.formats),
+            sessions=self.sessions,
             accepted={format: tally.accepted for format, tally in tallies.items()},
             refused=refused,
             delivered={format: tally.delivered for format, tally in tallies.items()},

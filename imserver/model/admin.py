@@ -94,10 +94,16 @@ class EndSession(Struct, frozen=True, gc=False):
 
 
 class IssueTokens(Struct, frozen=True, gc=False):
-    """Open a grant for a user, as a log-in by password does."""
+    """Open a grant for a user, as a log-in by password does.
+
+    Attributes:
+        rooms / roles: what its tokens are good for in meeting rooms (`model.rooms.may_enter`).
+    """
 
     user: str
     platform: str = ""
+    rooms: tuple[str, ...] | None = None
+    roles: tuple[str, ...] | None = None
 
 
 class InspectToken(Struct, frozen=True, gc=False):
@@ -175,6 +181,7 @@ class TokenReply(Struct, frozen=True, gc=False):
         sid: its grant; "" for a foreign token.
         expires_at: float seconds.
         external: signed by a foreign issuer.
+        rooms / roles: see IssueTokens.
     """
 
     user: str
@@ -182,3 +189,5 @@ class TokenReply(Struct, frozen=True, gc=False):
     platform: str
     expires_at: float
     external: bool
+    rooms: tuple[str, ...] | None = None
+    roles: tuple[str, ...] | None = None

@@ -21,9 +21,24 @@ def id_fault(value: str) -> str | None:
     """Says what is wrong with a user or group id.
 
     Returns:
-        None for a valid id: 1-255 UTF-8 bytes, NFC, no control, format or
-        surrogate characters, no edge spaces, no "/", not starting "group_" or
-        "single_". Otherwise the reason, in words.
+        None for a valid id: a valid name (see `name_fault`) without "/", not starting
+        "group_" or "single_". Otherwise the reason, in words.
+    """
+    fault = name_fault(value)
+    if fault is None:
+        if "/" in value:
+            return 'contains "/"'
+        if value.startswith((GROUP_PREFIX, SINGLE_PREFIX)):
+            return 'starts with "group_" or "single_"'
+    return fault
+
+
+def name_fault(value: str) -> str | None:
+    """Says what is wrong with a name of anything.
+
+    Returns:
+        None for a valid name: 1-255 UTF-8 bytes, NFC, no control, format or
+        surrogate characters, no edge spaces. Otherwise the reason, in words.
     """
     if not value:
         return "is empty"
@@ -41,10 +56,6 @@ def id_fault(value: str) -> str | None:
             return "has spaces at its edge"
         if not unicodedata.is_normalized("NFC", value):
             return "is not in Unicode normal form C"
-    if "/" in value:
-        return 'contains "/"'
-    if value.startswith((GROUP_PREFIX, SINGLE_PREFIX)):
-        return 'starts with "group_" or "single_"'
     return None
 
 

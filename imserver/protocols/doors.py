@@ -13,9 +13,13 @@ from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch
 from imserver.protocols.link import FrameProtocol, Link
 from imserver.protocols.liveness import Wheel
+from imserver.protocols.room_session import RoomSession
+from imserver.protocols.session import Session
 from imserver.protocols.tallies import Tallies
+from imserver.services.rooms import Rooms
 from imserver.services.sessions import SessionHub
 from imserver.wire.base import ServerCodec
+from imserver.wire.meeting import MeetingServerCodec
 
 ANSWER_TIME = 0.25
 """Seconds before the goodbye in which what was asked already is answered and nothing new is read."""
@@ -27,7 +31,8 @@ class Doors:
     """The shared parts of all doors, and the list of who is connected.
 
     Attributes:
-        hub: the services.
+        hub: the services for formats with inboxes.
+        rooms: those for meeting rooms; None = they are not served.
         clock: reactor time.
         limits: what a connection may take.
         counter: the connections of all listeners.
@@ -47,6 +52,7 @@ class Doors:
         "hub",
         "limits",
         "pacer",
+        "rooms",
         "tallies",
         "watch",
         "wheel",
@@ -57,8 +63,10 @@ class Doors:
         hub: SessionHub,
         clock: IReactorTime,
         limits: DoorLimits = DoorLimits(),  # noqa: B008 - frozen
+        rooms: Rooms | None = None,
     ) -> None:
         self.hub = hub
+        self.rooms = rooms
         self.clock = clock
         self.limits = limits
         self.wheel = Wheel(clock)
@@ -88,6 +96,16 @@ class Doors:
         self._links[link] = None
         link.start(secure=ISSLTransport.providedBy(transport))
         return link
+
+    def new_session(self, codec: ServerCodec, link: Link) -> Session | RoomSession:
+        """The session that the format's traits ask for."""
+        traits = codec.traits
+        tally = self.tallies[traits.name]
+        if not traits.rooms:
+            return Session(codec, self.hub, link, self.clock, self.limits, tally)
+        assert self.rooms is not None
+        assert isinstance(codec, MeetingServerCodec)
+        return RoomSession(codec, self.rooms, link, self.clock, self.limits, tally)
 
     def gone(self, link: Link) -> None:
         """Called by the link when its connection is gone."""

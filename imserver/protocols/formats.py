@@ -16,8 +16,10 @@ from imserver.protocols.doors import Doors
 from imserver.protocols.jsonline import JsonLineFactory
 from imserver.protocols.qdatastream import QDataStreamFactory
 from imserver.protocols.websocket import WebSocketFactory
+from imserver.wire import meeting
 from imserver.wire.base import Negotiated, ServerCodec, Upgrade
 from imserver.wire.jsonline import JsonLineServerCodec
+from imserver.wire.meeting import MeetingServerCodec
 from imserver.wire.protobuf import ProtobufServerCodec
 from imserver.wire.qdatastream import Framing, QDataStreamServerCodec
 from imserver.wire.signalling import SignallingServerCodec, negotiate
@@ -89,6 +91,14 @@ def _negotiate_signalling(options: CodecOptions, upgrade: Upgrade) -> Negotiated
     return negotiate(upgrade, options.wall_time)
 
 
+def _meeting(options: CodecOptions) -> ServerCodec:
+    return MeetingServerCodec()
+
+
+def _negotiate_meeting(options: CodecOptions, upgrade: Upgrade) -> Negotiated:
+    return meeting.negotiate(upgrade)
+
+
 def _qdatastream(options: CodecOptions) -> QDataStreamServerCodec:
     return QDataStreamServerCodec(options.auth, presence=options.presence, errors=options.unframed_errors)
 
@@ -98,6 +108,7 @@ FORMATS = {
     "protobuf": Format(Door.BINARY_MESSAGES, _protobuf),
     "jsonline": Format(Door.LINES, _jsonline),
     "signalling": Format(Door.TEXT_MESSAGES, _signalling, _negotiate_signalling),
+    "meeting": Format(Door.TEXT_MESSAGES, _meeting, _negotiate_meeting),
 }
 """By format key."""
 _STREAMS = frozenset({Door.LINES, Door.MESSAGES})

@@ -8,14 +8,12 @@ from typing import Any, Protocol
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IReactorTime
 
+from imserver.model.accounts import SessionKicked
 from imserver.protocols.connections import Admission, DoorLimits
 from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch
 from imserver.protocols.liveness import Wheel
 from imserver.protocols.outbox import Outbox
-from imserver.protocols.session import Session
-from imserver.protocols.tallies import Tallies
-from imserver.services.sessions import SessionHub
 from imserver.wire.base import ServerCodec, WireError
 
 
@@ -32,17 +30,70 @@ class FrameProtocol(Protocol):
         """Queues what the framing says at the end (a WebSocket close frame)."""
 
 
+class Intake(Protocol):
+    """Where a connection's frames go."""
+
+    @property
+    def unheard(self) -> bool:
+        """Whether something that was asked is still to be done."""
+
+    def received(self, frame: bytes | WireError) -> None:
+        """Takes the next frame, or what the framing has to say instead of one."""
+
+    def end_input(self) -> None:
+        """The peer asks nothing more: what it asked is answered, then the connection ends."""
+
+
+class LinkSession(Protocol):
+    """What a connection's session is to it: a chat session, or one in a meeting room."""
+
+    @property
+    def turns(self) -> Intake:
+        """Where frames go."""
+
+    def start(self, address: str, secure: bool) -> None:
+        """The connection is ready."""
+
+    def deadline(self, now: float) -> float:
+        """When the peer must have logged in, or joined; inf = it has."""
+
+    def drained(self) -> None:
+        """There is room in the outbox again."""
+
+    def delivered(self) -> None:
+        """The peer's kernel has all that was written."""
+
+    def passed(self, seq: int) -> None:
+        """The peer's kernel has everything up to a message."""
+
+    def kicked(self, event: SessionKicked) -> None:
+        """Says goodbye and ends."""
+
+    def slow(self) -> None:
+        """The peer does not read."""
+
+    def silent(self) -> None:
+        """The peer has not been heard for too long."""
+
+    def too_late(self) -> None:
+        """The deadline is over."""
+
+    def ended(self) -> None:
+        """The connection is gone, or will be."""
+
+
 class LinkDoors(Protocol):
     """What a connection needs of what all of them share; see doors.Doors."""
 
-    hub: SessionHub
     clock: IReactorTime
     limits: DoorLimits
     wheel: Wheel
     flusher: Flusher
     budget: Budget
     watch: DrainWatch
-    tallies: Tallies
+
+    def new_session(self, codec: ServerCodec, link: Link) -> LinkSession:
+        """The session that the format's traits ask for."""
 
     def gone(self, link: Link) -> None:
         """The connection is gone."""
@@ -98,9 +149,7 @@ class Link:
             confirm_messages=not codec.traits.acks,
             media_limit=doors.limits.media_bytes,
         )
-        self.session = Session(
-            codec, doors.hub, self, doors.clock, doors.limits, doors.tallies[codec.traits.name]
-        )
+        self.session: LinkSession = doors.new_session(codec, self)
         self.closing = False
         self._lost = False
         self._input_ended = False  # the peer closed its sending side

@@ -31,6 +31,7 @@ from imserver.protocols.doors import Doors
 from imserver.protocols.frames import BINARY, COMPRESSED, TEXT, take_messages, whole_frame
 from imserver.protocols.handshake import http_refusal, http_status, upgrade_of
 from imserver.protocols.link import Link
+from imserver.protocols.session import Session
 from imserver.protocols.websocket_bounds import WebSocketBounds
 from imserver.protocols.websocket_options import COMPRESSED_FROM, accept_compression
 from imserver.wire.base import Negotiated, ServerCodec, Upgrade, WireError
@@ -106,6 +107,7 @@ class WebSocketProtocol(WebSocketBounds):
             if agreed.log_in is not None:
                 # What waits for the log-in is counted and watched like everything else.
                 session = self._open().session
+                assert isinstance(session, Session)
                 self._logged_in = agreed.log_in, await session.log_in(agreed.log_in)
         except ImError as error:
             self._refusal = error
@@ -135,8 +137,10 @@ class WebSocketProtocol(WebSocketBounds):
             return
         (command, reply), self._logged_in = self._logged_in, None
         assert self._link is not None
+        session = self._link.session
+        assert isinstance(session, Session)
         self._link.resume_reading()
-        self._link.session.begin(command, reply)
+        session.begin(command, reply)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See IProtocol."""

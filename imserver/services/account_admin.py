@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.logger import Logger
@@ -120,7 +120,7 @@ class AccountAdministration:
             case ListUsers():
                 return await self.list_users(command.after, command.limit)
             case IssueTokens():
-                return await self.issue_tokens(command.user, command.platform)
+                return await self.issue_tokens(command.user, command.platform, command.rooms, command.roles)
             case InspectToken():
                 return await self.inspect_token(command.token)
             case RotateTokenKeys():
@@ -193,14 +193,20 @@ class AccountAdministration:
         accounts = await self._directory.accounts(after, limit + 1)
         return UserList([_info(account) for account in accounts[:limit]], len(accounts) > limit)
 
-    async def issue_tokens(self, user: str, platform: str = "") -> TokensIssued:
+    async def issue_tokens(
+        self,
+        user: str,
+        platform: str = "",
+        rooms: Sequence[str] | None = None,
+        roles: Sequence[str] | None = None,
+    ) -> TokensIssued:
         """Opens a grant as a log-in by password does. USER_NOT_FOUND; FORBIDDEN for a disabled account."""
         account = await self._directory.account(_possible(user))
         if account is None:
             raise _unknown()
         if account.disabled:
             raise ImError(ErrorCode.FORBIDDEN, "the account is disabled")
-        granted = await self._grants.open(user, platform)
+        granted = await self._grants.open(user, platform, rooms, roles)
         now = await self._directory.account(user)
         if now is None or now.disabled or now.generation != account.generation:
             # A kick or a disabling came in between and did not know of this grant.
@@ -220,7 +226,15 @@ class AccountAdministration:
             raise ImError(ErrorCode.AUTH_FAILED, "the token was revoked")
         if account.disabled:
             raise ImError(ErrorCode.FORBIDDEN, "the account is disabled")
-        return TokenReply(claims.user, claims.sid, claims.platform, claims.expires_at, claims.external)
+        return TokenReply(
+            claims.user,
+            claims.sid,
+            claims.platform,
+            claims.expires_at,
+            claims.external,
+            claims.rooms,
+            claims.roles,
+        )
 
     def rotate_token_keys(self, *, forget_old: bool = False) -> TokenKeysRotated:
         """Signs with a new key from now on. UNAVAILABLE if it could not be saved."""

@@ -188,6 +188,13 @@ class Accounts(AccountAdministration):
             return False
         return claims.user == principal.user and (claims.external or claims.sid == principal.sid)
 
+    def room_claims(self, token: str) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+        """The claims `rooms` and `roles` of a token that was accepted (`model.rooms.may_enter`)."""
+        if self._demo and token.startswith(DEMO_TOKEN):
+            return None, None
+        claims = self._tokens.verify_access(token)
+        return claims.rooms, claims.roles
+
     async def create_demo_users(self) -> None:
         """Creates alice, bob, carol and dave (password = name) and the group `demo` of all four.
 

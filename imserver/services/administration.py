@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Protocol
 
 from imserver.model.accounts import KickReason, Principal, Role, SessionKicked
 from imserver.model.admin import EndSession, ListSessions, SessionInfo, SessionList
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Done
+from imserver.model.room_admin import CloseRoom, KickEndpoint, ListRooms, ShowRoom
 from imserver.services.account_admin import ADMIN_COMMANDS as ACCOUNT_COMMANDS
 from imserver.services.account_admin import OPERATOR_COMMANDS as TOKEN_COMMANDS
 from imserver.services.account_admin import AccountAdministration
@@ -17,7 +19,13 @@ from imserver.services.ports import Bus
 from imserver.services.sessions import Client
 
 SESSION_COMMANDS: tuple[type, ...] = (EndSession, ListSessions)
-ADMIN_COMMANDS: tuple[type, ...] = (*ACCOUNT_COMMANDS, *GROUP_ADMIN_COMMANDS, *SESSION_COMMANDS)
+ROOM_COMMANDS: tuple[type, ...] = (CloseRoom, KickEndpoint, ListRooms, ShowRoom)
+ADMIN_COMMANDS: tuple[type, ...] = (
+    *ACCOUNT_COMMANDS,
+    *GROUP_ADMIN_COMMANDS,
+    *SESSION_COMMANDS,
+    *ROOM_COMMANDS,
+)
 """What dispatch serves to the role admin."""
 OPERATOR_COMMANDS: tuple[type, ...] = (*ADMIN_COMMANDS, *TOKEN_COMMANDS)
 """What the operator at the machine may ask for."""
@@ -35,11 +43,22 @@ class LiveSession(Protocol):
     def client(self) -> Client: ...
 
 
+class Sessions:
+    """All live sessions of this node, whenever it is iterated."""
+
+    def __init__(self, *registries: Iterable[LiveSession]) -> None:
+        self._registries = registries
+
+    def __iter__(self) -> Iterator[LiveSession]:
+        return chain.from_iterable(self._registries)
+
+
 class Administration:
     """One entrance for all of it.
 
     Args:
         sessions: the live sessions of this node, whenever it is iterated.
+        moderate: does a command of `model.room_admin`.
     """
 
     def __init__(
@@ -48,11 +67,13 @@ class Administration:
         groups: GroupAdministration,
         sessions: Iterable[LiveSession],
         bus: Bus,
+        moderate: Callable[[Any], Awaitable[Any]],
     ) -> None:
         self._accounts = accounts
         self._groups = groups
         self._sessions = sessions
         self._bus = bus
+        self._moderate = moderate
 
     async def administer(self, principal: Principal, command: Any) -> Any:
         """Runs one of ADMIN_COMMANDS for a logged-in user; the role is read anew.
@@ -77,6 +98,8 @@ class Administration:
             return self._list(command)
         if isinstance(command, EndSession):
             return self._end(command)
+        if isinstance(command, ROOM_COMMANDS):
+            return await self._moderate(command)
         return await self._accounts.perform(command)
 
     def _list(self, command: ListSessions) -> SessionList:

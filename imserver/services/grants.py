@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from twisted.logger import Logger
@@ -50,11 +50,17 @@ class Grants:
         self._wall_time = wall_time
         self._random_bytes = random_bytes
 
-    async def open(self, user: str, platform: str) -> Granted:
-        """Stores a new grant and mints its tokens."""
+    async def open(
+        self,
+        user: str,
+        platform: str,
+        rooms: Sequence[str] | None = None,
+        roles: Sequence[str] | None = None,
+    ) -> Granted:
+        """Stores a new grant and mints its tokens; `rooms`, `roles`: the claims of these names."""
         sid, refresh_id = self._random_bytes(16).hex(), self._tokens.new_refresh_id()
         now = self._wall_time()
-        tokens = self._tokens.issue(user, platform, sid, refresh_id, now)
+        tokens = self._tokens.issue(user, platform, sid, refresh_id, now, rooms, roles)
         await self._directory.create_grant(
             Grant(
                 sid=sid,
@@ -103,7 +109,9 @@ class Grants:
         if grant.refresh_id == claims.refresh_id:
             refresh_id = self._tokens.next_refresh_id(claims, command.request_id)
             now = self._wall_time()
-            tokens = self._tokens.issue(claims.user, grant.platform, claims.sid, refresh_id, now)
+            tokens = self._tokens.issue(
+                claims.user, grant.platform, claims.sid, refresh_id, now, claims.rooms, claims.roles
+            )
             rotated = await self._directory.rotate_grant(
                 claims.sid, claims.refresh_id, refresh_id, request_digest, now, tokens.refresh_expires_at
             )
@@ -118,7 +126,13 @@ class Grants:
             and 0 <= self._wall_time() - grant.rotated_at <= RETRY_SECONDS
         ):
             tokens = self._tokens.issue(
-                claims.user, grant.platform, claims.sid, grant.refresh_id, grant.rotated_at
+                claims.user,
+                grant.platform,
+                claims.sid,
+                grant.refresh_id,
+                grant.rotated_at,
+                claims.rooms,
+                claims.roles,
             )
             return _answer(claims.user, tokens)
         self.log.warn("a refresh token of {user} was used twice; its log-in is revoked", user=claims.user)

@@ -40,7 +40,7 @@ from imserver.model.messages import (
 )
 from imserver.model.presence import ListPresence, SetPresence
 from imserver.services.accounts import Accounts, Authenticated
-from imserver.services.administration import ADMIN_COMMANDS, Administration
+from imserver.services.administration import ADMIN_COMMANDS, Administration, Sessions
 from imserver.services.calls import Calls, CallSettings
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
@@ -50,9 +50,13 @@ from imserver.services.groups import GROUP_COMMANDS, Groups
 from imserver.services.ice import Ice
 from imserver.services.log_ins import LogInCounts
 from imserver.services.messages import Messages, MessageSettings
-from imserver.services.ports import Bus, Directory, Seat, Store
+from imserver.services.ports import Bus, Directory, MediaServers, Seat, Store
 from imserver.services.presence import Presence
 from imserver.services.registry import Registry
+from imserver.services.room_requests import REQUESTS as ROOM_REQUESTS
+from imserver.services.room_requests import RoomNews, RoomOver
+from imserver.services.room_state import RoomSettings
+from imserver.services.rooms import Rooms
 from imserver.services.sessions import Client, Receiver
 
 
@@ -62,12 +66,14 @@ class HubSettings(msgspec.Struct, frozen=True):
     sessions_per_user: beyond it the oldest session is ended.
     calls: limits on calls.
     friends: what only friends may do.
+    rooms: limits on meeting rooms.
     """
 
     messages: MessageSettings = MessageSettings()
     sessions_per_user: int = 64
     calls: CallSettings = CallSettings()
     friends: FriendSettings = FriendSettings()
+    rooms: RoomSettings = RoomSettings()
 
 
 class Hub:
@@ -87,10 +93,12 @@ class Hub:
         clock: IReactorTime,
         settings: HubSettings = HubSettings(),  # noqa: B008 - frozen
         ice: Ice | None = None,
+        media_servers: MediaServers | None = None,
     ) -> None:
         """Args:
-        clock: times calls.
+        clock: times calls and rooms.
         ice: STUN and TURN servers; None = there are none.
+        media_servers: behind the rooms; None = there are none.
         """
         self._store = store
         self._directory = directory
@@ -119,7 +127,25 @@ class Hub:
             settings.calls,
             self.friends.may_call,
         )
-        self.administration = Administration(accounts, GroupAdministration(groups), self.registry, bus)
+        self.log_ins = LogInCounts()
+        self.rooms = Rooms(
+            bus,
+            accounts,
+            clock,
+            wall_time,
+            random_bytes,
+            self.spawn,
+            self.log_ins,
+            settings.rooms,
+            media_servers,
+        )
+        self.administration = Administration(
+            accounts,
+            GroupAdministration(groups),
+            Sessions(self.registry, self.rooms.registry),
+            bus,
+            self.rooms.moderate,
+        )
         self.dispatch = Dispatch(wall_time)
         self.dispatch.register(
             {
@@ -140,11 +166,10 @@ class Hub:
         self.dispatch.register(self._ice.handlers())
         self.dispatch.register(dict.fromkeys(GROUP_COMMANDS, groups.handle))
         self.dispatch.register(dict.fromkeys(ADMIN_COMMANDS, self.administration.administer))
-        self.log_ins = LogInCounts()
         self._running: set[Deferred[Any]] = set()
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)
-        bus.serve(self._seats, self.calls.told, self.calls.requested)
+        bus.serve(self._seats, self._on_tell, self._on_request)
 
     # services.sessions.SessionHub
 
@@ -247,8 +272,9 @@ class Hub:
         running.addBoth(ended)
 
     def shut_down(self) -> None:
-        """Ends the calls. To be called before the doors say goodbye to the sessions."""
+        """Ends the calls and the news of rooms. To be called before the doors say goodbye to the sessions."""
         self.calls.shut_down()
+        self.rooms.shut_down()
 
     async def _reauthenticate(self, live: LiveSession, command: LogIn) -> LoggedIn:
         """A fresh token for a session that goes on (document 001, REAUTH); never another user's."""
@@ -308,3 +334,14 @@ class Hub:
             principal = live.principal
             if (not sid or principal.sid == sid) and (not session or principal.session == session):
                 live.kick(event)
+        self.rooms.kick(user, sid, session, event)
+
+    def _on_tell(self, user: str, session: str, event: Any) -> None:
+        if isinstance(event, RoomNews | RoomOver):
+            self.rooms.told(event)
+        else:
+            self.calls.told(user, session, event)
+
+    async def _on_request(self, request: Any) -> Any:
+        serves = self.rooms if isinstance(request, ROOM_REQUESTS) else self.calls
+        return await serves.requested(request)

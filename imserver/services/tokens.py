@@ -11,7 +11,7 @@ import base64
 import hashlib
 import hmac
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jwt
@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import MAX_JSON_INTEGER, id_fault
+from imserver.services.claims import AccessClaims, IssuedTokens, RefreshClaims, names_of
 from imserver.services.keys import Key, KeyRing, KeyRingError, external_key, load_key_ring
 
 __all__ = [
@@ -40,35 +41,6 @@ CLOCK_LEEWAY = 60.0
 """Seconds a token may come from the future: issuers' clocks differ, and ours may be set back."""
 
 
-class AccessClaims(Struct, frozen=True, gc=False):
-    """What a valid access token says; a foreign one is `external` and without sid."""
-
-    user: str
-    sid: str
-    platform: str
-    expires_at: float
-    external: bool
-
-
-class RefreshClaims(Struct, frozen=True, gc=False):
-    """What a valid refresh token says; `kid` names the key that signed it."""
-
-    user: str
-    sid: str
-    platform: str
-    refresh_id: str
-    kid: str
-
-
-class IssuedTokens(Struct, frozen=True, gc=False):
-    """A pair of tokens; seconds the access token lives; when the refresh token expires (float seconds)."""
-
-    access: str
-    refresh: str
-    expires_in: int
-    refresh_expires_at: float
-
-
 class _Header(Struct):
     alg: str
     kid: str = ""
@@ -84,6 +56,8 @@ class _Claims(Struct):
     sid: str = ""
     typ: str = ""
     jti: str = ""
+    rooms: Any = None
+    roles: Any = None
 
 
 class _ForeignClaims(Struct):
@@ -94,6 +68,8 @@ class _ForeignClaims(Struct):
     iat: float | None = None
     nbf: float | None = None
     typ: str = "access"
+    rooms: Any = None
+    roles: Any = None
 
 
 _header_decoder = msgspec.json.Decoder(_Header)
@@ -142,7 +118,16 @@ class Tokens:
         text = f"{claims.refresh_id}|{request_id}"
         return hmac.digest(key.material, text.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
 
-    def issue(self, user: str, platform: str, sid: str, refresh_id: str, at: float) -> IssuedTokens:
+    def issue(
+        self,
+        user: str,
+        platform: str,
+        sid: str,
+        refresh_id: str,
+        at: float,
+        rooms: Sequence[str] | None = None,
+        roles: Sequence[str] | None = None,
+    ) -> IssuedTokens:
         """Mints both tokens as of a moment (float seconds); the same arguments give the same bytes."""
         key = self.key_ring.signing_key(at)
         issued_at = int(at)
@@ -154,6 +139,9 @@ class Tokens:
             "exp": issued_at + self.access_seconds,
             "sid": sid,
             "typ": "access",
+        }
+        claims |= {
+            name: list(value) for name, value in (("rooms", rooms), ("roles", roles)) if value is not None
         }
         headers = {"kid": key.kid}
         access = jwt.encode(claims, key.material, key.algorithm, headers)
@@ -199,7 +187,15 @@ class Tokens:
             raise _refused()
         user = _user(claims.user_id, claims.sub)
         self._check_times(claims)
-        return RefreshClaims(user, claims.sid, _text(claims.platform), claims.jti, key.kid)
+        return RefreshClaims(
+            user,
+            claims.sid,
+            _text(claims.platform),
+            claims.jti,
+            key.kid,
+            names_of(claims.rooms),
+            names_of(claims.roles),
+        )
 
     def _open(self, token: str) -> tuple[Key, bytes]:
         """The key that signed a token, and its payload."""
@@ -224,13 +220,29 @@ class Tokens:
                 raise _refused()
             user = _user(foreign.user_id, foreign.sub)
             self._check_times(foreign)
-            return AccessClaims(user, "", _text(foreign.platform), foreign.exp, True)
+            return AccessClaims(
+                user,
+                "",
+                _text(foreign.platform),
+                foreign.exp,
+                True,
+                names_of(foreign.rooms),
+                names_of(foreign.roles),
+            )
         claims = _decode(_claims_decoder, payload)
         if claims.typ != "access" or not claims.sid:
             raise _refused()
         user = _user(claims.user_id, claims.sub)
         self._check_times(claims)
-        return AccessClaims(user, claims.sid, _text(claims.platform), claims.exp, False)
+        return AccessClaims(
+            user,
+            claims.sid,
+            _text(claims.platform),
+            claims.exp,
+            False,
+            names_of(claims.rooms),
+            names_of(claims.roles),
+        )
 
     def _check_times(self, claims: _Claims | _ForeignClaims) -> None:
         now = self._wall_time()

@@ -19,13 +19,20 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from imserver.assembly import Services, engine_settings, read_external_keys, read_turn_servers
+from imserver.assembly import (
+    Services,
+    engine_settings,
+    media_servers,
+    read_external_keys,
+    read_turn_servers,
+)
 from imserver.backends.embedded import DataDirectoryError, EmbeddedCellar
 from imserver.backends.embedded.committer import ThreadCommitter
 from imserver.backends.embedded.metering import MeteredCommitter
 from imserver.config import ConfigError, Configuration
 from imserver.config.loading import data_directory
 from imserver.http.api import Api
+from imserver.http.health_check import HttpProbe
 from imserver.http.vitals import Vitals
 from imserver.model.errors import ImError
 from imserver.protocols.control import ControlFactory
@@ -35,6 +42,7 @@ from imserver.protocols.tls import TlsContexts
 from imserver.services.hub import Hub
 from imserver.services.ice import Ice, TurnServer
 from imserver.services.keys import Key, KeyRing, KeyRingError
+from imserver.services.media_servers import MediaServerPool
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
 from imserver.tap.control import ControlPort, open_control
@@ -100,6 +108,9 @@ class Server(Service):
         self._ice: Ice | None = None
         self._notifier = Notifier(os.environ, reactor)
         self._demo = demo
+        self._media_servers = MediaServerPool(
+            reactor, HttpProbe(reactor), media_servers(configuration, demo=demo)
+        )
         self._readers = BoundedThreads(reactor, READ_THREADS, READ_QUEUE, "imserver-read")
         self._hashers = BoundedThreads(
             reactor, configuration.auth.password_threads, PASSWORD_QUEUE, "imserver-hash"
@@ -151,6 +162,7 @@ class Server(Service):
             self._reactor,
             demo=demo,
             turn_servers=self._turn_servers,
+            media_servers=self._media_servers,
         )
         self._keys = services.keys
         self._ice = services.ice
@@ -163,9 +175,15 @@ class Server(Service):
             self.log.warn("DEMO: anybody on this machine may be anybody; never use this for real accounts")
         # The hub is handed back only the attachments it gave, so it may name their class.
         hub = cast(SessionHub, services.hub)
-        self._doors = doors = Doors(hub, self._reactor, door_limits(configuration))
+        self._doors = doors = Doors(hub, self._reactor, door_limits(configuration), services.hub.rooms)
         self._vitals = vitals = Vitals(
-            services.hub, doors, time.monotonic, commits, partial(store_bytes, self._data), cellar.store.check
+            services.hub,
+            doors,
+            time.monotonic,
+            commits,
+            partial(store_bytes, self._data),
+            cellar.store.check,
+            self._media_servers.conditions,
         )
         api = Api(services.accounts, vitals, self._reactor, api_limits(configuration))
         factories = [
@@ -196,6 +214,7 @@ class Server(Service):
         operators = ControlFactory(services.hub.administration.operate, self._reactor)
         self._control = open_control(self._reactor, self._data, operators)
         vitals.listening = True
+        self._media_servers.start()
         self._trimmer.start(TRIM_SECONDS, now=False)
         write_ports(self._data, self._ports)
         warn_of_dates(self._contexts, datetime.now(UTC))
@@ -243,6 +262,7 @@ class Server(Service):
         self._keys = None
         if self._vitals is not None:
             self._vitals.listening = False
+        self._media_servers.stop()
         if self._trimmer.running:
             self._trimmer.stop()
         if self._control is not None:

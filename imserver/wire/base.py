@@ -104,6 +104,7 @@ class Traits(Struct, frozen=True):
         media: how this format's calls travel; NONE = it has none.
         skips_oversize: a WebSocket message longer than `max_frame` is skipped to its
             end and answered TOO_LARGE; False: the connection is closed with 1009.
+        rooms: its clients are in meeting rooms, and have no inbox.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Traits(Struct, frozen=True):
     ping_follows_sends: bool = False
     waits_for_rate: bool = False
     media: Media = Media.NONE
+    rooms: bool = False
 
 
 class ServerCodec(Protocol):

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from imserver.model import admin, group_admin, groups, messages
+from imserver.model import admin, group_admin, groups, messages, room_admin
 from imserver.model.errors import ErrorCode, ImError
 
 MAX_LINE = 4 * 1024 * 1024
@@ -56,6 +56,10 @@ COMMANDS: Final[dict[str, type]] = {
         group_admin.ListAllGroups,
         group_admin.RemoveGroup,
         group_admin.RemoveMember,
+        room_admin.CloseRoom,
+        room_admin.KickEndpoint,
+        room_admin.ListRooms,
+        room_admin.ShowRoom,
     )
 }
 REPLIES: Final[dict[str, type]] = {
@@ -71,6 +75,8 @@ REPLIES: Final[dict[str, type]] = {
         group_admin.GroupPage,
         groups.GroupReply,
         messages.Done,
+        room_admin.RoomList,
+        room_admin.RoomReply,
     )
 }
 

@@ -17,11 +17,18 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from tests.clients import jsonline_client, protobuf_client, qdatastream_client, signalling_client
+from tests.clients import (
+    jsonline_client,
+    meeting_client,
+    protobuf_client,
+    qdatastream_client,
+    signalling_client,
+)
 from tests.clients.websocket_client import WebSocketClient, connect_tcp
 from tests.e2e import garbage_messages
 from tests.e2e.conftest import Serve
 from tests.e2e.garbage import FRAMES, LINES, REQUESTS
+from tests.e2e.garbage_rooms import ROOM_FRAMES
 from tests.e2e.garbage_signals import BINARY_FRAMES, TEXT_FRAMES, UPGRADES
 from tests.e2e.server import FREE_PORTS, NO_RATES, Server, sleep
 from tests.effort import effort, seeds
@@ -34,6 +41,10 @@ _FREE = 'endpoint="tcp:0:interface=127.0.0.1"'
 NEW_DOORS = (
     f'listener=[{{format="qdatastream",{_FREE}}},{{format="qdatastream",auth="token",{_FREE}}},'
     f'{{format="http",paths={{"/ws"="signalling"}},{_FREE}}}]',
+)
+ROOM_DOOR = (
+    f'listener=[{{format="http",paths={{"/meeting"="meeting"}},{_FREE}}}]',
+    "rooms.grace_seconds=0.5",
 )
 
 
@@ -129,6 +140,24 @@ async def spoil_upgrades(server: Server, chance: random.Random) -> None:
     await _leave(client, chance)
 
 
+async def spoil_rooms(server: Server, chance: random.Random) -> None:
+    """Garbage for document 003, in a room or not."""
+    client = meeting_client.MeetingClient(path="/meeting?token=demo_token_carol")
+    # What is answered to garbage is looked at elsewhere.
+    client.message_received = lambda opcode, payload: None  # type: ignore[method-assign]
+    await connect_tcp(reactor, server.port("/meeting"), client)
+    if chance.random() < 0.5:
+        client.request("channel.join", {"app": "app", "channel": chance.choice(["garbage", "x"])}).addErrback(
+            lambda lost: None
+        )
+    for _ in range(3):
+        client.send_raw(chance.choice(ROOM_FRAMES)(chance))
+    await sleep(0.01)
+    client.abort()
+    with contextlib.suppress(Exception):
+        await client.closed
+
+
 async def _leave(client: Raw, chance: random.Random) -> None:
     await sleep(0.01)
     if chance.random() < 0.5:
@@ -216,6 +245,35 @@ class Later:
             await client.close()
 
 
+class Meeting:
+    """Well-behaved clients of document 003, one of whom moves from room to room."""
+
+    async def log_in(self, server: Server) -> None:
+        """Both join."""
+        port = server.port("/meeting")
+        self.alice = await meeting_client.connect_member(reactor, port, "alice", "garbage")
+        self.bob = await meeting_client.connect_member(reactor, port, "bob", "garbage")
+
+    async def converse(self, number: int) -> None:
+        """A broadcast and a stream; the views are right."""
+        alice, bob = self.alice, self.bob
+        assert (await alice.request("broadcast", {"n": number}))["err"] == 0
+        await bob.expect("broadcast", lambda data: data["payload"] == {"n": number})
+        assert (await bob.publish(f"s{number}"))["err"] == 0
+        await alice.expect("stream", lambda data: data["stream"] == f"s{number}")
+        assert (await bob.request("stream.delete", {"stream_id": f"s{number}"}))["err"] == 0
+        for client in (alice, bob):
+            await client.dump()
+            assert client.heard == client.view
+            client.events.clear()
+            client.all_events.clear()
+
+    async def close(self) -> None:
+        """Both leave."""
+        await self.alice.close()
+        await self.bob.close()
+
+
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("seed", seeds(1))
 @pytest.mark.parametrize(
@@ -227,8 +285,9 @@ class Later:
         (spoil_messages, Later, NEW_DOORS),
         (spoil_signals, Later, NEW_DOORS),
         (spoil_upgrades, Later, NEW_DOORS),
+        (spoil_rooms, Meeting, ROOM_DOOR),
     ],
-    ids=["lines", "frames", "requests", "messages", "signals", "upgrades"],
+    ids=["lines", "frames", "requests", "messages", "signals", "upgrades", "rooms"],
 )
 async def test_garbage_hurts_nobody_else(
     serve: Serve, spoil: Any, people: Any, listeners: Any, seed: int

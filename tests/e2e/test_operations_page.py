@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import textwrap
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from imserver.config import load
 from tests.e2e.certificates import Authority, serial
@@ -86,3 +87,13 @@ def test_the_ports_are_those_of_the_example() -> None:
     listeners = load(str(Path(__file__).parents[2] / "etc" / "imserver.toml")).listener
     shown = set(re.findall(r"^ *\| (\d{4}) \|", PAGE, re.MULTILINE))
     assert shown == {listener.endpoint.split(":")[1] for listener in listeners}
+
+
+def test_the_media_server_is_that_of_the_sample(tmp_path: Path) -> None:
+    file = tmp_path / "im.toml"
+    file.write_text(block("[[media_server]]"))
+    (server,) = load(str(file)).media_server
+    etc = Path(__file__).parents[2] / "etc"
+    websockets, http = ((etc / f"janus.transport.{name}.jcfg").read_text() for name in ("websockets", "http"))
+    assert f"wss_port = {urlsplit(server.wss or '').port}\n" in websockets
+    assert f"\tport = {urlsplit(server.health or '').port}\n" in http

@@ -19,7 +19,8 @@ from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 from twisted.internet.utils import getProcessOutputAndValue
 
-from imserver.cli.turn import Fault, allocate
+from imserver.cli.reaching import Fault
+from imserver.cli.turn import allocate
 from imserver.config.ice_urls import parse_ice_url
 from tests.clients.rest_client import RestClient
 from tests.clients.signalling_client import connect_user

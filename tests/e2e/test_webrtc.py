@@ -21,7 +21,7 @@ from tests.e2e.test_turn import MakeCoturn, coturn, password, secret_file, turn
 __all__ = ["coturn"]
 
 PAGES = Path(__file__).parent / "pages"
-KINDS = {"phone.html": "text/html", "phone.js": "text/javascript"}
+KINDS = {".html": "text/html", ".js": "text/javascript"}
 
 
 class Pages(Resource):
@@ -31,12 +31,12 @@ class Pages(Resource):
 
     def render_GET(self, request: Any) -> bytes:
         """Twisted: a browser wants one."""
-        name = request.path.decode().strip("/")
-        if name not in KINDS:
+        file = PAGES / request.path.decode().strip("/")
+        if file not in PAGES.iterdir():
             request.setResponseCode(404)
             return b""
-        request.setHeader("content-type", f"{KINDS[name]}; charset=utf-8")
-        body: bytes = (PAGES / name).read_bytes()
+        request.setHeader("content-type", f"{KINDS[file.suffix]}; charset=utf-8")
+        body: bytes = file.read_bytes()
         return body
 
 

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.vectors import jsonline, protobuf, qdatastream, signalling
+from tests.vectors import jsonline, meeting, protobuf, qdatastream, signalling
 from tests.vectors.making import CLOCK
 
 FOLDER = Path(__file__).parent
@@ -18,6 +18,7 @@ FILES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "qdatastream": ("000", qdatastream.VECTORS),
     "protobuf": ("001", protobuf.VECTORS),
     "signalling": ("002", signalling.VECTORS),
+    "meeting": ("003", meeting.VECTORS),
     "jsonline": ("004", jsonline.VECTORS),
 }
 

@@ -1,4 +1,4 @@
-"""What the four generators share. Like them it imports nothing from imserver."""
+"""What the generators share. Like them it imports nothing from imserver."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ may wait are coroutines.
 from imserver.services.ports.bus import Bus, Seat
 from imserver.services.ports.directory import Directory, GroupRecord
 from imserver.services.ports.feed import Answer, Change, Entry, FeedSink
+from imserver.services.ports.media import MediaServers
 from imserver.services.ports.store import Conversation, DeviceCursor, Store
 from imserver.services.ports.threads import Threads
 
@@ -21,6 +22,7 @@ __all__ = [
     "Entry",
     "FeedSink",
     "GroupRecord",
+    "MediaServers",
     "Seat",
     "Store",
     "Threads",

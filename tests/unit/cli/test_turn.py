@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.cli import stun, turn
+from imserver.cli import reaching, stun, turn
 from imserver.cli.checks import Finding, Status
 from imserver.config.ice_urls import parse_ice_url
 from imserver.services.ice import TurnServer as Configured
@@ -69,7 +69,7 @@ class Servers(SynchronousTestCase):
     """One server, one fault."""
 
     def setUp(self) -> None:
-        self.patch(turn, "PATIENCE", 1.5)
+        self.patch(reaching, "PATIENCE", 1.5)
         self.patch(turn, "turn_password", lambda username, secret: "right")
 
     def look(self, url: str, region: str = "") -> Finding:

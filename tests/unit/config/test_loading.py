@@ -19,7 +19,11 @@ class Defaults(SynchronousTestCase):
             [(listener.format, listener.endpoint, listener.paths) for listener in listeners],
             [
                 ("http", "tcp:8081:interface=127.0.0.1", {"/ws": "protobuf"}),
-                ("http", "tcp:8080:interface=127.0.0.1", {"/ws": "signalling", "/im": "protobuf"}),
+                (
+                    "http",
+                    "tcp:8080:interface=127.0.0.1",
+                    {"/ws": "signalling", "/meeting": "meeting", "/im": "protobuf"},
+                ),
                 ("jsonline", "tcp:8088:interface=127.0.0.1", None),
                 ("qdatastream", "tcp:8888:interface=127.0.0.1", None),
             ],
@@ -92,10 +96,7 @@ class Faults(SynchronousTestCase):
             self.assertIn(path, self.refused(override))
 
     def test_settings_of_features_that_do_not_exist_are_unknown_keys(self) -> None:
-        for override in (
-            "media_server=[]",
-            "store.url=redis://127.0.0.1",
-        ):
+        for override in ("store.url=redis://127.0.0.1",):
             self.assertIn("unknown key", self.refused(override))
 
     def test_turn(self) -> None:

@@ -18,7 +18,8 @@ from imserver.services.delivery import LiveSession
 from imserver.services.friends import FriendSettings
 from imserver.services.groups import Groups
 from imserver.services.hub import Hub, HubSettings
-from imserver.services.ports import Store
+from imserver.services.ports import MediaServers, Store
+from imserver.services.room_state import RoomSettings
 from imserver.services.sessions import Client, Outgoing
 from imserver.services.tokens import Tokens
 from tests.unit.services.world import Chance, ServiceCase, key_ring, weak_hasher
@@ -89,6 +90,8 @@ class HubCase(ServiceCase):
 
     sessions_per_user = 64
     friends = FriendSettings()
+    rooms = RoomSettings(trusting=True)
+    media_servers: MediaServers | None = None
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -118,7 +121,8 @@ class HubCase(ServiceCase):
             wall,
             chance,
             self.clock,
-            HubSettings(sessions_per_user=self.sessions_per_user, friends=self.friends),
+            HubSettings(sessions_per_user=self.sessions_per_user, friends=self.friends, rooms=self.rooms),
+            media_servers=self.media_servers,
         )
 
     def store(self) -> Store:

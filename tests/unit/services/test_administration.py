@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imserver.model import admin, group_admin
+from imserver.model import admin, group_admin, room_admin
 from imserver.model.accounts import KickReason, LogIn, Principal, Role
 from imserver.model.errors import ErrorCode
 from imserver.model.groups import Group, GroupChange, GroupChanged, GroupRole
@@ -43,6 +43,9 @@ class RightsTests(AdministrationCase):
         group_admin.AddMember: group_admin.AddMember("g", "bob"),
         group_admin.RemoveMember: group_admin.RemoveMember("g", "bob"),
         group_admin.ListAllGroups: group_admin.ListAllGroups(),
+        room_admin.ShowRoom: room_admin.ShowRoom("app", "room"),
+        room_admin.KickEndpoint: room_admin.KickEndpoint("app", "room", "bob"),
+        room_admin.CloseRoom: room_admin.CloseRoom("app", "room"),
     }
 
     def command(self, kind: type) -> Any:

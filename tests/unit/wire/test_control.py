@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.model import admin, group_admin
+from imserver.model import admin, group_admin, room_admin
 from imserver.model.accounts import Role
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import Group, GroupMember, GroupReply, GroupRole
 from imserver.model.messages import Done
+from imserver.model.rooms import EndpointInfo, EndpointRole, Stream, StreamType
 from imserver.services.administration import OPERATOR_COMMANDS
 from imserver.wire import control
 
@@ -29,6 +30,20 @@ REPLIES: list[Any] = [
     admin.SessionList([admin.SessionInfo("s", "a", "f", "d", "p", Role.USER, "::1", True)], False),
     GroupReply(Group("g", "G", "a", True, False, 1.0, 1, [GroupMember("a", GroupRole.OWNER, 1.0)])),
     group_admin.GroupPage([Group("g", "G", "a", False, True, 1.0, 7)], False),
+    room_admin.RoomList([room_admin.RoomInfo("a", "c", 2, 1, 1.5)], True),
+    room_admin.RoomReply(
+        room_admin.RoomInfo("a", "c", 1, 1, 1.5),
+        [
+            room_admin.SeatedEndpoint(
+                EndpointInfo(
+                    "e", "d", EndpointRole.RECORDER, Stream("s", StreamType.CAMERA, True, False, "", "vp8")
+                ),
+                "alice",
+                False,
+            )
+        ],
+        {"wss": "wss://m"},
+    ),
 ]
 
 

@@ -13,6 +13,7 @@ from imserver.model.messages import InboxPage, InboxRow
 from imserver.wire.base import Request, WireError
 from imserver.wire.jsonline.client import JsonLineClientCodec
 from imserver.wire.jsonline.server import JsonLineServerCodec
+from imserver.wire.meeting import MeetingClientCodec, MeetingServerCodec
 from imserver.wire.protobuf import ProtobufClientCodec, ProtobufServerCodec
 from imserver.wire.qdatastream import (
     FrameCutter,
@@ -217,6 +218,16 @@ class Signalling(Frames, SynchronousTestCase):
 
     def new_client(self) -> Any:
         return SignallingClientCodec(binary=self.binary)
+
+
+class Meeting(Frames, SynchronousTestCase):
+    name = "meeting"
+
+    def new_server(self) -> Any:
+        return MeetingServerCodec()
+
+    def new_client(self) -> Any:
+        return MeetingClientCodec()
 
 
 class MessagePack(Signalling):

@@ -7,14 +7,16 @@ import json
 import re
 import types
 import typing
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
-from imserver.model import accounts, call_records, calls, files, friends, groups, messages, presence
+from imserver.model import accounts, call_records, calls, files, friends, groups, messages, presence, rooms
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Content, Form
+from imserver.model.rooms import RoomError, RoomFault
 from imserver.wire.base import WireError
 from imserver.wire.content import compact_json
 from imserver.wire.jsonline.client import SendFailed
@@ -30,7 +32,7 @@ def _snake(name: str) -> str:
 
 TYPES: dict[str, type[Struct]] = {
     _snake(name): kind
-    for module in (accounts, call_records, calls, files, friends, groups, messages, presence)
+    for module in (accounts, call_records, calls, files, friends, groups, messages, presence, rooms)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and issubclass(kind, Struct) and kind is not Struct
 }
@@ -44,6 +46,8 @@ def struct_of(meaning: dict[str, Any]) -> Any:
     """The struct (or ImError) that a meaning describes; what it leaves out is empty."""
     if meaning["is"] == "error":
         return ImError(ErrorCode(meaning["code"]), meaning["text"])
+    if meaning["is"] == "room_error":
+        return RoomError(RoomFault(meaning["fault"]), meaning["text"])
     return _build(TYPES[meaning["is"]], {name: value for name, value in meaning.items() if name != "is"})
 
 
@@ -67,6 +71,8 @@ def _empty(hint: Any) -> Any:
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return next(iter(hint))
     origin = typing.get_origin(hint) or hint
+    if origin in (Mapping, Sequence):
+        return {} if origin is Mapping else []
     return None if origin in (types.UnionType, Any) else origin()
 
 
@@ -84,8 +90,8 @@ def _value(hint: Any, name: str, value: Any) -> Any:
     if isinstance(hint, type) and issubclass(hint, Struct):
         return _build(hint, value)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (list, tuple):
-        return origin(_value(arguments[0], name, item) for item in value)
+    if origin in (list, tuple, Sequence):
+        return (tuple if origin is tuple else list)(_value(arguments[0], name, item) for item in value)
     if origin is types.UnionType and isinstance(value, dict):
         return _value(arguments[0], name, value)
     return value
@@ -104,6 +110,8 @@ def _content(value: dict[str, Any]) -> Content:
 
 def meaning_of(value: Any) -> dict[str, Any]:
     """The meaning of a struct or an error, without what is empty."""
+    if isinstance(value, RoomError):
+        return {"is": "room_error", "fault": value.fault.value, "text": value.text}
     if isinstance(value, ImError | WireError):
         return {"is": "error", "code": value.code.value, "text": value.text}
     return {"is": _snake(type(value).__name__), **_plain(value)}
