@@ -53,7 +53,7 @@ async def configured(serve: Serve, **options: Any) -> Server:
     """A server with compression."""
     listener = (
         '{format="http",endpoint="tcp:0:interface=127.0.0.1",compression=true,'
-        'paths={"/ws"="signalling","/im"="protobuf"}}'
+        'paths={"/ws"="signalling","/meeting"="meeting","/im"="protobuf"}}'
     )
     return await serve(listeners=[f"listener=[{listener}]"], **options).start()
 
@@ -101,6 +101,38 @@ async def test_messages_are_compressed_both_ways(serve: Serve) -> None:
     _, payload = await carol.next_message()
     assert decode_envelope(payload)[0] == 101
     for client in (alice, bob, carol):
+        await client.close()
+    await server.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_in_rooms_answers_are_compressed_and_events_are_not(serve: Serve) -> None:
+    server = await configured(serve)
+    people: list[tuple[Deflating, str]] = []
+
+    async def ask(client: Deflating, session: str, method: str, data: Any) -> Any:
+        message = {"method": method, "session": session, "data": data}
+        client.send_deflated(TEXT, json.dumps(message).encode())
+        while "err" not in message:
+            message = json.loads((await client.next_message())[1])
+        return message
+
+    for user in ("alice", "bob"):
+        client = Deflating(f"/meeting?token=demo_token_{user}")
+        await connect_tcp(reactor, server.port("/meeting"), client)
+        data = {"app": "app", "channel": "room", "endpoint": user, "device": "d" * 200}
+        joined = await ask(client, "", "channel.join", data)
+        people.append((client, joined["data"]["session"]))
+    (alice, key), (bob, other) = people
+    dump = await ask(alice, key, "channel.dump", {})
+    assert [one["endpoint"] for one in dump["data"]["endpoint_list"]] == ["alice", "bob"]
+    compressed = len(alice.inflated)
+    assert compressed
+    assert (await ask(bob, other, "broadcast", {"x": "x" * 60_000}))["err"] == 0
+    event = json.loads((await alice.next_message())[1])
+    assert (event["session"], event["data"]["payload"]) == (key, {"x": "x" * 60_000})
+    assert len(alice.inflated) == compressed
+    for client in (alice, bob):
         await client.close()
     await server.stop()
 
