@@ -16,7 +16,7 @@ from imserver.model.errors import ImError
 from imserver.wire import control
 
 ANSWER_SECONDS = 60.0
-BUSY_SECONDS = 5.0
+BUSY_SECONDS = 15.0
 _RECEIVE = 65_536
 
 
