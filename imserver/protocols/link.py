@@ -109,7 +109,7 @@ class Link:
     def received(self, frame: bytes | WireError) -> None:
         """A whole frame came in, or one that the framing itself had to refuse."""
         if not self.closing:
-            self.session.received(frame)
+            self.session.turns.received(frame)
 
     def alive(self) -> bool:
         """Bytes came in; False: nothing the peer says matters any more."""
@@ -122,7 +122,7 @@ class Link:
         if self._write_closed:
             self._transport.loseConnection()
         elif not self.closing:
-            self.session.input_ended()
+            self.session.turns.end_input()
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -132,7 +132,7 @@ class Link:
             self._doors.wheel.forget(self)
             self.outbox.lost()
             # A peer that closed and is still heard out resets what is written to it.
-            if not (self._input_ended and self.session.unheard):
+            if not (self._input_ended and self.session.turns.unheard):
                 self.session.ended()
             self._admission.release()
             self._doors.gone(self)

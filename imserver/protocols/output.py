@@ -1,4 +1,4 @@
-"""What a session says: answers, refusals, messages and events."""
+"""What a session says: answers, refusals, messages, events, and goodbye."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 from twisted.logger import Logger
 
+from imserver.model.accounts import KickReason, SessionKicked
 from imserver.model.call_records import CallMissed
 from imserver.model.calls import CallEnded, CallMedia
 from imserver.model.errors import ErrorCode, ImError
@@ -185,3 +186,28 @@ class SessionOutput:
         elif type(event) is CallEnded and event.call == self._media_call:
             self._tally.media_dropped += self._outbox.drop_media()
         return True
+
+    def kicked(self, event: SessionKicked) -> None:
+        """See Receiver."""
+        if self._state != ENDED:
+            self.notify(event)
+            code = GOING_AWAY if event.reason == KickReason.SHUTDOWN else POLICY
+            self._link.close(code, event.text)
+
+    # The reasons for which the connection ends it
+
+    def slow(self) -> None:
+        """The peer does not take what is queued for it: what can still be dropped is, then goodbye."""
+        if self._state != ENDED:
+            self._tally.slow += 1
+            self._outbox.drop_unsent()
+            self.kicked(SessionKicked(KickReason.SLOW, "you read too slowly"))
+
+    def silent(self) -> None:
+        """Nothing was received for too long."""
+        self._link.close(POLICY, "no sign of life")
+
+    def too_late(self) -> None:
+        """Nobody logged in in time."""
+        self._refuse(None, ImError(ErrorCode.AUTH_FAILED, "nobody logged in in time"))
+        self._link.close(POLICY, "nobody logged in in time")

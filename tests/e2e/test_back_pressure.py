@@ -20,7 +20,7 @@ from imserver.model.groups import ListGroups
 from imserver.protocols.connections import DoorLimits
 from imserver.protocols.doors import Doors
 from imserver.protocols.jsonline import JsonLineFactory
-from imserver.protocols.outbox import CONGESTED_FROM
+from imserver.protocols.queueing import CONGESTED_FROM
 from tests.unit.protocols.stub import StubCodec, StubHub, message
 
 P = ParamSpec("P")
@@ -119,7 +119,7 @@ async def test_who_does_not_read_answers_is_not_read_either_and_loses_nothing(be
     peer.say(*[b"groups#%d" % n for n in range(500)])
     await turns()
     link = next(iter(bench.doors._links))
-    assert link._paused or link.session._queue is not None
+    assert link._paused or link.session.turns.queue is not None
     assert link.outbox.total < CONGESTED_FROM + 60_000
     done = len(bench.hub.done)
     await turns()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import math
 import socket
 import termios
 from types import SimpleNamespace
@@ -16,9 +17,10 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
+from imserver.protocols.arrival import IDLE_LOOKS, MARK_BYTES
 from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch, kernel_backlog
-from imserver.protocols.outbox import IDLE_LOOKS, MARK_BYTES, Outbox
+from imserver.protocols.outbox import Outbox
 from imserver.services.sessions import Outgoing
 from tests.unit.protocols.stub import StubHub
 from tests.unit.protocols.test_outbox import Descriptor, Owner, Transport
@@ -42,12 +44,15 @@ class Wire(Descriptor):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
         self.socket.setblocking(False)
         self.received = 0
+        self.sent = bytearray()  # what the kernel was given
 
     def writeSomeData(self, data: Any) -> int:
         try:
-            return self.socket.send(data)
+            count = self.socket.send(data)
         except BlockingIOError:
             return 0
+        self.sent += data[:count]
+        return count
 
     def read(self, count: int) -> None:
         """The peer's program takes this many bytes."""
@@ -58,6 +63,10 @@ class Wire(Descriptor):
         waiting = array.array("i", [0])
         fcntl.ioctl(self.peer.fileno(), termios.FIONREAD, waiting)
         return self.received + waiting[0]
+
+    def confirmed(self) -> int:
+        """Bytes that the peer's kernel has said it has got; it may be late to say so."""
+        return len(self.sent) - (kernel_backlog(self) or 0)
 
     def close(self) -> None:
         self.socket.close()
@@ -93,10 +102,10 @@ class Marks(SynchronousTestCase):
         self.addCleanup(self.wire.close)
         self.outbox = self.make(self.wire)
 
-    def make(self, transport: Any, *, messages: bool = True) -> Outbox:
+    def make(self, transport: Any, *, messages: bool = True, media_limit: int = 10**6) -> Outbox:
         outbox = Outbox(
             transport, self.owner, Flusher(self.clock), Budget(10**9), 10**9, DrainWatch(self.clock, 0.05),
-            confirm_messages=messages,
+            confirm_messages=messages, media_limit=media_limit,
         )  # fmt: skip
         outbox.start()
         return outbox
@@ -123,6 +132,49 @@ class Marks(SynchronousTestCase):
         self.assertEqual(self.wire.received, 300 * SIZE)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_with_media_in_between_what_arrived_is_passed_and_nothing_else(self) -> None:
+        """Bytes count in the order in which they were written; what was dropped of media never was."""
+        wire = Wire(self.clock)
+        self.addCleanup(wire.close)
+        outbox = self.make(wire, media_limit=12_000)
+        frames = [b""] + [b"%05d" % seq + b"m" * 5000 for seq in range(1, 101)]
+        turn = queued = passed = dropped = 0
+        while queued < 100 or "delivered" not in self.owner.told:
+            turn += 1
+            if turn % 4 == 0 and queued < 100 and outbox.writable:
+                queued += 1
+                outbox.push(frames[queued], queued)
+                if queued % 3 == 0:
+                    dropped += outbox.drop_media()
+            for _ in range(3 if queued < 100 else 0):
+                dropped += outbox.put_media(b"x" * 3000)
+            self.clock.advance(0)
+            wire.doWrite()
+            confirmed = wire.confirmed()
+            self.clock.advance(0.05)
+            before, passed = passed, max(self.passed(), default=0)
+            # Not one byte too early ...
+            self.assertLessEqual(self.end(wire, frames[passed]), wire.confirmed())
+            # ... and no later than the next look.
+            while before < queued and self.end(wire, frames[before + 1]) <= confirmed:
+                before += 1
+            if "delivered" not in self.owner.told:
+                self.assertGreaterEqual(passed, before)
+            if wire.arrived() > wire.received:
+                wire.read(4000)
+        self.assertEqual(self.passed(), sorted(set(self.passed())))
+        self.assertGreater(len(self.passed()), 10)
+        self.assertGreater(dropped, 30)
+        last = wire.sent.find(frames[self.passed()[-1]])
+        media = wire.sent.count(b"x" * 3000, 0, last)
+        self.assertGreater(media, 30)
+
+    @staticmethod
+    def end(wire: Wire, frame: bytes) -> float:
+        """Where in the stream the frame ends; it has not been written: beyond all bounds."""
+        at = wire.sent.find(frame)
+        return math.inf if at < 0 else at + len(frame)
+
     def test_a_peer_that_reads_nothing_is_not_asked_for_ever(self) -> None:
         for seq in range(1, 301):
             self.outbox.push(b"x" * SIZE, seq)
@@ -144,35 +196,35 @@ class Marks(SynchronousTestCase):
     def test_small_messages_share_marks(self) -> None:
         for seq in range(1, 100_001):
             self.outbox.push(b"0123456789", seq)
-        self.assertLess(len(self.outbox._marks), 10 * 100_000 / MARK_BYTES + 2)
-        self.assertEqual(self.outbox._marks[-1], (1_000_000, 100_000))
+        self.assertLess(len(self.outbox._arrival.marks), 10 * 100_000 / MARK_BYTES + 2)
+        self.assertEqual(self.outbox._arrival.marks[-1], (1_000_000, 100_000))
 
     def test_a_message_is_passed_with_its_last_part(self) -> None:
         self.outbox.push(b"x" * 3000)
         self.outbox.push(b"y" * 3000, 1)
-        self.assertEqual(list(self.outbox._marks), [(6000, 1)])
+        self.assertEqual(list(self.outbox._arrival.marks), [(6000, 1)])
 
     def test_what_is_dropped_is_not_passed(self) -> None:
         for seq in range(1, 101):
             self.outbox.push(b"x" * 10_000, seq)
         self.clock.advance(0)
-        self.assertEqual(self.outbox._written, 60_000)
+        self.assertEqual(self.outbox.written, 60_000)
         self.outbox.drop_unsent()
-        self.assertEqual(self.outbox._marks[-1], (60_000, 6))
+        self.assertEqual(self.outbox._arrival.marks[-1], (60_000, 6))
 
     def test_formats_with_acknowledgements_have_no_marks(self) -> None:
         wire = Wire(self.clock)
         self.addCleanup(wire.close)
         outbox = self.make(wire, messages=False)
         outbox.push(b"x" * 10_000, 1)
-        self.assertFalse(outbox._marks)
+        self.assertFalse(outbox._arrival.marks)
 
     def test_where_bytes_are_not_what_the_kernel_counts_only_the_whole_counts(self) -> None:
         """TLS, memory."""
         outbox = self.make(Transport())
         for seq in range(1, 101):
             outbox.push(b"x" * 10_000, seq)
-        self.assertFalse(outbox._marks)
+        self.assertFalse(outbox._arrival.marks)
         self.clock.advance(0)
         self.clock.advance(0.05)
         self.assertEqual(self.owner.told, ["delivered"])

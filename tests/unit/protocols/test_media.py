@@ -13,7 +13,8 @@ from imserver.model.messages import Content, Form, Message
 from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import MEDIA_WAIT, DrainWatch, Pace, unconfirmed
 from imserver.protocols.media import UNSENT, MediaQueue, keep_unsent_low
-from imserver.protocols.outbox import CHUNK, WRITABLE_BELOW, Outbox
+from imserver.protocols.outbox import CHUNK, Outbox
+from imserver.protocols.queueing import WRITABLE_BELOW
 from imserver.services.sessions import Outgoing
 from tests.unit.protocols.test_outbox import Descriptor, OutboxCase, Owner, Transport
 from tests.unit.protocols.test_pace import PaceBench
@@ -177,7 +178,7 @@ class Behind(OutboxCase):
         self.clock.advance(0)
         self.descriptor.drain(4)
         self.assertEqual(self.outbox.total, 0)
-        self.assertTrue(self.outbox.kernel_drained())
+        self.assertTrue(self.outbox._arrival.kernel_drained())
         self.assertEqual(self.owner.told, ["delivered"])
 
     def test_the_oldest_is_dropped_and_what_was_begun_is_finished(self) -> None:

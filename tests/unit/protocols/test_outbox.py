@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch
-from imserver.protocols.outbox import CHUNK, CONGESTED_FROM, WRITABLE_BELOW, Outbox
+from imserver.protocols.outbox import CHUNK, Outbox
+from imserver.protocols.queueing import CONGESTED_FROM, WRITABLE_BELOW
 
 
 class Owner:

@@ -20,7 +20,7 @@ from imserver.model.messages import (
     TypingChanged,
 )
 from imserver.protocols.retries import REMEMBERED, REMEMBERED_SECONDS, RetryMemory
-from imserver.protocols.session import MAX_UNANSWERED
+from imserver.protocols.turns import MAX_UNANSWERED
 from tests.unit.protocols.stub import STUB, LinePeer, StubHub, doors, logged_in, message
 
 

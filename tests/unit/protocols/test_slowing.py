@@ -10,7 +10,7 @@ from imserver.model.accounts import KickReason, LogIn, Ping, SessionKicked
 from imserver.model.calls import RejectCall
 from imserver.model.messages import SendMessage
 from imserver.protocols.connections import TokenBucket
-from imserver.protocols.session import QUEUED_FRAMES
+from imserver.protocols.turns import QUEUED_FRAMES
 from tests.unit.protocols.stub import StubHub
 from tests.unit.protocols.test_qdatastream import Peer, framed
 from tests.unit.wire.qdatastream_samples import REGISTRATION
