@@ -8,19 +8,22 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from imserver.model.accounts import LogIn, Ping, Pong, RefreshTokens, Register
+from imserver.model.accounts import Ping, Pong
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import MAX_JSON_INTEGER
 from imserver.model.messages import InboxPage, Message, MessageAccepted
+from imserver.model.protection import Once
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.jsonline.answers import accepted_payload, answer_payloads
 from imserver.wire.jsonline.commands import Command, MsgType, find, is_room
+from imserver.wire.jsonline.compression import ENCODING, WORTH_IT, pack, unpack
 from imserver.wire.jsonline.errors import ProtocolError
 from imserver.wire.jsonline.events import event_to_payload
 from imserver.wire.jsonline.framing import MAX_LINE, is_blank
 from imserver.wire.jsonline.messages import Envelope, Headers
 from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
 from imserver.wire.jsonline.requests import read_command
+from imserver.wire.jsonline.security import SessionSecurity
 from imserver.wire.jsonline.validator import (
     MAX_ID_BYTES,
     MAX_TRACE_BYTES,
@@ -45,7 +48,9 @@ TRAITS: Final = Traits(
 
 _MAX_COMMAND_BYTES: Final = 128
 _FAULTS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-_OWN_CREDENTIALS: Final = (LogIn, Register, RefreshTokens)
+_OWN_CREDENTIALS: Final = frozenset({MsgType.LOGIN, MsgType.REGISTER, MsgType.REFRESH})
+
+_PACKED: Final = b'"encoding":"%b"' % ENCODING.encode()
 
 _encode: Final = msgspec.json.Encoder().encode
 _read: Final = msgspec.json.Decoder(Envelope).decode
@@ -95,12 +100,14 @@ class JsonLineServerCodec:
         now: the wall clock, float seconds, for the timestamps of answers.
     """
 
-    __slots__ = ("_events", "_now", "traits")
+    __slots__ = ("_deflate", "_events", "_now", "_security", "traits")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.traits = TRAITS
         self._now = now
         self._events = 0
+        self._deflate = False  # the peer wants long payloads compressed
+        self._security: SessionSecurity | None = None  # see `secured`
 
     @property
     def profile(self) -> Hashable:
@@ -132,6 +139,13 @@ class JsonLineServerCodec:
             if envelope.headers is not None:
                 tag = _with_trace(tag, envelope.headers)
                 authorization = _check_headers(envelope.headers)
+                if envelope.headers.accept_encoding is not None and self._security is None:
+                    self._deflate = ENCODING in envelope.headers.accept_encoding
+            seal = None
+            if self._security is not None:
+                seal = self._security.open(envelope, None if known is None else known.name)
+            elif envelope.headers is not None and envelope.headers.encoding is not None:
+                unpack(envelope)
             if envelope.type not in ("request", "event", None):
                 raise bad("type must be request or event")
             if envelope.timestamp is not None:
@@ -139,11 +153,13 @@ class JsonLineServerCodec:
             if known is None:
                 raise ImError(ErrorCode.UNKNOWN_COMMAND, "this command is not known")
             command = read_command(known.name, envelope)
+            if seal is not None:
+                command = Once(command, seal.kid, seal.nonce, seal.at)
         except ImError as refusal:
             raise WireError(
                 refusal.code, refusal.text, tag=tag, command=known.name.value if known else ""
             ) from None
-        if authorization and isinstance(command, _OWN_CREDENTIALS):
+        if authorization and known.name in _OWN_CREDENTIALS:
             authorization = ""
         if known.once and envelope.id not in (None, ""):
             return Request(command, tag, authorization, True, f"{known.name.value} {envelope.id}")
@@ -199,9 +215,11 @@ class JsonLineServerCodec:
         return [self._event(self._event_id(), MsgType.OFFLINE, payload) for payload in offline_payloads(page)]
 
     def _line(self, tag: Tag, kind: bytes, payload: bytes, versions: tuple[str, ...] = ()) -> bytes:
-        headers = b""
-        if tag.trace or versions:
-            fields = []
+        headers, fields = b"", []
+        if self._deflate and len(payload) >= WORTH_IT:
+            payload = pack(payload)
+            fields.append(_PACKED)
+        if tag.trace or versions or fields:
             if tag.trace:
                 fields.append(b'"trace":' + tag.trace)
             if versions:
@@ -217,10 +235,15 @@ class JsonLineServerCodec:
         )
 
     def _event(self, id: bytes, name: MsgType, payload: bytes) -> bytes:
-        return b'{"id":%b,"type":"event","timestamp":%d,"command":"%b","payload":%b}' % (
+        headers = b""
+        if self._deflate and len(payload) >= WORTH_IT:
+            payload = pack(payload)
+            headers = b'"headers":{%b},' % _PACKED
+        return b'{"id":%b,"type":"event","timestamp":%d,"command":"%b",%b"payload":%b}' % (
             id,
             self._now(),
             name.value.encode(),
+            headers,
             payload,
         )
 
