@@ -18,13 +18,16 @@ from imserver.services.calls import CallSettings
 from imserver.services.groups import GroupLimits, Groups
 from imserver.services.hub import Hub, HubSettings
 from imserver.services.ice import Ice, TurnServer
+from imserver.services.key_admin import KeyAdministration
 from imserver.services.keys import Key, KeyRingError, external_key, load_key_ring
+from imserver.services.message_keys import MessageKeys
 from imserver.services.messages import MessageSettings
 from imserver.services.passwords import PasswordHasher
 from imserver.services.ports import Bus, Directory, Store, Threads
 from imserver.services.tokens import Tokens
 
 KEYS_FILE = "token-keys.json"
+MESSAGE_KEYS_FILE = "message-keys.json"
 
 
 def read_external_keys(configuration: Configuration) -> list[Key]:
@@ -89,6 +92,7 @@ class Services:
         accounts: for the demo users, later for administration.
         hub: what sessions talk to.
         keys: the token keys.
+        message_keys: the keys that protect messages.
         ice: the STUN and TURN servers.
     """
 
@@ -117,6 +121,7 @@ class Services:
             password_threads, time_cost=auth.password_time_cost, memory_kib=auth.password_memory_kib
         )
         self.keys = keys = load_key_ring(data / KEYS_FILE, os.urandom, external=external_keys)
+        self.message_keys = MessageKeys(data / MESSAGE_KEYS_FILE, os.urandom)
         tokens = Tokens(keys, time.time, os.urandom, auth.access_token_seconds, auth.refresh_token_seconds)
         self.accounts = Accounts(
             directory,
@@ -165,4 +170,5 @@ class Services:
                 ),
             ),
             self.ice,
+            keys=KeyAdministration(self.message_keys, time.time),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
@@ -18,6 +19,9 @@ from imserver.protocols.qdatastream import QDataStreamFactory
 from imserver.protocols.websocket import WebSocketFactory
 from imserver.wire.base import Negotiated, ServerCodec, Upgrade
 from imserver.wire.jsonline import JsonLineServerCodec
+from imserver.wire.jsonline.sealing import Nonces
+from imserver.wire.jsonline.secured import SecuredJsonLineServerCodec
+from imserver.wire.jsonline.security import Guard, SessionSecurity
 from imserver.wire.protobuf import ProtobufServerCodec
 from imserver.wire.qdatastream import Framing, QDataStreamServerCodec
 from imserver.wire.signalling import SignallingServerCodec, negotiate
@@ -35,6 +39,10 @@ class CodecOptions(Struct, frozen=True):
         framing: qdatastream: how messages are told apart; "auto" = as each peer does it.
         presence: qdatastream: framed peers are sent PRESENCE.
         unframed_errors: qdatastream: unframed peers are sent ERROR, too.
+        guard: jsonline: keys and rules, where messages may be signed or encrypted; None = off.
+        nonces: jsonline: the server's, for what it encrypts.
+        random_bytes: jsonline: makes the keys that sessions sign with.
+        private: the link is encrypted, so that a key may be sent.
     """
 
     wall_time: Callable[[], float]
@@ -45,6 +53,10 @@ class CodecOptions(Struct, frozen=True):
     framing: Literal["auto", "int16", "none"] = "auto"
     presence: bool = False
     unframed_errors: bool = False
+    guard: Guard | None = None
+    nonces: Nonces | None = None
+    random_bytes: Callable[[int], bytes] = os.urandom
+    private: bool = False
 
 
 class Door(enum.Enum):
@@ -76,6 +88,10 @@ def _protobuf(options: CodecOptions) -> ServerCodec:
 
 def _jsonline(options: CodecOptions) -> ServerCodec:
     codec = JsonLineServerCodec(options.wall_time)
+    if options.guard is not None:
+        nonces = options.nonces or Nonces(options.random_bytes)
+        security = SessionSecurity(options.guard, nonces, options.random_bytes, private=options.private)
+        codec = SecuredJsonLineServerCodec(options.wall_time, security)
     if options.require_authorization:
         codec.traits = replace(codec.traits, requires_authorization=True)
     return codec

@@ -48,6 +48,7 @@ from imserver.services.dispatch import Dispatch
 from imserver.services.group_admin import GroupAdministration
 from imserver.services.groups import GROUP_COMMANDS, Groups
 from imserver.services.ice import Ice
+from imserver.services.key_admin import KeyAdministration
 from imserver.services.log_ins import LogInCounts
 from imserver.services.messages import Messages, MessageSettings
 from imserver.services.ports import Bus, Directory, Seat, Store
@@ -92,9 +93,11 @@ class Hub:
         ice: Ice | None = None,
         nonces: NonceMemory | None = None,
         answers: AnswerMemory | None = None,
+        keys: KeyAdministration | None = None,
     ) -> None:
         """Args:
         clock: times calls.
+        keys: the operator's entrance to the keys that protect messages.
         nonces / answers: what must come, or be done, only once; None = this node's own memory.
         ice: STUN and TURN servers; None = there are none.
         """
@@ -122,7 +125,7 @@ class Hub:
             self.spawn,
             settings.calls,
         )
-        self.administration = Administration(accounts, GroupAdministration(groups), self.registry, bus)
+        self.administration = Administration(accounts, GroupAdministration(groups), self.registry, bus, keys)
         self.dispatch = Dispatch(wall_time)
         self.dispatch.register(
             {

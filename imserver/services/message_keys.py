@@ -8,10 +8,7 @@ commands only; a server without such keys has none.
 from __future__ import annotations
 
 import base64
-import contextlib
-import os
 import re
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -22,6 +19,7 @@ from msgspec import Struct
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.protection import PresharedKey, RegisteredKey
+from imserver.services.private_files import KeyRingError, read_private, write_private
 
 SECRET_BYTES = 32
 KID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -29,10 +27,6 @@ PRESHARED: Literal["preshared"] = "preshared"
 ED25519: Literal["ed25519"] = "ed25519"
 _SERVER = "server"
 """The kid of the server's own key."""
-
-
-class MessageKeyError(Exception):
-    """The keys cannot be used; the text is one line for the operator."""
 
 
 class StoredKey(Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +56,7 @@ class MessageKeys:
         random_bytes: source of secrets.
 
     Raises:
-        MessageKeyError: the file is unreadable, damaged, or open to other users of the machine.
+        KeyRingError: the file is unreadable, damaged, or open to other users of the machine.
     """
 
     def __init__(self, path: Path, random_bytes: Callable[[int], bytes]) -> None:
@@ -76,11 +70,11 @@ class MessageKeys:
         self.reload()
 
     def reload(self) -> None:
-        """Takes up what the file holds now. Raises MessageKeyError; then nothing changed."""
+        """Takes up what the file holds now. Raises KeyRingError; then nothing changed."""
         found = _read(self._path)
         if found is None:
             if self._own:
-                raise MessageKeyError(f"{self._path}: is gone")
+                raise KeyRingError(f"{self._path}: is gone")
         else:
             self._use(_decoded(found.server, self._path), found.keys)
 
@@ -103,14 +97,14 @@ class MessageKeys:
         return [self._stored[kid] for kid in sorted(self._stored)]
 
     def public_key(self) -> tuple[str, str]:
-        """(kid, base64) of the server's own public key; made where there was none. MessageKeyError."""
+        """(kid, base64) of the server's own public key; made where there was none. KeyRingError."""
         return _SERVER, _encoded(self._own_key().public_key().public_bytes_raw())
 
     def sign(self, data: bytes) -> str:
         """The server's own signature. Raises ImError UNAVAILABLE if it has no key and cannot make one."""
         try:
             key = self._own_key()
-        except MessageKeyError:
+        except KeyRingError:
             raise ImError(ErrorCode.UNAVAILABLE, "the server has no key to sign with") from None
         return f"ed25519:{_SERVER}:{_encoded(key.sign(data))}"
 
@@ -126,7 +120,7 @@ class MessageKeys:
 
         Raises:
             ImError: BAD_REQUEST, CONFLICT (the id is another key's).
-            MessageKeyError: it could not be saved; then nothing changed.
+            KeyRingError: it could not be saved; then nothing changed.
         """
         material = secret or _encoded(self._random_bytes(SECRET_BYTES))
         return self._add(StoredKey(kid or self._new_kid(), user, PRESHARED, material, at))
@@ -136,7 +130,7 @@ class MessageKeys:
         return self._add(StoredKey(kid or self._new_kid(), user, ED25519, public, at))
 
     def remove(self, kid: str) -> StoredKey:
-        """Forgets a key. Raises ImError NOT_FOUND; MessageKeyError."""
+        """Forgets a key. Raises ImError NOT_FOUND; KeyRingError."""
         found = self._stored.get(kid)
         if found is None:
             raise ImError(ErrorCode.NOT_FOUND, "there is no such key")
@@ -171,7 +165,8 @@ class MessageKeys:
 
     def _save(self, keys: list[StoredKey]) -> None:
         own = self._own or self._random_bytes(SECRET_BYTES)
-        _write(self._path, _KeyFile(1, _encoded(own), keys))
+        content = msgspec.json.encode(_KeyFile(1, _encoded(own), keys))
+        write_private(self._path, msgspec.json.format(content, indent=2) + b"\n")
         self._use(own, keys)
 
     def _use(self, own: bytes, keys: list[StoredKey]) -> None:
@@ -185,7 +180,7 @@ class MessageKeys:
             else:
                 registered[key.kid] = RegisteredKey(key.kid, key.user, material)
         if len(preshared) + len(registered) != len(keys) or len(of_user) != len(preshared):
-            raise MessageKeyError(f"{self._path}: holds two keys of one id, or two secrets of one user")
+            raise KeyRingError(f"{self._path}: holds two keys of one id, or two secrets of one user")
         self._own, self._stored = own, {key.kid: key for key in keys}
         self._preshared, self._registered, self._of_user = preshared, registered, of_user
 
@@ -200,46 +195,18 @@ def _decoded(text: str, path: Path) -> bytes:
     except ValueError:
         material = b""
     if len(material) != SECRET_BYTES:
-        raise MessageKeyError(f"{path}: is damaged; restore it")
+        raise KeyRingError(f"{path}: is damaged; restore it")
     return material
 
 
 def _read(path: Path) -> _KeyFile | None:
-    try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            data = file.read()
-    except FileNotFoundError:
+    data = read_private(path)
+    if data is None:
         return None
-    except OSError as error:
-        raise MessageKeyError(f"{path}: cannot be read: {error.strerror}") from error
-    if mode & 0o077:
-        raise MessageKeyError(f"{path}: other users may read it (mode {mode:04o}); chmod 600 it")
     try:
         found = msgspec.json.decode(data, type=_KeyFile)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise MessageKeyError(f"{path}: is damaged; restore it") from None
+        raise KeyRingError(f"{path}: is damaged; restore it") from None
     if found.version != 1:
-        raise MessageKeyError(f"{path}: is of version {found.version}, which this release cannot read")
+        raise KeyRingError(f"{path}: is of version {found.version}, which this release cannot read")
     return found
-
-
-def _write(path: Path, content: _KeyFile) -> None:
-    data = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
-    temporary = path.with_name(path.name + ".new")
-    try:
-        # What a crash left over may have another mode.
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise MessageKeyError(f"{path}: cannot be written: {error.strerror}") from error

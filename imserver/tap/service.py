@@ -35,6 +35,8 @@ from imserver.protocols.tls import TlsContexts
 from imserver.services.hub import Hub
 from imserver.services.ice import Ice, TurnServer
 from imserver.services.keys import Key, KeyRing, KeyRingError
+from imserver.services.message_keys import MessageKeys
+from imserver.services.protection import Protection
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
 from imserver.tap.control import ControlPort, open_control
@@ -60,6 +62,7 @@ from imserver.tap.wiring import (
     tls_contexts,
     wrapped,
 )
+from imserver.wire.jsonline.sealing import Nonces
 
 TRIM_SECONDS = 3600.0
 """How often what is beyond its time (retention, dedupe window, change log, dead grants) is removed."""
@@ -98,6 +101,7 @@ class Server(Service):
         self._turn_servers = turn_servers
         self._keys: KeyRing | None = None
         self._ice: Ice | None = None
+        self._message_keys: MessageKeys | None = None
         self._notifier = Notifier(os.environ, reactor)
         self._demo = demo
         self._readers = BoundedThreads(reactor, READ_THREADS, READ_QUEUE, "imserver-read")
@@ -154,6 +158,7 @@ class Server(Service):
         )
         self._keys = services.keys
         self._ice = services.ice
+        self._message_keys = services.message_keys
         self._hub = services.hub
         if demo:
             await services.accounts.create_demo_users()
@@ -168,6 +173,7 @@ class Server(Service):
             services.hub, doors, time.monotonic, commits, partial(store_bytes, self._data), cellar.store.check
         )
         api = Api(services.accounts, vitals, self._reactor, api_limits(configuration))
+        nonces = Nonces(os.urandom)
         factories = [
             listener_factory(
                 listener,
@@ -175,6 +181,8 @@ class Server(Service):
                 demo=demo,
                 formats=self._formats,
                 api=api,
+                protection=partial(Protection, services.message_keys, services.accounts.user_of, time.time),
+                nonces=nonces,
                 access_log=configuration.log.access,
             )
             for listener in configuration.listener
@@ -205,10 +213,10 @@ class Server(Service):
         self._reactor.callFromThread(self._reload)
 
     def _reload(self) -> None:
-        if self._keys is None or self._ice is None:
+        if self._keys is None or self._message_keys is None or self._ice is None:
             return  # starting or stopping
         self._notifier.reloading()
-        reload_files(self._configuration, self._contexts, self._keys, self._ice)
+        reload_files(self._configuration, self._contexts, self._keys, self._message_keys, self._ice)
         warn_of_dates(self._contexts, datetime.now(UTC))
         self._notifier.ready()
 

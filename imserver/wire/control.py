@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from imserver.model import admin, group_admin, groups, messages
+from imserver.model import admin, group_admin, groups, key_admin, messages
 from imserver.model.errors import ErrorCode, ImError
 
 MAX_LINE = 4 * 1024 * 1024
@@ -56,6 +56,9 @@ COMMANDS: Final[dict[str, type]] = {
         group_admin.ListAllGroups,
         group_admin.RemoveGroup,
         group_admin.RemoveMember,
+        key_admin.AddMessageKey,
+        key_admin.ListMessageKeys,
+        key_admin.RemoveMessageKey,
     )
 }
 REPLIES: Final[dict[str, type]] = {
@@ -70,6 +73,8 @@ REPLIES: Final[dict[str, type]] = {
         admin.UserReply,
         group_admin.GroupPage,
         groups.GroupReply,
+        key_admin.MessageKeyAdded,
+        key_admin.MessageKeyList,
         messages.Done,
     )
 }

@@ -125,7 +125,7 @@ class JsonLineClient(Protocol):
     def send(self, command: str, payload: Any = None, *, id: Any = None, **form: Any) -> Any:
         """Send a line without waiting; returns its id. `form` as in `encode`."""
         id = self.new_id() if id is None else id
-        self.send_raw(encode(command, payload, id=id, **form))
+        self.send_raw(self.encoded(command, payload, id=id, **form))
         return id
 
     def send_event(self, command: str, payload: Any = None, **form: Any) -> None:
@@ -194,6 +194,14 @@ class JsonLineClient(Protocol):
         payload = {"target": target, "content": {"type": "text", "text": text}, **more}
         return self.request("message/send", payload, id=id)
 
+    def encoded(self, command: str, payload: Any, **form: Any) -> bytes:
+        """The bytes of a line; see `encode`."""
+        return encode(command, payload, **form)
+
+    def decoded(self, line: bytes) -> Line:
+        """What a line of the server says. Raises ServerViolation."""
+        return decode(line)
+
     # Twisted
 
     def _bounded(self, waiter: Deferred[Line]) -> Deferred[Line]:
@@ -208,7 +216,7 @@ class JsonLineClient(Protocol):
         self._rest = bytearray(rest)
         for line in lines:
             try:
-                self._line_received(decode(line))
+                self._line_received(self.decoded(line))
             except ServerViolation as violation:
                 self._violation = violation
                 self.transport.abortConnection()

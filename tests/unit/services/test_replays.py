@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -72,7 +74,11 @@ class Admission(SynchronousTestCase):
     def admitted(self, at: float, nonce: bytes = b"n") -> bool:
         work = Deferred.fromCoroutine(self.guard.admit(Once(None, "k", nonce, at)))
         failed: list[object] = []
-        work.addErrback(lambda failure: failed.append(failure.value.code))
+
+        def refused(failure: Any) -> None:
+            failed.append(failure.value.code)
+
+        work.addErrback(refused)
         if failed:
             self.assertEqual(failed, [ErrorCode.SIGNATURE])
         return not failed
