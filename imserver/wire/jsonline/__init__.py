@@ -26,7 +26,9 @@ from imserver.wire.jsonline.framing import (
     is_blank,
 )
 from imserver.wire.jsonline.messages import MsgBase, create_msg
+from imserver.wire.jsonline.sealing import Nonces, open_msg, seal_msg
 from imserver.wire.jsonline.server import JsonLineServerCodec
+from imserver.wire.jsonline.signing import derived_key, sign_msg, validate_signature
 from imserver.wire.jsonline.validator import SUPPORTED_VERSIONS, VERSION, validate_version
 
 __all__ = [
@@ -43,13 +45,19 @@ __all__ = [
     "LineBuffer",
     "MsgBase",
     "MsgType",
+    "Nonces",
     "ProtocolError",
     "SendFailed",
     "StatusCode",
     "create_msg",
     "decode_msg",
     "decode_stream",
+    "derived_key",
     "encode_msg",
     "is_blank",
+    "open_msg",
+    "seal_msg",
+    "sign_msg",
+    "validate_signature",
     "validate_version",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import stat
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -31,8 +32,9 @@ PUBLIC = base64.b64encode(
 
 class KeysCase(SynchronousTestCase):
     def setUp(self) -> None:
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        directory = TemporaryDirectory(ignore_cleanup_errors=True)
+        self.addCleanup(directory.cleanup)
+        folder = Path(directory.name)
         self.path = folder / "message-keys.json"
         self.keys = MessageKeys(self.path, Chance())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -80,8 +81,9 @@ class World(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.now = NOW
-        folder = Path(self.mktemp())
-        folder.mkdir()
+        directory = TemporaryDirectory(ignore_cleanup_errors=True)
+        self.addCleanup(directory.cleanup)
+        folder = Path(directory.name)
         self.keys = MessageKeys(folder / "keys.json", Chance())
         self.psk = base64.b64decode(self.keys.add_preshared("alice", NOW, kid="k-alice").material)
         other = self.keys.add_preshared("bob", NOW, kid="k-bob").material

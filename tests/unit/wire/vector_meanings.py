@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
-from imserver.model import accounts, calls, files, groups, messages, presence
+from imserver.model import accounts, call_records, calls, files, groups, messages, presence
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Content, Form
 from imserver.wire.base import WireError
@@ -30,7 +30,7 @@ def _snake(name: str) -> str:
 
 TYPES: dict[str, type[Struct]] = {
     _snake(name): kind
-    for module in (accounts, calls, files, groups, messages, presence)
+    for module in (accounts, call_records, calls, files, groups, messages, presence)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and issubclass(kind, Struct) and kind is not Struct
 }
