@@ -6,9 +6,11 @@ test send anything at all.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
+import zlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -70,6 +72,8 @@ def decode(line: bytes) -> Line:
         raise ServerViolation(f"command {message.get('command')!r}")
     if type(message.get("payload")) is not dict:
         raise ServerViolation("no payload")
+    if message.get("headers", {}).get("encoding") == "zlib":
+        message["payload"] = json.loads(zlib.decompress(base64.b64decode(message["payload"]["data"])))
     if "id" not in message or type(message["id"]) not in (str, int, type(None)):
         raise ServerViolation("no id")
     if message["type"] == "response" and type(message["payload"].get("status")) is not int:

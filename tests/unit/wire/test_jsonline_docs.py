@@ -67,7 +67,8 @@ class Examples(SynchronousTestCase):
         psk = re.search(r"PSK `([^`]+)`", text)
         key = re.search(r"in hex, `([0-9a-f]+)`", text)
         bound_to = re.search(r"bound to `([^`]+)`", text)
-        assert psk is not None and key is not None
+        assert psk is not None
+        assert key is not None
         assert bound_to is not None
         secret = base64.b64decode(psk[1])
         line = json.loads(signed)
