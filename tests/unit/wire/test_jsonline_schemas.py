@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from jsonschema import Draft202012Validator
+from msgspec import Raw
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.wire.jsonline import COMMAND_MAP, Direction
