@@ -15,6 +15,7 @@ from imserver.config.ice_urls import parse_ice_url
 from imserver.config.loading import self_registration
 from imserver.services.accounts import Accounts
 from imserver.services.calls import CallSettings
+from imserver.services.extensions import Workplace
 from imserver.services.groups import GroupLimits, Groups
 from imserver.services.hub import Hub, HubSettings
 from imserver.services.ice import Ice, TurnServer
@@ -94,6 +95,7 @@ class Services:
         keys: the token keys.
         message_keys: the keys that protect messages.
         ice: the STUN and TURN servers.
+        workplace: what extensions may do.
     """
 
     def __init__(
@@ -172,3 +174,4 @@ class Services:
             self.ice,
             keys=KeyAdministration(self.message_keys, time.time),
         )
+        self.workplace = Workplace(self.hub.dispatch, bus)

@@ -257,10 +257,13 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         formats: further formats for listeners: key = "module:name" of an
             `imserver.protocols.formats.Format`. Its module is imported at the start.
+        extensions: commands and content types for jsonline: key = "module:name" of an
+            `imserver.protocols.extensions.ServerExtension`.
     """
 
     data_dir: str = ""
     formats: dict[Text, PythonObject] = {}
+    extensions: dict[Text, PythonObject] = {}
     listener: Annotated[tuple[Listener, ...], Meta(min_length=1)] = DEVELOPMENT_LISTENERS
     limits: Limits = field(default_factory=Limits)
     store: StoreSettings = field(default_factory=StoreSettings)

@@ -19,6 +19,7 @@ from imserver.protocols.qdatastream import QDataStreamFactory
 from imserver.protocols.websocket import WebSocketFactory
 from imserver.wire.base import Negotiated, ServerCodec, Upgrade
 from imserver.wire.jsonline import JsonLineServerCodec
+from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.sealing import Nonces
 from imserver.wire.jsonline.secured import SecuredJsonLineServerCodec
 from imserver.wire.jsonline.security import Guard, SessionSecurity
@@ -42,6 +43,7 @@ class CodecOptions(Struct, frozen=True):
         guard: jsonline: keys and rules, where messages may be signed or encrypted; None = off.
         nonces: jsonline: the server's, for what it encrypts.
         random_bytes: jsonline: makes the keys that sessions sign with.
+        extensions: jsonline: commands and content types of other programs.
         private: the link is encrypted, so that a key may be sent.
     """
 
@@ -56,6 +58,7 @@ class CodecOptions(Struct, frozen=True):
     guard: Guard | None = None
     nonces: Nonces | None = None
     random_bytes: Callable[[int], bytes] = os.urandom
+    extensions: Extensions | None = None
     private: bool = False
 
 
@@ -87,11 +90,11 @@ def _protobuf(options: CodecOptions) -> ServerCodec:
 
 
 def _jsonline(options: CodecOptions) -> ServerCodec:
-    codec = JsonLineServerCodec(options.wall_time)
+    codec = JsonLineServerCodec(options.wall_time, options.extensions)
     if options.guard is not None:
         nonces = options.nonces or Nonces(options.random_bytes)
         security = SessionSecurity(options.guard, nonces, options.random_bytes, private=options.private)
-        codec = SecuredJsonLineServerCodec(options.wall_time, security)
+        codec = SecuredJsonLineServerCodec(options.wall_time, security, options.extensions)
     if options.require_authorization:
         codec.traits = replace(codec.traits, requires_authorization=True)
     return codec

@@ -30,6 +30,7 @@ from imserver.http.vitals import Vitals
 from imserver.model.errors import ImError
 from imserver.protocols.control import ControlFactory
 from imserver.protocols.doors import Doors
+from imserver.protocols.extensions import ServerExtension, UnknownExtension, load_extensions
 from imserver.protocols.formats import Format, UnknownFormat, load_formats
 from imserver.protocols.tls import TlsContexts
 from imserver.services.hub import Hub
@@ -62,6 +63,7 @@ from imserver.tap.wiring import (
     tls_contexts,
     wrapped,
 )
+from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.sealing import Nonces
 
 TRIM_SECONDS = 3600.0
@@ -87,6 +89,7 @@ class Server(Service):
         contexts: list[TlsContexts | None],
         formats: Mapping[str, Format],
         turn_servers: list[TurnServer],
+        extensions: list[ServerExtension],
         *,
         demo: bool,
     ) -> None:
@@ -99,6 +102,7 @@ class Server(Service):
         self._contexts = contexts
         self._formats = formats
         self._turn_servers = turn_servers
+        self._extensions = extensions
         self._keys: KeyRing | None = None
         self._ice: Ice | None = None
         self._message_keys: MessageKeys | None = None
@@ -160,6 +164,8 @@ class Server(Service):
         self._ice = services.ice
         self._message_keys = services.message_keys
         self._hub = services.hub
+        for extension in self._extensions:
+            services.hub.dispatch.register(dict(extension.handlers(services.workplace)))
         if demo:
             await services.accounts.create_demo_users()
             self.log.warn(
@@ -174,6 +180,7 @@ class Server(Service):
         )
         api = Api(services.accounts, vitals, self._reactor, api_limits(configuration))
         nonces = Nonces(os.urandom)
+        extensions = Extensions(extension.wire for extension in self._extensions)
         factories = [
             listener_factory(
                 listener,
@@ -183,6 +190,7 @@ class Server(Service):
                 api=api,
                 protection=partial(Protection, services.message_keys, services.accounts.user_of, time.time),
                 nonces=nonces,
+                extensions=extensions if self._extensions else None,
                 access_log=configuration.log.access,
             )
             for listener in configuration.listener
@@ -284,8 +292,9 @@ def makeService(options: Options) -> Server:
         keys = read_external_keys(configuration)
         contexts = tls_contexts(configuration.listener)
         formats = load_formats(configuration.formats)
+        extensions = load_extensions(configuration.extensions)
         turn_servers = read_turn_servers(configuration)
-    except (ConfigError, UnknownFormat) as error:
+    except (ConfigError, UnknownFormat, UnknownExtension) as error:
         raise SystemExit(f"imserver: {options['config'] or 'configuration'}: {error}") from None
     try:
         if demo:
@@ -306,6 +315,7 @@ def makeService(options: Options) -> Server:
         contexts,
         formats,
         turn_servers,
+        extensions,
         demo=demo,
     )
 

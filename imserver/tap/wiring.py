@@ -22,6 +22,7 @@ from imserver.protocols.doors import Doors
 from imserver.protocols.formats import FORMATS, CodecOptions, Format, stream_factory, websocket_factory
 from imserver.protocols.proxy import ProxyFactory, Trusted
 from imserver.protocols.tls import TlsContexts, TlsFactory
+from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.sealing import Nonces
 from imserver.wire.jsonline.security import Guard
 
@@ -107,6 +108,7 @@ def listener_factory(
     api: Api | None = None,
     protection: Callable[[SignatureMode, EncryptionMode], Guard] | None = None,
     nonces: Nonces | None = None,
+    extensions: Extensions | None = None,
     access_log: bool = False,
 ) -> Factory:
     """What answers on a listener.
@@ -114,6 +116,7 @@ def listener_factory(
     Args:
         protection: makes the rules of a listener where messages may be signed or encrypted.
         nonces: the server's.
+        extensions: for listeners of document 004.
     """
     guard = None
     signature, encryption = listener.signature or "off", listener.encryption or "off"
@@ -130,6 +133,7 @@ def listener_factory(
         unframed_errors=bool(listener.unframed_errors),
         guard=guard,
         nonces=nonces,
+        extensions=extensions,
         private=listener.tls is not None or listener.endpoint.startswith("ssl:"),
     )
     if listener.format != "http":

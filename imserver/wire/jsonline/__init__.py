@@ -16,7 +16,7 @@ docs/wire/jsonline.md describes the format.
 from imserver.wire.jsonline.client import JsonLineClientCodec, SendFailed
 from imserver.wire.jsonline.commands import COMMAND_MAP, Command, Direction, MsgType
 from imserver.wire.jsonline.errors import ErrorCode, ProtocolError, StatusCode
-from imserver.wire.jsonline.extensions import ContentType
+from imserver.wire.jsonline.extensions import ContentType, Extension, OwnCommand, OwnContent
 from imserver.wire.jsonline.framing import (
     MAX_LINE,
     LineBuffer,
@@ -40,12 +40,15 @@ __all__ = [
     "ContentType",
     "Direction",
     "ErrorCode",
+    "Extension",
     "JsonLineClientCodec",
     "JsonLineServerCodec",
     "LineBuffer",
     "MsgBase",
     "MsgType",
     "Nonces",
+    "OwnCommand",
+    "OwnContent",
     "ProtocolError",
     "SendFailed",
     "StatusCode",

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from imserver.model.accounts import LoggedIn, Pong, Registered, TokensRefreshed
+from imserver.model.extensions import OwnReply
 from imserver.model.groups import GroupList, GroupReply, MemberList
 from imserver.model.messages import (
     Done,
@@ -139,6 +140,10 @@ def _list(name: str, items: list[bytes], **fields: Any) -> list[bytes]:
     ]
 
 
+def _own(reply: OwnReply, command: Any) -> list[bytes]:
+    return [_encode({**reply.payload, "status": 200})]
+
+
 _WRITERS: Final[dict[type, Callable[[Any, Any], list[bytes]]]] = {
     LoggedIn: _logged_in,
     Registered: _registered,
@@ -153,6 +158,7 @@ _WRITERS: Final[dict[type, Callable[[Any, Any], list[bytes]]]] = {
     GroupList: _groups,
     MemberList: _members,
     Done: _done,
+    OwnReply: _own,
 }
 
 

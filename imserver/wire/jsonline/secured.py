@@ -9,6 +9,7 @@ from imserver.model.accounts import LoggedIn
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import InboxPage
 from imserver.wire.base import Request, WireError
+from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.security import SessionSecurity, with_member
 from imserver.wire.jsonline.server import JsonLineServerCodec
 
@@ -21,12 +22,15 @@ class SecuredJsonLineServerCodec(JsonLineServerCodec):
     Args:
         now: the wall clock, float seconds.
         security: this connection's.
+        extensions: as in the base class.
     """
 
     __slots__ = ("_safe",)
 
-    def __init__(self, now: Callable[[], float], security: SessionSecurity) -> None:
-        super().__init__(now)
+    def __init__(
+        self, now: Callable[[], float], security: SessionSecurity, extensions: Extensions | None = None
+    ) -> None:
+        super().__init__(now, extensions)
         self._security = self._safe = security
 
     def reply(self, request: Request, reply: Any) -> list[bytes]:

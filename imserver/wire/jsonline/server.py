@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from imserver.model.accounts import Ping, Pong
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.extensions import OwnEvent
 from imserver.model.ids import MAX_JSON_INTEGER
-from imserver.model.messages import InboxPage, Message, MessageAccepted
+from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
 from imserver.model.protection import Once
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.jsonline.answers import accepted_payload, answer_payloads
@@ -19,11 +20,12 @@ from imserver.wire.jsonline.commands import Command, MsgType, find, is_room
 from imserver.wire.jsonline.compression import ENCODING, WORTH_IT, pack, unpack
 from imserver.wire.jsonline.errors import ProtocolError
 from imserver.wire.jsonline.events import event_to_payload
+from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.framing import MAX_LINE, is_blank
 from imserver.wire.jsonline.messages import Envelope, Headers
 from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
 from imserver.wire.jsonline.requests import read_command
-from imserver.wire.jsonline.security import SessionSecurity
+from imserver.wire.jsonline.security import Seal, SessionSecurity
 from imserver.wire.jsonline.validator import (
     MAX_ID_BYTES,
     MAX_TRACE_BYTES,
@@ -98,13 +100,15 @@ class JsonLineServerCodec:
 
     Args:
         now: the wall clock, float seconds, for the timestamps of answers.
+        extensions: commands and content types of other programs.
     """
 
-    __slots__ = ("_deflate", "_events", "_now", "_security", "traits")
+    __slots__ = ("_deflate", "_events", "_extensions", "_now", "_security", "traits")
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], extensions: Extensions | None = None) -> None:
         self.traits = TRAITS
         self._now = now
+        self._extensions = extensions
         self._events = 0
         self._deflate = False  # the peer wants long payloads compressed
         self._security: SessionSecurity | None = None  # see `secured`
@@ -151,10 +155,12 @@ class JsonLineServerCodec:
             if envelope.timestamp is not None:
                 envelope.timestamp = check_timestamp(envelope.timestamp)
             if known is None:
-                raise ImError(ErrorCode.UNKNOWN_COMMAND, "this command is not known")
+                return self._own_command(envelope, tag, authorization, seal)
             command = read_command(known.name, envelope)
+            if self._extensions is not None and type(command) is SendMessage:
+                self._extensions.check(command.content)
             if seal is not None:
-                command = Once(command, seal.kid, seal.nonce, seal.at)
+                command = Once(command, *seal)
         except ImError as refusal:
             raise WireError(
                 refusal.code, refusal.text, tag=tag, command=known.name.value if known else ""
@@ -163,6 +169,20 @@ class JsonLineServerCodec:
             authorization = ""
         if known.once and envelope.id not in (None, ""):
             return Request(command, tag, authorization, True, f"{known.name.value} {envelope.id}")
+        return Request(command, tag, authorization)
+
+    def _own_command(self, envelope: Envelope, tag: Tag, authorization: str, seal: Seal | None) -> Request:
+        """A command of an extension. Raises ImError."""
+        found = None
+        if self._extensions is not None:
+            found = self._extensions.read(envelope.command, envelope.payload)
+        if found is None:
+            raise ImError(ErrorCode.UNKNOWN_COMMAND, "this command is not known")
+        own, command = found
+        if seal is not None:
+            command = Once(command, *seal)
+        if own.once and envelope.id not in (None, ""):
+            return Request(command, tag, authorization, True, f"{own.name} {envelope.id}")
         return Request(command, tag, authorization)
 
     def reply(self, request: Request, reply: Any) -> list[bytes]:
@@ -196,6 +216,8 @@ class JsonLineServerCodec:
 
     def event(self, event: Any) -> list[bytes]:
         """The event; an `ImError` becomes control/error."""
+        if type(event) is OwnEvent:
+            return [self._event(self._event_id(), event.command, _encode(event.payload))]
         written = event_to_payload(event)
         if written is None:
             return []
@@ -234,7 +256,7 @@ class JsonLineServerCodec:
             payload,
         )
 
-    def _event(self, id: bytes, name: MsgType, payload: bytes) -> bytes:
+    def _event(self, id: bytes, name: str, payload: bytes) -> bytes:
         headers = b""
         if self._deflate and len(payload) >= WORTH_IT:
             payload = pack(payload)
@@ -242,7 +264,7 @@ class JsonLineServerCodec:
         return b'{"id":%b,"type":"event","timestamp":%d,"command":"%b",%b"payload":%b}' % (
             id,
             self._now(),
-            name.value.encode(),
+            name.encode(),
             headers,
             payload,
         )
