@@ -157,7 +157,7 @@ class SessionSecurity:
         if guard.signature != "off" and fields.get("signature") is not None:
             signer = self._verify(envelope, fields, speaker, key)
             signed = True
-            # What was verified is what is done, however the peer wrote it.
+            # What was verified is what is done, should there ever be two ways to read the line.
             del fields["signature"]
             envelope.payload = Raw(_encode(fields))
         guard.check(
