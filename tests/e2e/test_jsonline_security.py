@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -250,3 +253,25 @@ class _Deaf(jsonline_client.JsonLineClient):
         while self.data.count(b"\n") < lines:
             assert time.monotonic() < deadline, self.data
             await sleep(0.02)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_was_changed_by_hand_is_read_on_reload(serve: Serve) -> None:
+    server = await serve(overrides=(SEALED,)).start()
+    keys = await _add_key(server, "alice", sign=False, seal=True)
+    path = server.data / "message-keys.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_text(path.read_text().replace(f'"{keys.kid}"', '"renamed"'))
+    os.kill(server.pid, signal.SIGHUP)
+    while "were read again" not in server.output():
+        await sleep(0.05)
+    keys.kid = "renamed"
+    await sleep(1.1)
+    alice = await _client(server, keys, "alice")
+    # One that cannot be used leaves what was there.
+    path.write_text("{")
+    os.kill(server.pid, signal.SIGHUP)
+    while "message keys read before stay in use" not in server.output():
+        await sleep(0.05)
+    assert (await alice.request("control/ping"))["payload"]["status"] == 200
+    await _end(server, alice)
