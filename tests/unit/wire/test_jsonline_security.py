@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +28,9 @@ from imserver.wire.jsonline.secured import SecuredJsonLineServerCodec
 from imserver.wire.jsonline.security import SessionSecurity
 from tests.clients import jsonline_security as by_hand
 from tests.clients.jsonline_security import Keys
+from tests.effort import effort, seeds
 from tests.unit.services.world import Chance
+from tests.unit.wire.test_jsonline_fuzz import mutate
 
 NOW = 1730795174.9
 HELLO = {"target": {"type": "user", "id": "bob"}, "content": {"type": "text", "text": "héllo 😀"}}
@@ -528,3 +531,51 @@ class Encryption(World):
         found |= {nonces.next() for _ in range(3)}
         self.assertEqual(len(found), 4)
         self.assertEqual({len(nonce) for nonce in found}, {12})
+
+
+class Mutants(World):
+    """Nothing that a client writes may end in anything but a request or a WireError that can be answered."""
+
+    def test_mutants(self) -> None:
+        sealing = self.client(seal=True)
+        signing = self.client()
+        lines = [
+            self.line(keys, command, payload)
+            for keys in (sealing, signing)
+            for command, payload in (
+                ("auth/login", {"username": "alice", "password": "p"}),
+                ("auth/refresh", {"refresh_token": "token-of-alice"}),
+                ("message/send", HELLO),
+            )
+        ]
+        lines.append(
+            b'{"command":"control/ping","timestamp":1,"payload":{"signature":"ed25519:k-alice:AAAA"}}'
+        )
+        lines.append(
+            b'{"command":"control/ping","headers":{"encoding":"zlib"},"payload":{"data":"eJyrrgUAAXUA+Q=="}}'
+        )
+        for seed in seeds(1):
+            chance = random.Random(seed)
+            for number in range(effort(5_000, 200_000, 200_000)):
+                if not number % 50:
+                    modes: tuple[SignatureMode, ...] = ("off", "verify", "required")
+                    codec = self.codec(chance.choice(modes), "allowed", private=chance.random() < 0.5)
+                    if chance.random() < 0.7:
+                        # By either way, or not at all.
+                        self.log_in(codec, chance.choice((self.client(), self.client(seal=True))))
+                line = mutate(chance, chance.choice(lines))
+                try:
+                    self.judge(codec, line)
+                except Exception as fault:
+                    raise AssertionError(f"seed {seed}, line {number}: {line!r}") from fault
+
+    def judge(self, codec: JsonLineServerCodec, line: bytes) -> None:
+        try:
+            request = codec.decode(line)
+        except WireError as error:
+            for answer in codec.refusal(error.tag, error):
+                assert b"\n" not in answer
+                payload = json.loads(answer)["payload"]
+                assert payload.get("enc") == "aes-256-gcm" or payload["error_code"] in range(1001, 1013)
+        else:
+            assert type(request) is Request
