@@ -45,9 +45,8 @@ async def test_chess(serve: Serve) -> None:
     assert (await alice.request("chess/move", {**MOVE, "move": "x"}))["payload"]["status"] == 400
     target = {"type": "user", "id": "bob"}
     position = {"type": "chess-position", "fen": "8/8/8/8/8/8/8/8"}
-    assert (await alice.request("message/send", {"target": target, "content": position}))["payload"][
-        "status"
-    ] == 200
+    sent = await alice.request("message/send", {"target": target, "content": position})
+    assert sent["payload"]["status"] == 200
     assert (await bob.expect("message/event"))["payload"]["content"] == position
     refused = await alice.request("message/send", {"target": target, "content": {"type": "chess-position"}})
     assert refused["payload"]["status"] == 400

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from imserver.backends.embedded import retention
-from imserver.protocols import outbox
+from imserver.protocols import arrival, queueing
 from imserver.protocols.kernel import kernel_backlog
 from imserver.services import change_cursor, live
 from tests.simulation.plan import Plan
@@ -21,14 +21,14 @@ def simulated_backlog(transport: Any) -> int | None:
 @contextmanager
 def tuned(plan: Plan) -> Iterator[None]:
     """Sets the constants of a plan, and the old ones afterwards."""
-    before = (live.PAGE_ROWS, change_cursor.CHANGES_PER_READ, outbox.WRITABLE_BELOW, retention.SLICE)
-    setattr(outbox, "kernel_backlog", simulated_backlog)  # noqa: B010 - not one of its exports
+    before = (live.PAGE_ROWS, change_cursor.CHANGES_PER_READ, queueing.WRITABLE_BELOW, retention.SLICE)
+    setattr(arrival, "kernel_backlog", simulated_backlog)  # noqa: B010 - not one of its exports
     live.PAGE_ROWS = plan.page_rows
     change_cursor.CHANGES_PER_READ = plan.page_rows
-    outbox.WRITABLE_BELOW = plan.writable_below
+    queueing.WRITABLE_BELOW = plan.writable_below
     retention.SLICE = plan.page_rows
     try:
         yield
     finally:
-        setattr(outbox, "kernel_backlog", kernel_backlog)  # noqa: B010
-        live.PAGE_ROWS, change_cursor.CHANGES_PER_READ, outbox.WRITABLE_BELOW, retention.SLICE = before
+        setattr(arrival, "kernel_backlog", kernel_backlog)  # noqa: B010
+        live.PAGE_ROWS, change_cursor.CHANGES_PER_READ, queueing.WRITABLE_BELOW, retention.SLICE = before

@@ -8,6 +8,9 @@ async for message in proto.decode_stream(reader):
     print(message.command, message.payload)
 ```
 
+`sign_msg`, `validate_signature`, `seal_msg` and `open_msg` are for sessions that are signed or
+encrypted; `schemas/` holds the JSON Schemas of all payloads.
+
 `JsonLineClientCodec` and `JsonLineServerCodec` translate between lines and the
 structs of `imserver.model`. Nothing here opens a socket or needs an event loop.
 docs/wire/jsonline.md describes the format.
@@ -28,8 +31,8 @@ from imserver.wire.jsonline.framing import (
 from imserver.wire.jsonline.messages import MsgBase, create_msg
 from imserver.wire.jsonline.sealing import Nonces, open_msg, seal_msg
 from imserver.wire.jsonline.server import JsonLineServerCodec
-from imserver.wire.jsonline.signing import derived_key, sign_msg, validate_signature
-from imserver.wire.jsonline.validator import SUPPORTED_VERSIONS, VERSION, validate_version
+from imserver.wire.jsonline.signing import derived_key, sign_msg
+from imserver.wire.jsonline.validator import SUPPORTED_VERSIONS, VERSION, validate_signature, validate_version
 
 __all__ = [
     "COMMAND_MAP",
