@@ -259,6 +259,11 @@ class SessionSecurity:
     # Lines out
 
     @property
+    def sealed(self) -> bool:
+        """Whether what goes out is encrypted."""
+        return self._sealed is not None
+
+    @property
     def active(self) -> bool:
         """Whether `close` changes what goes out."""
         return self._sign is not None or self._sealed is not None
