@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from imserver.cli.client import Client
+from imserver.cli.client import Client, message
 from imserver.cli.errors import REFUSED, CommandError
 from imserver.cli.output import printable
-from imserver.cli.talk import message
 from imserver.model.accounts import SessionKicked
 from imserver.model.errors import ImError
 from imserver.model.groups import GroupChanged

@@ -18,7 +18,7 @@ from imserver.cli.errors import REFUSED, UNREACHABLE, CommandError
 from imserver.cli.websocket import WebSocketChannel
 from imserver.model.accounts import Hello, LoggedIn, LogIn, Ping
 from imserver.model.errors import ImError
-from imserver.model.messages import InboxPage, SyncInbox
+from imserver.model.messages import Content, Form, InboxPage, SendMessage, SyncInbox
 from imserver.wire.base import ClientCodec, Upgrade, WireError
 
 CONNECT_SECONDS = 10.0
@@ -178,6 +178,12 @@ def log_in(format: str, address: Address, command: LogIn) -> tuple[Client, Logge
         if client is None:
             link.close()
     return client, logged_in
+
+
+def message(text: str, to: str, group: str) -> SendMessage:
+    """A text for a user or a group."""
+    content = Content(Form.TEXT, text.encode("utf-8", "replace"))
+    return SendMessage(content, recipient=to, group=group, client_id=uuid.uuid4().hex, sent_at=time.time())
 
 
 def missed(client: Client, format: str, logged_in: LoggedIn, limit: int) -> None:

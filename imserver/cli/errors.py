@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from imserver.model.errors import ErrorCode, ImError
+
 OK = 0
 REFUSED = 1
 """Refused, not found, or it could not be done."""
@@ -33,3 +35,9 @@ class CommandError(Exception):
         self.code = code
         self.text = text
         self.kind = kind or {USAGE: "USAGE", UNREACHABLE: "UNREACHABLE"}.get(code, "REFUSED")
+
+
+def refusal(error: ImError) -> CommandError:
+    """What a refusal of the services is for the command line."""
+    code = UNREACHABLE if error.code in (ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL) else REFUSED
+    return CommandError(code, error.text, error.code.value)

@@ -20,8 +20,7 @@ from imserver.assembly import KEYS_FILE, MESSAGE_KEYS_FILE, Services, engine_set
 from imserver.backends.embedded import DataDirectoryError, DataDirectoryInUse, EmbeddedCellar
 from imserver.backends.embedded.database import DATABASE_NAME, FileDatabase
 from imserver.backends.embedded.memory import InlineThreads, deterministic_cellar
-from imserver.cli.errors import UNREACHABLE, CommandError
-from imserver.cli.operator import refusal
+from imserver.cli.errors import UNREACHABLE, CommandError, refusal
 from imserver.config import ConfigError, Configuration
 from imserver.model.errors import ImError
 from imserver.services.keys import Key, KeyRingError

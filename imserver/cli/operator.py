@@ -9,10 +9,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from imserver.cli.errors import REFUSED, UNREACHABLE, CommandError
+from imserver.cli.errors import UNREACHABLE, CommandError, refusal
 from imserver.config import Configuration
 from imserver.config.control import SOCKET_NAME, control_address
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ImError
 from imserver.wire import control
 
 ANSWER_SECONDS = 60.0
@@ -66,12 +66,6 @@ class Remote:
             pieces.append(data)
         line, _, self._buffer = b"".join(pieces).partition(b"\n")
         return line
-
-
-def refusal(error: ImError) -> CommandError:
-    """What a refusal of the services is for the command line."""
-    code = UNREACHABLE if error.code in (ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL) else REFUSED
-    return CommandError(code, error.text, error.code.value)
 
 
 def connect(data: Path) -> socket.socket | None:

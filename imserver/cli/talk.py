@@ -7,20 +7,18 @@ import ipaddress
 import json
 import ssl
 import sys
-import time
-import uuid
 from pathlib import Path
 from typing import Any
 
 from imserver.cli import secrets
-from imserver.cli.client import FORMATS, Address, Client, log_in
+from imserver.cli.chat import Chat
+from imserver.cli.client import FORMATS, Address, Client, log_in, message, missed
 from imserver.cli.errors import REFUSED, USAGE, CommandError
 from imserver.cli.output import Output
 from imserver.cli.parsing import Parsers, add_command, add_file
 from imserver.cli.place import configuration, data_path
 from imserver.model.accounts import LoggedIn, LogIn
 from imserver.model.errors import ImError
-from imserver.model.messages import Content, Form, SendMessage
 
 PORTS_FILE = "ports.json"
 
@@ -140,12 +138,6 @@ def connect(options: argparse.Namespace) -> tuple[Client, LoggedIn]:
     return log_in(options.format, address, command)
 
 
-def message(text: str, to: str, group: str) -> SendMessage:
-    """A text for a user or a group."""
-    content = Content(Form.TEXT, text.encode("utf-8", "replace"))
-    return SendMessage(content, recipient=to, group=group, client_id=uuid.uuid4().hex, sent_at=time.time())
-
-
 def _send(options: argparse.Namespace, output: Output) -> int:
     text = options.text
     if text == "-":
@@ -166,9 +158,6 @@ def _send(options: argparse.Namespace, output: Output) -> int:
 
 
 def _chat(options: argparse.Namespace, output: Output) -> int:
-    from imserver.cli.chat import Chat
-    from imserver.cli.client import missed
-
     if output.json:
         raise CommandError(USAGE, "chat is for people; it has no --json")
     client, logged_in = connect(options)

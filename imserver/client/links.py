@@ -32,7 +32,7 @@ class Link(Protocol):
     """A connection, as seen by who speaks over it."""
 
     def send(self, frame: bytes) -> None:
-        """Writes a frame. Raises ValueError if it is too long for the framing."""
+        """Writes a frame, drops one that is late. Raises ValueError if it is too long for the framing."""
 
     def pause(self) -> None:
         """Stop reading. May be called again."""

@@ -63,7 +63,9 @@ class WebSocketLink(WebSocketClientProtocol):
 
     def send(self, frame: bytes) -> None:
         """See Link."""
-        self.sendMessage(frame, isBinary=self._binary)  # type: ignore[no-untyped-call]
+        # After a goodbye of either side the connection is as good as gone, which is told soon.
+        if self.state == self.STATE_OPEN:
+            self.sendMessage(frame, isBinary=self._binary)  # type: ignore[no-untyped-call]
 
     def pause(self) -> None:
         """See Link."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imserver.http import views
+from imserver.http import call_views as views
 from imserver.http.bodies import IceQuery, PageQuery
 from imserver.http.table import Access, Call, Route
 from imserver.model.call_records import CallPage, ListCalls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imserver.http import views
+from imserver.http import message_views as views
 from imserver.http.answers import Refused
 from imserver.http.bodies import HistoryQuery, PageQuery, SendBody
 from imserver.http.table import Accepted, Access, Call, Route
@@ -13,6 +13,7 @@ from imserver.model.errors import ImError
 from imserver.model.ids import check_id
 from imserver.model.messages import Content, Form, MessageAccepted, ReadHistory, SendMessage
 from imserver.wire import content as contents
+from imserver.wire import extras
 
 
 async def _conversations(call: Call) -> views.ConversationsData:
@@ -59,9 +60,9 @@ def _command(body: SendBody) -> SendMessage:
         group=group,
         broadcast=broadcast,
         client_id=body.client_id,
-        extra=contents.extra_from_json(body.extra),
-        attachments=contents.attachments_from_json(body.attachments),
-        meta=contents.meta_from_json(body.meta),
+        extra=extras.extra_from_json(body.extra),
+        attachments=extras.attachments_from_json(body.attachments),
+        meta=extras.meta_from_json(body.meta),
     )
 
 

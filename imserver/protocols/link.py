@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IReactorTime
 
-from imserver.protocols.connections import Admission
+from imserver.protocols.connections import Admission, DoorLimits
+from imserver.protocols.flushing import Budget, Flusher
+from imserver.protocols.kernel import DrainWatch
+from imserver.protocols.liveness import Wheel
 from imserver.protocols.outbox import Outbox
 from imserver.protocols.session import Session
+from imserver.protocols.tallies import Tallies
+from imserver.services.sessions import SessionHub
 from imserver.wire.base import ServerCodec, WireError
-
-if TYPE_CHECKING:
-    from imserver.protocols.doors import Doors
 
 
 class FrameProtocol(Protocol):
@@ -27,6 +30,22 @@ class FrameProtocol(Protocol):
 
     def goodbye(self, code: int, text: str) -> None:
         """Queues what the framing says at the end (a WebSocket close frame)."""
+
+
+class LinkDoors(Protocol):
+    """What a connection needs of what all of them share; see doors.Doors."""
+
+    hub: SessionHub
+    clock: IReactorTime
+    limits: DoorLimits
+    wheel: Wheel
+    flusher: Flusher
+    budget: Budget
+    watch: DrainWatch
+    tallies: Tallies
+
+    def gone(self, link: Link) -> None:
+        """The connection is gone."""
 
 
 class Link:
@@ -58,7 +77,7 @@ class Link:
 
     def __init__(
         self,
-        doors: Doors,
+        doors: LinkDoors,
         protocol: FrameProtocol,
         transport: Any,
         codec: ServerCodec,
@@ -119,6 +138,9 @@ class Link:
     def input_ended(self) -> None:
         """The peer sends nothing more, but may still read its answers."""
         self._input_ended = True
+        # Whoever closes with something unread resets instead: what its kernel has by now, it has read.
+        # The watch would ask too late, and formats without message ids cannot tell repeats.
+        self.outbox.kernel_drained()
         if self._write_closed:
             self._transport.loseConnection()
         elif not self.closing:

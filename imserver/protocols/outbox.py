@@ -192,7 +192,11 @@ class Outbox(FrameQueue):
             self._media.clear()
             self._media.sent()
 
-    # What the wheel asks
+    # What is asked of it
+
+    def kernel_drained(self) -> bool | None:
+        """Asks the kernel at once, see kernel.Awaiting; the watch does it on its own."""
+        return self._arrival.kernel_drained()
 
     def stuck(self, now: float, patience: float) -> bool:
         """See Arrival.stuck."""

@@ -28,10 +28,11 @@ from imserver.model.accounts import LoggedIn, LogIn
 from imserver.model.errors import ErrorCode, ImError
 from imserver.protocols.connections import Admission
 from imserver.protocols.doors import Doors
-from imserver.protocols.frames import BINARY, COMPRESSED, TEXT, is_utf8, unmask, whole_frame
+from imserver.protocols.frames import BINARY, COMPRESSED, TEXT, take_messages, whole_frame
 from imserver.protocols.handshake import http_refusal, http_status, upgrade_of
 from imserver.protocols.link import Link
-from imserver.protocols.websocket_options import COMPRESSED_FROM, WebSocketOptions, accept_compression
+from imserver.protocols.websocket_bounds import WebSocketBounds
+from imserver.protocols.websocket_options import COMPRESSED_FROM, accept_compression
 from imserver.wire.base import Negotiated, ServerCodec, Upgrade, WireError
 
 UNSUPPORTED_DATA = 1003
@@ -50,22 +51,18 @@ _HANDSHAKE_LEFTOVERS = (
 )
 
 
-class WebSocketProtocol(WebSocketOptions):
+class WebSocketProtocol(WebSocketBounds):
     """One WebSocket connection."""
 
     _failures = Logger()
 
     transport: Any
-    message_data: Any
     current_frame: Any
     perMessageCompressionAccept: Any
     _perMessageCompress: Any
-    _isMessageCompressed: bool
     inside_message: bool
     factory: Any
     _link: Link | None = None
-    _packed = 0  # bytes of the compressed message so far, as they came
-    _skipping = False  # the message is too long and its end has not come yet
     _refusal: ImError | None = None
     _logged_in: tuple[LogIn, LoggedIn] | None = None
 
@@ -170,82 +167,18 @@ class WebSocketProtocol(WebSocketOptions):
                 link.pause_reading()
             return
         if self.current_frame is None and not self.inside_message:
-            data = self._plain_frames(link, data)
+            self.data = b""
+            data = take_messages(link, data, self._first_byte, self.maxMessagePayloadSize)
         self.data = data
         if data:
             self.consumeData()
         if link.outbox.congested:
             link.pause_reading()
 
-    def _plain_frames(self, link: Link, data: bytes) -> bytes:
-        """Takes whole, unfragmented messages off the front: nearly all that ever comes.
-
-        Autobahn's general state machine costs several times as much per message.
-        Whatever is unusual, wrong or not complete is left to it.
-        """
-        self.data = b""
-        position, end = 0, len(data)
-        first_byte, binary = self._first_byte, self._binary
-        while end - position >= 6 and data[position] == first_byte:
-            length = data[position + 1] - 0x80
-            if length < 0 or length == 127:
-                break
-            start = position + 6
-            if length == 126:
-                start += 2
-                length = data[position + 2] << 8 | data[position + 3]
-                if length < 126:
-                    break
-            if start + length > end or length > self.maxMessagePayloadSize:
-                break
-            payload = unmask(data[start - 4 : start], data[start : start + length])
-            if not (binary or is_utf8(payload)):
-                break
-            position = start + length
-            link.received(payload)
-            if link.closing:
-                return b""
-        return data[position:] if position else data
-
-    def onMessageEnd(self) -> None:
-        """See Autobahn."""
-        pieces, self.message_data = self.message_data, None
-        if self._skipping:
-            self._skipping = False
-            if self._link is not None and not self.failedByMe:
-                limit = self.maxMessagePayloadSize
-                self._link.received(WireError(ErrorCode.TOO_LARGE, f"a message is longer than {limit} bytes"))
-        elif not self.failedByMe:
-            self.onMessage(b"".join(pieces), self.message_is_binary)
-
-    def onMessageBegin(self, isBinary: bool) -> None:
-        """See Autobahn."""
-        super().onMessageBegin(isBinary)
-        self._packed = 0
-
-    def onMessageFrameBegin(self, length: int) -> None:
-        """See Autobahn, which bounds what comes out of zlib, but not what goes in."""
-        super().onMessageFrameBegin(length)
-        if self._isMessageCompressed and not self.failedByMe:
-            self._packed += length
-            limit = self.maxMessagePayloadSize
-            if self._packed > limit:
-                self._max_message_size_exceeded(
-                    self._packed, limit, f"a compressed message is longer than {limit} bytes"
-                )
-
-    def onMessageFrameData(self, payload: bytes) -> None:
-        """See Autobahn, which would collect the empty pieces of endless messages, too."""
-        if payload and not self._skipping:
-            super().onMessageFrameData(payload)
-
-    def _max_message_size_exceeded(self, size: int, limit: int, reason: str) -> None:
-        # What was not inflated to its end cannot be skipped.
-        if self._skips_oversize and not self._isMessageCompressed:
-            self._skipping = True
-            self.message_data.clear()
-        else:
-            super()._max_message_size_exceeded(size, limit, reason)
+    def messageSkipped(self, limit: int) -> None:
+        """See WebSocketBounds."""
+        if self._link is not None:
+            self._link.received(WireError(ErrorCode.TOO_LARGE, f"a message is longer than {limit} bytes"))
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """See Autobahn."""

@@ -47,6 +47,7 @@ class ChangeCursor:
     __slots__ = (
         "_closed",
         "_lost",
+        "_overtaken",
         "_principal",
         "_reader",
         "_reading",
@@ -61,7 +62,8 @@ class ChangeCursor:
         self._receiver = receiver
         self.told = 0
         self._unconfirmed = False  # the peer's kernel may not have all that was told
-        self._lost = False  # the peer had no room for one
+        self._lost = False  # the peer had no room for one, or the log could not be read
+        self._overtaken = False  # one was committed while the log was being read
         self._reading = False
         self._closed = False
 
@@ -72,8 +74,15 @@ class ChangeCursor:
             renamed: the user knows its conversation by the canonical name; never of a missed
                 call, which is in no conversation.
         """
-        if self._reading or self._lost:
-            return  # the log is being read, or will be: it comes with that
+        if self._reading:
+            # What is being read may be older than this. Changes have no numbers of a user's
+            # own that would show a gap, so nothing may be told before this has been read.
+            self._overtaken = True
+            return
+        if self._lost:
+            if self._receiver.writable:
+                self.resume()
+            return  # it comes with that, or once there is room
         event = change.event
         if renamed:
             event = msgspec.structs.replace(event, conversation=event.canonical)
@@ -117,8 +126,9 @@ class ChangeCursor:
     async def _read(self) -> None:
         try:
             while not self.closed:
+                self._overtaken = False
                 changes = await self._reader.store.changes(self._principal.user, self.told, CHANGES_PER_READ)
-                if self._closed or not changes:
+                if self._closed or not (changes or self._overtaken):
                     return
                 for change_id, event in changes:
                     if not self._receiver.notify(event):

@@ -11,9 +11,8 @@ model                 001 (message_type, content) JSON formats (`content`)      
 ====================  ==========================  =================================  =====================
 
 Every body has exactly one form: an object that another row of the table writes
-is read back into that row, whichever way it came. What document 001 has no field
-for travels in its `extra` map (`pack_extra`): attachments, meta, and of a text
-with further members the whole object, so that every client of it sees a text.
+is read back into that row, whichever way it came. What a message has beside its
+body, and what document 001 has no field for, is in `extras`.
 """
 
 from __future__ import annotations
@@ -33,12 +32,6 @@ TEXT_NUMBER: Final = 1
 """Document 001: text."""
 JSON_NUMBER: Final = 100
 """Our own number in document 001's message types: the content is a JSON object with a string "type"."""
-ATTACHMENTS_KEY: Final = "im.attachments"
-META_KEY: Final = "im.meta"
-CONTENT_KEY: Final = "im.content"
-RESERVED_KEYS: Final = frozenset({ATTACHMENTS_KEY, META_KEY, CONTENT_KEY})
-REVOKED_KEY: Final = "revoked"
-"""By this key in `extra` clients of document 001 know a message that was taken back: the server's alone."""
 
 MIN_NUMBER: Final = -(2**31)
 MAX_NUMBER: Final = 2**31 - 1
@@ -173,16 +166,16 @@ def from_numbered(number: int, data: bytes) -> Content:
 
 
 def to_numbered(content: Content) -> tuple[int, bytes]:
-    """Writes document 001's (message_type, content); see `pack_extra` for what a text has beside its text."""
+    """Writes document 001's (message_type, content); `extras` has what a text has beside its text."""
     if content.form == Form.TEXT:
         return TEXT_NUMBER, content.data
     if content.form == Form.JSON:
-        text = _text_of(content)
+        text = text_of(content)
         return (JSON_NUMBER, content.data) if text is None else (TEXT_NUMBER, text.encode())
     return content.number, content.data
 
 
-def _text_of(content: Content) -> str | None:
+def text_of(content: Content) -> str | None:
     """The text of an object of type "text", which by its form has further members; None for others."""
     if content.form != Form.JSON or b'"text"' not in content.data:
         return None
@@ -199,7 +192,7 @@ def to_plain(content: Content) -> str:
     """Writes a body for people: the text, or `[kind] name or text`."""
     if content.form == Form.TEXT:
         return content.data.decode()
-    text = _text_of(content)
+    text = text_of(content)
     if text is not None:
         return text
     value = parse_json(content.data)
@@ -212,121 +205,3 @@ def to_plain(content: Content) -> str:
         if type(fields.get(key)) is str and fields[key]:
             return f"[{kind}] {fields[key]}"
     return f"[{kind}]"
-
-
-# What belongs to a message beside its body
-
-
-def extra_from_json(value: Any) -> dict[str, str]:
-    """Reads the `extra` object of a JSON format (None = absent): document 001's string map.
-
-    Raises:
-        ImError: BAD_REQUEST unless it is an object of strings without the reserved keys.
-    """
-    if value is None:
-        return {}
-    if type(value) is not dict:
-        raise _bad("extra must be an object")
-    for key, item in value.items():
-        if type(item) is not str:
-            raise _bad("extra must hold strings only")
-        if key in RESERVED_KEYS:
-            raise _bad(f'extra must not hold "{key}": use the field of that name')
-    check_extra(value)
-    compact_json(value, "extra")
-    return value
-
-
-def check_extra(extra: dict[str, str]) -> None:
-    """Refuses what only the server may say in `extra`, whichever format it comes in.
-
-    Raises:
-        ImError: BAD_REQUEST.
-    """
-    if REVOKED_KEY in extra:
-        raise _bad(f'extra must not hold "{REVOKED_KEY}": revoke the message instead')
-
-
-def attachments_from_json(value: Any) -> bytes:
-    """Reads the `attachments` array of a JSON format (None or [] = none) into compact JSON, b"" for none.
-
-    Raises:
-        ImError: BAD_REQUEST unless it is an array of objects.
-    """
-    if value is None or value == []:
-        return b""
-    if type(value) is not list or not all(type(item) is dict for item in value):
-        raise _bad("attachments must be an array of objects")
-    return compact_json(value, "attachments")
-
-
-def meta_from_json(value: Any) -> bytes:
-    """Reads the `meta` object of a JSON format (None or {} = none) into compact JSON, b"" for none.
-
-    Raises:
-        ImError: BAD_REQUEST unless it is an object.
-    """
-    if value is None or value == {}:
-        return b""
-    if type(value) is not dict:
-        raise _bad("meta must be an object")
-    return compact_json(value, "meta")
-
-
-def pack_extra(extra: dict[str, str], attachments: bytes, meta: bytes, content: Content) -> dict[str, str]:
-    """Document 001's `extra` map: the message's own, and what it has no field for under the reserved keys."""
-    more = content.form == Form.JSON and _text_of(content) is not None
-    if not attachments and not meta and not more:
-        return extra
-    packed = dict(extra)
-    if more:
-        packed[CONTENT_KEY] = content.data.decode()
-    if attachments:
-        packed[ATTACHMENTS_KEY] = attachments.decode()
-    if meta:
-        packed[META_KEY] = meta.decode()
-    return packed
-
-
-def unpack_extra(packed: dict[str, str], content: Content) -> tuple[dict[str, str], bytes, bytes, Content]:
-    """Reads (extra, attachments, meta, content) from document 001's `extra` map.
-
-    A reserved key whose value is not what `pack_extra` could have written (a
-    non-empty array of objects, a non-empty object, an object of type "text" with
-    the very text of the content and further members) stays an ordinary entry.
-
-    Args:
-        content: what the message's own fields said.
-    """
-    if RESERVED_KEYS.isdisjoint(packed):
-        return packed, b"", b"", content
-    extra = dict(packed)
-    whole = _whole_text(packed.get(CONTENT_KEY, ""), content)
-    if whole is not None:
-        del extra[CONTENT_KEY]
-        content = whole
-    attachments = meta = b""
-    try:
-        attachments = attachments_from_json(parse_json(extra.get(ATTACHMENTS_KEY, "")))
-    except ImError:
-        pass
-    try:
-        meta = meta_from_json(parse_json(extra.get(META_KEY, "")))
-    except ImError:
-        pass
-    if attachments:
-        del extra[ATTACHMENTS_KEY]
-    if meta:
-        del extra[META_KEY]
-    return extra, attachments, meta, content
-
-
-def _whole_text(value: str, content: Content) -> Content | None:
-    if content.form != Form.TEXT or not value:
-        return None
-    try:
-        whole = from_json(parse_json(value))
-    except ImError:
-        return None
-    text = _text_of(whole)
-    return whole if text is not None and text.encode() == content.data else None

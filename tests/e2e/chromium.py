@@ -1,131 +1,174 @@
-"""Drives Debian's Chromium without a window, by its DevTools protocol over a pair of pipes."""
+"""Drives Debian's Chromium without a screen, over its DevTools protocol on two pipes."""
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
-import select
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
-SILENT_SECONDS = 120.0
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",  # tests run as root
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--remote-debugging-pipe",
+    # Whoever asks gets a camera and a microphone, which make pictures and sounds of their own.
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    # WebRTC leaves out the loopback interface, and hides addresses behind names that only multicast resolves.
+    "--allow-loopback-in-peer-connection",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+)
+SECONDS = 60.0
 
 
-class BrowserError(Exception):
-    """The page could not be opened, or its script threw."""
+class PageFault(Exception):
+    """A page could not be opened, which Chromium has a name for, or its script threw something."""
 
 
-class Chromium:
-    """One browser with one page and a profile of its own; calls block, so make them beside the reactor.
+class Chromium(ProcessProtocol):
+    """One browser with a profile of its own.
 
     It checks certificates as any browser does, against its own roots and those of `trusted`.
+
+    Attributes:
+        ended: fires when the process is gone.
     """
 
-    def __init__(self, home: Path, trusted: Path | None = None) -> None:
+    def __init__(self, folder: Path, trusted: Path | None = None) -> None:
         """Args:
-        home: a directory for what it keeps.
+        folder: where it keeps everything; made here.
         trusted: PEM file of one more certificate authority.
         """
-        self._home = home
-        certificates = home / ".pki/nssdb"
+        self._folder = folder
+        certificates = folder / ".pki/nssdb"
         certificates.mkdir(parents=True)
         if trusted is not None:
             store = ["-d", f"sql:{certificates}"]
             _certutil("-N", "--empty-password", *store)
             # Trusted to issue certificates of servers, and for nothing else.
             _certutil("-A", "-n", "test", "-t", "C,,", "-i", str(trusted), *store)
+        self._ids = itertools.count(1)
+        self._asked: dict[int, Deferred[dict[str, Any]]] = {}
+        self._data = b""
+        self.errors = b""
+        self.ended: Deferred[None] = Deferred()
+
+    def start(self) -> Chromium:
+        """Starts it; what is asked meanwhile waits."""
         program = shutil.which("chromium")
         assert program is not None, "chromium is missing; see tests/system_packages.sh"
-        its_input, self._to = os.pipe()
-        from_it, its_output = os.pipe()
-        options = [
-            "--headless",
-            # Its sandbox does not work for root; the only pages it sees here are the server's.
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--disable-background-networking",
-            "--no-first-run",
-            f"--user-data-dir={home / 'profile'}",
-            "--remote-debugging-pipe",
-            "about:blank",
-        ]
-        self._log = (home / "log").open("wb")
-        self._process = subprocess.Popen(
-            # It reads commands from 3 and answers on 4.
-            ["bash", "-c", f'exec "$@" 3<&{its_input} 4>&{its_output}', "bash", program, *options],
-            pass_fds=(its_input, its_output),
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"},
-            start_new_session=True,
+        # What it keeps for a user goes where the test's things go.
+        environment = {"HOME": str(self._folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        profile = f"--user-data-dir={self._folder / 'profile'}"
+        arguments = [program, *OPTIONS, profile, "about:blank"]
+        self._process = reactor.spawnProcess(
+            self, program, arguments, environment, childFDs={0: "w", 1: "r", 2: "r", 3: "w", 4: "r"}
         )
-        os.close(its_input)
-        os.close(its_output)
-        self._from = from_it
-        self._number = 0
-        self._unread = b""
-        self._session = ""
+        return self
 
-    def open(self, address: str) -> None:
-        """Goes to a page. Raises BrowserError with Chromium's name for what is wrong."""
-        if not self._session:
-            pages = self._ask("Target.getTargets")["targetInfos"]
-            target = next(page["targetId"] for page in pages if page["type"] == "page")
-            self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-            self._ask("Page.enable")
-        gone = self._ask("Page.navigate", url=address)
-        if "errorText" in gone:
-            raise BrowserError(gone["errorText"])
-        while self._read().get("method") != "Page.loadEventFired":
+    async def page(self, url: str = "about:blank") -> Page:
+        """A new page that has loaded. Raises PageFault."""
+        target = (await self.ask("Target.createTarget", url="about:blank"))["targetId"]
+        session = (await self.ask("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+        page = Page(self, session)
+        await page.load(url)
+        return page
+
+    def ask(self, method: str, session: str = "", **parameters: Any) -> Deferred[dict[str, Any]]:
+        """One command of the DevTools protocol; fires with its result."""
+        id = next(self._ids)
+        asked = {"id": id, "method": method, "params": parameters}
+        if session:
+            asked["sessionId"] = session
+        answer: Deferred[dict[str, Any]] = Deferred()
+        self._asked[id] = answer
+        self._process.writeToChild(3, json.dumps(asked).encode() + b"\0")
+        return answer.addTimeout(SECONDS, reactor)
+
+    async def close(self) -> None:
+        """Ends it, all its processes in order if it still can."""
+        if not self.ended.called:
+            self.ask("Browser.close").addErrback(lambda failure: None)
+            killer = reactor.callLater(10, self._process.signalProcess, "KILL")
+            await self.ended
+            if killer.active():
+                killer.cancel()
+
+    # ProcessProtocol
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """Twisted: it wrote something."""
+        if childFD != 4:
+            self.errors += data
+            return
+        *messages, self._data = (self._data + data).split(b"\0")
+        for message in map(json.loads, messages):
+            answer = self._asked.pop(message.get("id"), None)
+            if answer is None or answer.called:
+                continue
+            if "error" in message:
+                answer.errback(Failure(PageFault(message["error"])))
+            else:
+                answer.callback(message["result"])
+
+    def processEnded(self, reason: Failure) -> None:
+        """Twisted: it is gone."""
+        asked, self._asked = self._asked, {}
+        for answer in asked.values():
+            if not answer.called:
+                answer.errback(Failure(ConnectionLost(self.errors.decode(errors="replace")[-2000:])))
+        self.ended.callback(None)
+
+
+class Page:
+    """One page."""
+
+    def __init__(self, browser: Chromium, session: str) -> None:
+        self._browser = browser
+        self._session = session
+
+    async def load(self, url: str) -> None:
+        """Goes there, and waits until it is loaded.
+
+        Raises:
+            PageFault: with Chromium's name for what is wrong.
+        """
+        told = await self._browser.ask("Page.navigate", self._session, url=url)
+        if "errorText" in told:
+            raise PageFault(told["errorText"])
+        loaded = f"location.href === {json.dumps(url)} && document.readyState === 'complete'"
+        while not await self.run(loaded):
             pass
 
-    def run(self, script: str) -> Any:
-        """The value of an expression in the page, awaited if it is a promise. Raises BrowserError."""
-        answer = self._ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        if "exceptionDetails" in answer:
-            raise BrowserError(json.dumps(answer["exceptionDetails"], ensure_ascii=False))
-        return answer["result"].get("value")
+    async def run(self, script: str) -> Any:
+        """The value of an expression; of a promise, what it resolves to.
 
-    def close(self) -> None:
-        """Ends it, with all its processes."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(30)
-        os.close(self._to)
-        os.close(self._from)
-        self._log.close()
-
-    def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        self._number += 1
-        command: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            command["sessionId"] = self._session
-        os.write(self._to, json.dumps(command).encode() + b"\0")
-        while True:
-            message = self._read()
-            if message.get("id") == self._number:
-                if "error" in message:
-                    raise BrowserError(str(message["error"]))
-                result: dict[str, Any] = message["result"]
-                return result
-
-    def _read(self) -> dict[str, Any]:
-        while b"\0" not in self._unread:
-            readable, _, _ = select.select([self._from], [], [], SILENT_SECONDS)
-            more = os.read(self._from, 65536) if readable else b""
-            if not more:
-                state = "ended" if readable else "is silent"
-                log = (self._home / "log").read_text(errors="replace")
-                raise BrowserError(f"Chromium {state}:\n{log}")
-            self._unread += more
-        message, _, self._unread = self._unread.partition(b"\0")
-        value: dict[str, Any] = json.loads(message)
-        return value
+        Raises:
+            PageFault: it threw.
+        """
+        told = await self._browser.ask(
+            "Runtime.evaluate", self._session, expression=script, awaitPromise=True, returnByValue=True
+        )
+        if "exceptionDetails" in told:
+            raise PageFault(told["exceptionDetails"]["exception"].get("description"))
+        return told["result"].get("value")
 
 
 def _certutil(*arguments: str) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from pytest_twisted import ensureDeferred
+from pytest_twisted import async_yield_fixture, ensureDeferred
 from twisted.internet import reactor
 
 from tests.clients import jsonline_client
 from tests.e2e.certificates import Authority
-from tests.e2e.chromium import BrowserError, Chromium
+from tests.e2e.chromium import Chromium, PageFault
 from tests.e2e.conftest import Serve
-from tests.e2e.tls_clients import aside, tls_override
+from tests.e2e.tls_clients import tls_override
 
 # Opens a WebSocket with a token as browsers can, sends one message and answers with what came back.
 TALK = """
@@ -45,25 +45,25 @@ new Promise(done => {
 })
 """
 
-Browse = Callable[..., Chromium]
+Browse = Callable[[Path], Chromium]
 
 
-@pytest.fixture
-def browse(tmp_path: Path) -> Iterator[Browse]:
-    """Makes browsers that are gone at the end of the test: `browse(name, trusted=None)`."""
+@async_yield_fixture
+async def browse(tmp_path: Path) -> AsyncIterator[Browse]:
+    """Makes a browser that trusts an authority and is gone at the end of the test."""
     made: list[Chromium] = []
 
-    def make(name: str, trusted: Path | None = None) -> Chromium:
-        made.append(Chromium(tmp_path / name, trusted))
+    def make(trusted: Path) -> Chromium:
+        made.append(Chromium(tmp_path / "browser", trusted).start())
         return made[-1]
 
     yield make
     for browser in made:
-        browser.close()
+        await browser.close()
 
 
 @pytest.fixture
-def page() -> Iterator[int]:
+def foreign_site() -> Iterator[int]:
     """The port of a foreign web server, whose every page is empty."""
 
     class Page(BaseHTTPRequestHandler):
@@ -81,18 +81,19 @@ def page() -> Iterator[int]:
 
 
 @ensureDeferred
-async def test_a_browser_talks_over_tls(serve: Serve, browse: Browse, page: int, tmp_path: Path) -> None:
+async def test_a_browser_talks_over_tls(
+    serve: Serve, browse: Browse, foreign_site: int, tmp_path: Path
+) -> None:
     authority = Authority(tmp_path / "pki")
     pair = authority.issue("server", "localhost")
-    origins = f"listener.1.allowed_origins=['http://localhost:{page}']"
+    origins = f"listener.1.allowed_origins=['http://localhost:{foreign_site}']"
     server = await serve(overrides=[tls_override(1, pair), origins]).start()
     port = server.port("/im")
     bob = await jsonline_client.connect_tcp(reactor, server.port("jsonline"))
     await bob.log_in("bob")
 
-    browser = await aside(browse, "browser", authority.root)
-    await aside(browser.open, f"http://localhost:{page}/")
-    talked = await aside(browser.run, TALK % port)
+    page = await browse(authority.root).page(f"http://localhost:{foreign_site}/")
+    talked = await page.run(TALK % port)
     connected, sent = talked["heard"]
     assert connected["payload"]["status"] == "connected"
     assert sent["payload"]["client_msg_id"] == "b-1"
@@ -102,11 +103,11 @@ async def test_a_browser_talks_over_tls(serve: Serve, browse: Browse, page: int,
     assert event["payload"]["sender_id"] == "alice"
     doors = ("/ws?token=demo_token_alice", "/im")
     for path in doors:
-        assert await aside(browser.run, OPENS % (port, path)) is True, path
+        assert await page.run(OPENS % (port, path)) is True, path
     # The same server under a name that was not allowed.
-    await aside(browser.open, f"http://127.0.0.1:{page}/")
+    await page.load(f"http://127.0.0.1:{foreign_site}/")
     for path in doors:
-        assert await aside(browser.run, OPENS % (port, path)) is False, path
+        assert await page.run(OPENS % (port, path)) is False, path
     await bob.close()
     await server.stop()
 
@@ -114,7 +115,7 @@ async def test_a_browser_talks_over_tls(serve: Serve, browse: Browse, page: int,
 @ensureDeferred
 async def test_a_browser_refuses_whom_it_does_not_trust(serve: Serve, browse: Browse, tmp_path: Path) -> None:
     authority, foreign = Authority(tmp_path / "pki"), Authority(tmp_path / "foreign", "foreign")
-    browser = browse("browser", authority.root)
+    page = await browse(authority.root).page()
     for pair, refused in (
         (authority.issue("right", "localhost"), None),
         (foreign.issue("unknown", "localhost"), "ERR_CERT_AUTHORITY_INVALID"),
@@ -125,9 +126,9 @@ async def test_a_browser_refuses_whom_it_does_not_trust(serve: Serve, browse: Br
         server = await serve(name=pair[0].stem, overrides=[tls_override(1, pair)]).start()
         address = f"https://localhost:{server.port('/im')}/healthz"
         if refused is None:
-            await aside(browser.open, address)
-            assert '"success":true' in await aside(browser.run, "document.body.innerText")
+            await page.load(address)
+            assert '"success":true' in await page.run("document.body.innerText")
         else:
-            with pytest.raises(BrowserError, match=f"^net::{refused}$"):
-                await aside(browser.open, address)
+            with pytest.raises(PageFault, match=f"^net::{refused}$"):
+                await page.load(address)
         await server.stop()

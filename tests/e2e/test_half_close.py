@@ -6,9 +6,13 @@ import json
 import socket
 from typing import Any
 
+import pytest
 import pytest_twisted
+from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
+from tests.clients import jsonline_client
+from tests.clients.qdatastream_client import utf8
 from tests.e2e.conftest import Serve
 
 SENDS = 40
@@ -51,4 +55,49 @@ async def test_a_stranger_too(serve: Serve) -> None:
     requests = [{"id": "p", "command": "control/ping"}, {"id": "l", "command": "presence/list"}]
     answers = await deferToThread(_tell, server.port("jsonline"), requests)
     assert [(answer["id"], answer["payload"]["status"]) for answer in answers] == [("p", 200), ("l", 401)]
+    await server.stop()
+
+
+def _register(port: int, framed: bool) -> socket.socket:
+    """A client of document 000: alice."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+    message = b"\x07" + utf8("alice")
+    connection.sendall(len(message).to_bytes(2, "big") + message if framed else message)
+    return connection
+
+
+def _read_until(connection: socket.socket, last: bytes) -> bytes:
+    received = b""
+    while not received.endswith(last):
+        data = connection.recv(65536)
+        assert data
+        received += data
+    return received
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("framed", [True, False])
+async def test_who_reads_and_closes_at_once_is_not_sent_it_again(serve: Serve, framed: bool) -> None:
+    # This format's clients cannot tell a repeated text from another one.
+    server = await serve().start()
+    port = server.port("qdatastream")
+    bob = await jsonline_client.connect_tcp(reactor, server.port("jsonline"))
+    await bob.log_in("bob")
+
+    def text(number: int) -> bytes:
+        # Unframed, QStrings come.
+        words = f"text {number:02}"
+        return utf8(words) if framed else words.encode("utf-16-be")
+
+    for number in range(10):
+        await bob.send_text("alice", f"text {number:02}")
+
+        def read_and_close(number: int = number) -> bytes:
+            with _register(port, framed) as connection:
+                return _read_until(connection, text(number))
+
+        heard = await deferToThread(read_and_close)
+        for earlier in range(number):
+            assert text(earlier) not in heard, (number, earlier)
+    await bob.close()
     await server.stop()

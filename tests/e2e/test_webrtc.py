@@ -12,7 +12,7 @@ from twisted.internet import reactor
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from tests.e2e.browser import Chromium, Page
+from tests.e2e.chromium import Chromium, Page
 from tests.e2e.conftest import Serve
 from tests.e2e.coturn import Coturn
 from tests.e2e.server import Server, sleep
@@ -43,9 +43,7 @@ class Pages(Resource):
 @pytest_twisted.async_yield_fixture
 async def browser(tmp_path: Path) -> AsyncIterator[Chromium]:
     """A browser that ends with the test."""
-    folder = tmp_path / "chromium"
-    folder.mkdir()
-    one = Chromium(folder).start()
+    one = Chromium(tmp_path / "chromium").start()
     yield one
     await one.close()
 

@@ -479,6 +479,18 @@ class Checker:
                 if not allowed:
                     self.fault(f"{revoke.message_id}: taken back by {revoke.user}, who may not")
         self._told_of_revokes(done)
+        self._shown_after_revokes()
+
+    def _shown_after_revokes(self) -> None:
+        """What was told to be taken back does not come with its content after that."""
+        for link in self.history.links:
+            told = {
+                event.message_id: step for step, event in link.events if isinstance(event, MessageRevoked)
+            }
+            for push in link.pushes:
+                message = push.message
+                if message.revoked is None and told.get(message.message_id, FOREVER) < push.step:
+                    self.fault(f"{link.user}/{link.format}: {message.message_id} shown after its revoke")
 
     def _told_of_revokes(self, done: dict[str, str]) -> None:
         """Every device that had logged in before an answered revoke, and is there at the end, heard of it."""

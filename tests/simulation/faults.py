@@ -14,6 +14,8 @@ from tests.simulation.world import World
 DAY = 86_400.0
 MOST_STRAYED = DAY / 4
 """Seconds by which jumps alone may put the clock wrong: within them nobody forgets a client id."""
+MOST_DAYS = 25.0
+"""Within them the server still keeps revokes and receipts for devices that were away all the time."""
 FAILPOINTS = (
     "before-insert",
     "after-insert",
@@ -43,6 +45,7 @@ class Faults:
         self.chance: Random = world.randomness("faults")
         self._stopped = False
         self._strayed = 0.0
+        self._aged = 0.0
         self._kinds: list[Callable[[], None]] = []
         self._weights: list[float] = []
         for name, action in (
@@ -177,8 +180,11 @@ class Faults:
     def _days_later(self) -> None:
         if any(device.connection is not None for device in self.devices):
             return  # somebody was quicker; another time
+        days = self.chance.choice((1.5, 3.0))
+        if self._aged + days > MOST_DAYS:
+            return
+        self._aged += days
         for device in self.devices:
             device.grow_old()
-        days = self.chance.choice((1.5, 3.0))
         self.world.wall_offset += days * DAY
         self.world.note("clock", f"{days} days pass")

@@ -104,7 +104,7 @@ def numbers_again_after_crash(node: Node) -> None:
 
 def forgetful(node: Node) -> None:
     """No client id is ever recognised."""
-    node.cellar.store._appender._known = lambda *arguments: None
+    node.cellar.store._appender._retries.known = lambda *arguments: None
 
 
 def open_history(node: Node) -> None:

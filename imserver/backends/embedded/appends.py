@@ -14,18 +14,20 @@ from msgspec import Struct
 
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.dedupe import Key, Remembered, key_hash
+from imserver.backends.embedded.entities import GroupState, Pair, User
 from imserver.backends.embedded.journal import unavailable
+from imserver.backends.embedded.own_names import learn, use_name
 from imserver.backends.embedded.records import (
     PACKED_FROM,
-    MessageRecord,
-    decode,
     encode,
     message_id_prefix,
     pack_recipients,
     payload_digest,
 )
-from imserver.backends.embedded.state import GroupState, Pair, State, User, first_answer
-from imserver.backends.embedded.targets import knows_otherwise, resolve
+from imserver.backends.embedded.retries import Retries
+from imserver.backends.embedded.send_rate import SendRate
+from imserver.backends.embedded.state import State
+from imserver.backends.embedded.targets import resolve
 from imserver.model.accounts import Principal, Role
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import BROADCAST_NAME, group_name, single_name
@@ -33,8 +35,6 @@ from imserver.model.messages import Message, MessageAccepted, SendMessage
 from imserver.services.ports import Answer, Entry
 
 _NOBODY: frozenset[str] = frozenset()
-_LEAST_DELAY = 0.001
-"""Seconds; what a float's rounding leaves over must not become a wait of nothing, again and again."""
 
 
 class Send(Struct, frozen=True, gc=False):
@@ -56,6 +56,9 @@ class Appender:
     def __init__(self, core: Core, on_broadcast: Callable[[], None]) -> None:
         self._core = core
         self._on_broadcast = on_broadcast
+        self._retries = Retries(core)
+        self._rate = SendRate(core)
+        self.send_delay = self._rate.delay
 
     def append(self, principal: Principal, command: SendMessage, ticket: Any) -> None:
         """See `Store.append`."""
@@ -106,80 +109,16 @@ class Appender:
             key = (sender.no, principal.format, command.client_id)
             digest = payload_digest(canonical, command)
             hashed = key_hash(key)
-            known = self._known(state, key, hashed, digest)
+            known = self._retries.known(state, key, hashed, digest)
             if known is not None:
                 return known
-        self._take_token(sender, command.broadcast)
+        self._rate.take(sender, command.broadcast)
         send = Send(state, principal, command, sender, canonical, key, hashed, digest)
         if peer is not None:
             return self._to_user(send, peer, pair, name)
         if group is not None:
             return self._to_group(send, group)
         return self._to_all(send)
-
-    # Retries and rates
-
-    def _known(self, state: State, key: Key, hashed: int, digest: bytes) -> MessageAccepted | None:
-        """The first answer, if this client id was used before in the window. CONFLICT for another payload."""
-        kept = state.dedupe.recent.get(key)
-        if kept is not None:
-            answer, first = kept.answer, kept.digest
-        else:
-            if not state.dedupe.blooms:
-                return None
-            found = self._known_on_disk(state, key, hashed)
-            if found is None:
-                return None
-            answer, first = first_answer(found), found.digest
-        if first != digest:
-            raise ImError(ErrorCode.CONFLICT, "this client id was used for another message")
-        return answer
-
-    def _known_on_disk(self, state: State, key: Key, hashed: int) -> MessageRecord | None:
-        connection = self._core.reader
-        for offset in state.dedupe.candidates(connection, hashed, self._core.wall()):
-            row = connection.execute("SELECT body FROM log WHERE offset = ?", (offset,)).fetchone()
-            if row is None:
-                continue
-            record = decode(row[0])
-            if (
-                isinstance(record, MessageRecord)
-                and record.client_id == key[2]
-                and record.format == key[1]
-                and state.user(record.sender) is state.users_by_no.get(key[0])
-            ):
-                return record
-        return None
-
-    def _take_token(self, sender: User, broadcast: bool) -> None:
-        settings = self._core.settings
-        now = self._core.clock.seconds()
-        if broadcast:
-            if now - sender.broadcast_at < settings.broadcast_seconds:
-                raise ImError(ErrorCode.TOO_FAST, "broadcasts are limited")
-            sender.broadcast_at = now
-            return
-        rate = settings.sends_per_second
-        if rate <= 0:
-            return
-        tokens = self._tokens(sender, now)
-        if tokens < 1.0:
-            raise ImError(ErrorCode.TOO_FAST, "too many messages")
-        sender.tokens = tokens - 1.0
-        sender.stamp = now
-
-    def _tokens(self, sender: User, now: float) -> float:
-        settings = self._core.settings
-        return min(settings.send_burst, sender.tokens + (now - sender.stamp) * settings.sends_per_second)
-
-    def send_delay(self, user: str) -> float:
-        """See `Store.send_delay`."""
-        state, rate = self._core.ready, self._core.settings.sends_per_second
-        sender = None if state is None or rate <= 0 else state.users.get(user)
-        if sender is None:
-            return 0.0  # what is not in memory has sent nothing for a while
-        missing = 1.0 - self._tokens(sender, self._core.clock.seconds())
-        return max(missing / rate, _LEAST_DELAY) if missing > 0 else 0.0
 
     # One recipient
 
@@ -190,7 +129,7 @@ class Appender:
         if name:
             known = sender.names.get(name)
             if known is None or pair is None or known != (pair.no,) or peer.names.get(name) != known:
-                name, learners, renamed = self._use_name(state, sender, peer, pair, name)
+                name, learners, renamed = use_name(state, sender, peer, pair, name, self._core.settings)
         if pair is None:
             no, position = state.next_conversation_no, 1
         else:
@@ -211,7 +150,7 @@ class Appender:
             self._core.journal.statement("INSERT INTO pairs VALUES (?, ?, ?)", pair.no, pair.a, pair.b)
             pair.mark = self._core.journal.serial
         for learner in learners:
-            self._learn(state, learner, name, pair)
+            learn(state, self._core.journal, learner, name, pair)
         inboxes = state.inboxes
         sender.head = seq
         inboxes.add(sender.no, seq, offset)
@@ -222,38 +161,6 @@ class Appender:
         state.conversations.add(no, position, offset)
         names = frozenset(user.name for user in (sender, peer) if user.no in renamed) if renamed else _NOBODY
         return self._accept(send, message, body, recipients, names, seq)
-
-    def _use_name(
-        self, state: State, sender: User, peer: User, pair: Pair | None, name: str
-    ) -> tuple[str, list[User], list[int]]:
-        """A client's own name for a pair.
-
-        Returns:
-            (the name, "" if no more are remembered; users who get to know it; numbers of users
-            who know it for another conversation and are written the canonical one)
-        """
-        users = [sender] if sender is peer else [sender, peer]
-        # A conversation that does not exist yet has a number nobody knows a name for.
-        same = pair if pair is not None else Pair(0, 0, 0, "", 0)
-        if pair is not None:
-            names = state.names_of_pair(pair)
-            if name not in names and len(names) >= self._core.settings.conversation_names:
-                return "", [], []
-        renamed = [user for user in users if knows_otherwise(state, user, name, same)]
-        # The sender said it, so for the sender it denotes this conversation too;
-        # the other learns only what it is written.
-        learners = [
-            user for user in users
-            if (user is sender or user not in renamed) and same.no not in state.names_of(user, name)
-        ]  # fmt: skip
-        return name, learners, [user.no for user in renamed]
-
-    def _learn(self, state: State, user: User, name: str, pair: Pair) -> None:
-        user.names[name] = (*state.names_of(user, name), pair.no)
-        serial = self._core.journal.serial
-        user.mark = pair.mark = serial
-        state.names_of_pair(pair).add(name)
-        self._core.journal.statement("INSERT OR IGNORE INTO aliases VALUES (?, ?, ?)", user.no, name, pair.no)
 
     # Groups and broadcasts
 

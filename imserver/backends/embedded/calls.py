@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from imserver.backends.embedded.change_log import MissedRecord, tell, write_change
 from imserver.backends.embedded.core import Core
-from imserver.backends.embedded.state import User
+from imserver.backends.embedded.entities import User
 from imserver.model.call_records import CallPage, CallRecord
 from imserver.model.calls import Ending
 from imserver.model.errors import ErrorCode, ImError

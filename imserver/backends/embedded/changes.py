@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from imserver.backends.embedded.change_log import ChangeRecord, read_changes, tell, write_change
 from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.entities import User
 from imserver.backends.embedded.pages import read_message
 from imserver.backends.embedded.records import (
     FanoutRecord,
@@ -21,7 +22,7 @@ from imserver.backends.embedded.records import (
     offset_in_id,
     seq_of,
 )
-from imserver.backends.embedded.state import State, User
+from imserver.backends.embedded.state import State
 from imserver.backends.embedded.targets import resolve
 from imserver.model.accounts import Principal
 from imserver.model.errors import ErrorCode, ImError
@@ -106,6 +107,7 @@ class Changes:
 
         def committed(written: _Written | float) -> None:
             if isinstance(written, _Written):
+                core.taken_back.add(record.message_id)
                 self._tell([written], principal.session)
 
         written = await core.write(

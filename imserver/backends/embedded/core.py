@@ -16,6 +16,7 @@ from imserver.backends.embedded.database import Database
 from imserver.backends.embedded.journal import Journal, unavailable
 from imserver.backends.embedded.settings import EngineSettings, Failpoints
 from imserver.backends.embedded.state import State
+from imserver.backends.embedded.taken_back import TakenBack
 from imserver.services.ports import Threads
 
 P = ParamSpec("P")
@@ -47,6 +48,7 @@ class Core:
             it, or to anything in it, over an `await`.
         wall: the time of day, float seconds.
         ready: the memory while all is well, None while `check_writable` must be asked.
+        taken_back: messages that are revoked while they are being read.
         on_committed: called after each commit, before its answers are released.
         on_reloaded: called when memory was read back after a failed commit.
     """
@@ -70,6 +72,7 @@ class Core:
         self.settings = settings
         self.failpoints = failpoints
         self.journal = Journal(clock, committer, failpoints, self._committed, self._lost)
+        self.taken_back = TakenBack()
         self.on_committed: list[Callable[[], None]] = []
         self.on_reloaded: list[Callable[[], None]] = []
         self.epoch = ""

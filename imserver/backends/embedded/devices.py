@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 
 from imserver.backends.embedded.calls import untold
 from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.entities import User
 from imserver.backends.embedded.inboxes import number_of_message, visible_head
-from imserver.backends.embedded.state import User
 from imserver.model.errors import ImError
 from imserver.services.ports import DeviceCursor
 

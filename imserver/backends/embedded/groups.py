@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from imserver.backends.embedded.core import Core, guarded
-from imserver.backends.embedded.state import GroupState, Member, User
+from imserver.backends.embedded.entities import GroupState, Member, User
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import Group, GroupMember, GroupRole
 from imserver.services.ports import GroupRecord

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Iterator
+from functools import partial
 
 from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.entities import User
 from imserver.backends.embedded.journal import unavailable
 from imserver.backends.embedded.pages import CONVERSATION, INBOX, Page, Span, first_kept, read_page
 from imserver.backends.embedded.records import MessageRecord, decode, offset_in_id, unpack_offsets
-from imserver.backends.embedded.state import State, User
+from imserver.backends.embedded.state import State
 from imserver.backends.embedded.tails import TailIndex
 from imserver.backends.embedded.targets import resolve
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import GROUP_PREFIX
-from imserver.model.messages import InboxPage, MessagePage, ReadHistory
+from imserver.model.messages import InboxPage, Message, MessagePage, ReadHistory
 
 _SEQ_CURSOR = re.compile(r"[0-9]{1,18}")
 _POSITION_CURSOR = re.compile(r"c:([0-9]{1,18})")
@@ -205,10 +208,15 @@ class Inboxes:
                 spans.append(Span(first, last, *index.cut(no, first, min(last, first + limit))))
         if not spans:
             return Page([], 0, False)
-        page: Page = await self._core.read(read_page, sql, no, spans, limit, max_bytes, reader_no, with_seq)
+        read = partial(self._core.read, read_page, sql, no, spans, limit, max_bytes, reader_no, with_seq)
+        page: Page = await self._core.taken_back.read(read, _messages)
         if page.missing >= self._core.state.floor:
             raise unavailable("the message store is damaged")
         return page
+
+
+def _messages(page: Page) -> Iterator[Message]:
+    return (row.message for row in page.rows)
 
 
 def _group_in_name(state: State, owner: User, name: str) -> str:

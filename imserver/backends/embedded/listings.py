@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from msgspec import Struct
 
@@ -19,6 +20,7 @@ from imserver.backends.embedded.tails import TailIndex
 from imserver.model.conversations import ConversationPage, Summary
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import group_name, single_name
+from imserver.model.messages import Message
 
 _PAIRS = (
     "SELECT p.no, u.name FROM pairs p JOIN users u ON u.no = p.b WHERE p.a = ?1"
@@ -71,11 +73,16 @@ class Listings:
             _look_into_tail(one, state.conversations, state.committed)
         found = [one for one in found if before is None or (one.offset, one.no) < before]
         found.sort(key=lambda one: (one.offset, one.no), reverse=True)
-        page: list[Summary] = await self._core.read(_summaries, found[:limit], user, no, max_bytes)
+        read = partial(self._core.read, _summaries, found[:limit], user, no, max_bytes)
+        page: list[Summary] = await self._core.taken_back.read(read, _messages)
         if page:
             last = found[len(page) - 1]
             after = f"{last.offset}-{last.no}"
         return ConversationPage(page, after, len(page) < len(found))
+
+
+def _messages(page: list[Summary]) -> Iterator[Message]:
+    return (summary.last for summary in page if summary.last is not None)
 
 
 def _before(cursor: str) -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from imserver.model.ids import BROADCAST_NAME, group_name, single_name
-from imserver.model.messages import Content, Form, Message, Revocation, SendMessage
+from imserver.model.messages import Content, Form, Message, MessageAccepted, Revocation, SendMessage
 
 PACKED_FROM = 17
 """Recipients from which they are packed into bytes instead of a list."""
@@ -235,3 +235,13 @@ def page_bytes(record: MessageRecord) -> int:
     for key, value in record.extra.items():
         size += _written(key.encode()) + _written(value.encode()) + 6
     return size
+
+
+def first_answer(record: MessageRecord) -> MessageAccepted:
+    """The answer a message's sender was given, and is given again for a retry."""
+    sender_no, seq = recipients(record)[0]
+    name = record.name
+    if not name or sender_no in record.renamed:
+        name = canonical_name(record)
+    broadcast = not record.recipient and not record.group
+    return MessageAccepted(record.message_id, name, seq, record.server_at, broadcast)

@@ -6,17 +6,15 @@ only among the asking user's own conversations.
 
 from __future__ import annotations
 
-from imserver.backends.embedded.state import GroupState, Pair, State, User
+from imserver.backends.embedded.entities import GroupState, User
+from imserver.backends.embedded.own_names import own_name
+from imserver.backends.embedded.state import State
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import (
-    BROADCAST_NAME,
     GROUP_PREFIX,
-    MAX_ALIAS_BYTES,
     SINGLE_PREFIX,
     group_name,
-    id_fault,
     peers_in_single_name,
-    single_name,
 )
 
 Target = tuple[User | None, GroupState | None, str]
@@ -47,40 +45,6 @@ def resolve(state: State, asker: User, conversation: str, recipient: str, group:
     if conversation.startswith(SINGLE_PREFIX):
         return _split(state, asker, conversation), None, ""
     return _by_own_name(state, asker, conversation)
-
-
-def own_name(name: str, asker: str, recipient: str) -> str:
-    """The name to write for a single conversation whose recipient is given; "" = the canonical one.
-
-    Raises:
-        ImError: FORBIDDEN for another pair's canonical name, BAD_REQUEST for one that no client may use.
-    """
-    if name.startswith((SINGLE_PREFIX, GROUP_PREFIX)):
-        if name == single_name(asker, recipient):
-            return ""
-        if is_canonical(name):
-            raise ImError(ErrorCode.FORBIDDEN, "the conversation id is that of other users")
-        raise ImError(
-            ErrorCode.BAD_REQUEST, 'a client\'s own conversation id may not start "single_" or "group_"'
-        )
-    if len(name.encode()) > MAX_ALIAS_BYTES:
-        raise ImError(ErrorCode.BAD_REQUEST, f"the conversation id is longer than {MAX_ALIAS_BYTES} bytes")
-    # Clients answer broadcasts under the name they got them; it is everybody's, so nobody's own.
-    return "" if name == BROADCAST_NAME else name
-
-
-def is_canonical(name: str) -> bool:
-    """Whether a name can be the canonical one of some pair of users."""
-    rest = name[len(SINGLE_PREFIX) :]
-    if not name.startswith(SINGLE_PREFIX):
-        return False
-    at = rest.find("_")
-    while at >= 0:
-        first, second = rest[:at], rest[at + 1 :]
-        if first.encode() <= second.encode() and not id_fault(first) and not id_fault(second):
-            return True
-        at = rest.find("_", at + 1)
-    return False
 
 
 def own_group(state: State, asker: User, gid: str) -> GroupState:
@@ -122,14 +86,3 @@ def _by_own_name(state: State, asker: User, name: str) -> Target:
         raise ImError(ErrorCode.CONVERSATION_NOT_FOUND, "there is no such conversation")
     pair = state.pair_by_no(pairs[0])
     return state.user_by_no(pair.b if pair.a == asker.no else pair.a), None, name
-
-
-def knows_otherwise(state: State, user: User, name: str, pair: Pair) -> bool:
-    """Whether a user knows this name for another conversation and must be written the canonical one."""
-    known = state.names_of(user, name)
-    if known and known != (pair.no,):
-        return True
-    if known:
-        return False
-    group = state.group(name)
-    return group is not None and user.no in group.members

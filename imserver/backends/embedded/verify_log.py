@@ -11,11 +11,11 @@ from imserver.backends.embedded.records import (
     FanoutRecord,
     MessageRecord,
     decode,
+    first_answer,
     milliseconds_in_id,
     offset_in_id,
     recipients,
 )
-from imserver.backends.embedded.state import first_answer
 from imserver.backends.embedded.verify_index import Numbers
 from imserver.model.messages import Form
 

@@ -14,6 +14,7 @@ import msgspec
 from imserver.model.ids import BROADCAST_NAME, group_name, single_name
 from imserver.model.messages import Content, Form, InboxPage, InboxRow, Message, Revocation
 from imserver.wire import content as contents
+from imserver.wire import extras
 from imserver.wire.jsonline.extensions import ContentType
 
 PAGE_BYTES: Final = 190 * 1024
@@ -142,9 +143,9 @@ def row_from_dict(value: dict[str, Any]) -> InboxRow:
             content=content,
             sent_at=float(value["sent_at"]),
             server_at=float(value["sent_at"]),
-            extra=contents.extra_from_json(value.get("extra")),
-            attachments=contents.attachments_from_json(value.get("attachments")),
-            meta=contents.meta_from_json(value.get("meta")),
+            extra=extras.extra_from_json(value.get("extra")),
+            attachments=extras.attachments_from_json(value.get("attachments")),
+            meta=extras.meta_from_json(value.get("meta")),
             revoked=revoked,
         ),
     )

@@ -19,6 +19,7 @@ from imserver.model.messages import (
 )
 from imserver.model.presence import ListPresence, PresenceState, SetPresence
 from imserver.wire import content as contents
+from imserver.wire import extras
 from imserver.wire.jsonline.commands import MsgType
 from imserver.wire.jsonline.groups import GROUP_READERS, group_id
 from imserver.wire.jsonline.messages import (
@@ -124,7 +125,7 @@ def _send(payload: SendPayload, envelope: Envelope) -> SendMessage:
     content = contents.from_json(payload.content)
     attachments = meta = b""
     if payload.attachments is not None:
-        attachments = contents.attachments_from_json(payload.attachments)
+        attachments = extras.attachments_from_json(payload.attachments)
     if payload.meta is not None:
         meta = _meta(payload.meta)
     recipient, group, broadcast = _target(payload.target)
@@ -139,14 +140,14 @@ def _send(payload: SendPayload, envelope: Envelope) -> SendMessage:
         broadcast,
         "" if envelope.id is None else str(envelope.id),
         _time(envelope),
-        {} if payload.extra is None else contents.extra_from_json(payload.extra),
+        {} if payload.extra is None else extras.extra_from_json(payload.extra),
         attachments,
         meta,
     )
 
 
 def _meta(value: Any) -> bytes:
-    data = contents.meta_from_json(value)
+    data = extras.meta_from_json(value)
     if data:
         reply_to = value.get("reply_to")
         if reply_to is not None and (

@@ -29,7 +29,8 @@ from imserver.model.messages import (
     TypingChanged,
 )
 from imserver.model.presence import PresenceChanged, PresenceList, PresenceState, UserPresence
-from imserver.wire.content import TEXT_NUMBER, from_numbered, unpack_extra
+from imserver.wire.content import TEXT_NUMBER, from_numbered
+from imserver.wire.extras import unpack_extra
 from imserver.wire.protobuf import im_protocol_pb2 as pb
 from imserver.wire.protobuf import tables
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 from imserver.model.accounts import Disconnect, Hello, LogIn, Ping
 from imserver.model.messages import AckMessages, MarkRead, RevokeMessage, SendMessage, SetTyping, SyncInbox
 from imserver.model.presence import ListPresence
-from imserver.wire.content import pack_extra, to_numbered
+from imserver.wire.content import to_numbered
+from imserver.wire.extras import pack_extra
 from imserver.wire.protobuf import im_protocol_pb2 as pb
 from imserver.wire.protobuf import tables
 from imserver.wire.protobuf.encoding import to_ms

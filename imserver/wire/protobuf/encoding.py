@@ -13,7 +13,8 @@ from typing import Final
 
 from imserver.model.errors import ErrorCode
 from imserver.model.messages import InboxRow, Message
-from imserver.wire.content import REVOKED_KEY, pack_extra, to_numbered
+from imserver.wire.content import to_numbered
+from imserver.wire.extras import REVOKED_KEY, pack_extra
 from imserver.wire.protobuf import im_protocol_pb2 as pb
 from imserver.wire.protobuf.tables import ERROR_NUMBERS
 

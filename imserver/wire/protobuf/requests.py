@@ -13,7 +13,8 @@ from imserver.model.accounts import Disconnect, Hello, LogIn, Ping
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import AckMessages, MarkRead, RevokeMessage, SendMessage, SetTyping, SyncInbox
 from imserver.model.presence import ListPresence
-from imserver.wire.content import CONTENT_KEY, check_extra, from_numbered, to_numbered, unpack_extra
+from imserver.wire.content import from_numbered, to_numbered
+from imserver.wire.extras import CONTENT_KEY, check_extra, unpack_extra
 from imserver.wire.protobuf import im_protocol_pb2 as pb
 from imserver.wire.protobuf import tables
 from imserver.wire.protobuf.encoding import from_client_ms

@@ -14,7 +14,7 @@ from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMes
 from imserver.model.presence import PresenceChanged
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.qdatastream import tables
-from imserver.wire.qdatastream.commands import READERS, address, send_text
+from imserver.wire.qdatastream.commands import READERS, address, send_text, write_reject
 from imserver.wire.qdatastream.events import EVENTS, Push, media, media_head, presence, push
 from imserver.wire.qdatastream.framing import Framing
 from imserver.wire.qdatastream.grammar import MAX_MEDIA, Malformed, Mode, Parsed, parse
@@ -209,7 +209,7 @@ class QDataStreamServerCodec:
         return []
 
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
-        """AUTH_RESPONSE to whatever should have logged in; ERROR to peers that understand it."""
+        """AUTH_RESPONSE to what should have logged in; ERROR to peers that understand it, or CALL_REJECT."""
         if tag in (REGISTRATION, tables.LOGIN, tables.REGISTER):
             return [b"\x0a\x00" + encode_u16(error.text)]
         return self._error(tables.NO_REQUEST if tag is None else tag, error.code, error.text)
@@ -218,6 +218,9 @@ class QDataStreamServerCodec:
         if self._framing is Framing.INT16 or (self._framing is not None and self._errors):
             head = bytes((tables.ERROR, request)) + tables.STATUS[code].to_bytes(2, "big")
             return [head + encode(text, self.form)]
+        if request == tables.CALL_REQUEST:
+            # Whoever calls would wait for an answer; no call, so no id.
+            return [write_reject(tables.NO_CALL, text, self.form)]
         self.unanswered += 1
         return []
 

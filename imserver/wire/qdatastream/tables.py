@@ -91,6 +91,9 @@ REJECT_REASONS: Final[dict[Ending, str]] = {
 """CALL_REJECT's reason where nobody rejected the call: it came to nothing. Other endings are CALL_END."""
 REJECT_ENDINGS: Final = {reason: ending for ending, reason in REJECT_REASONS.items()}
 
+NO_CALL: Final = "00000000-0000-0000-0000-000000000000"
+"""The CallId where a call could not even be begun: of a peer that understands no ERROR."""
+
 PRESENCE_STATES: Final[dict[PresenceState, int]] = {
     PresenceState.OFFLINE: 0,
     PresenceState.ONLINE: 1,

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from imserver.model.messages import Content, Form
 from imserver.wire import content as contents
+from imserver.wire import extras
 from imserver.wire.signalling.envelope import MAX_ID_BYTES, bad, encode
 
 TEXT: Final = "text"
@@ -71,7 +72,7 @@ def write_content(content: Content) -> tuple[bytes, bytes]:
 
 def read_attachments(value: Any) -> bytes:
     """Reads `attachments`."""
-    return contents.attachments_from_json(value)
+    return extras.attachments_from_json(value)
 
 
 def read_meta(value: Any, reply_to: str) -> bytes:
@@ -87,7 +88,7 @@ def read_meta(value: Any, reply_to: str) -> bytes:
             raise bad("meta must be an object")
         if value.setdefault("reply_to", reply_to) != reply_to:
             raise bad("reply_to_id and meta.reply_to differ")
-    data = contents.meta_from_json(value)
+    data = extras.meta_from_json(value)
     if data:
         named = value.get("reply_to")
         if named is not None and (type(named) is not str or not 0 < len(named.encode()) <= MAX_ID_BYTES):

@@ -9,7 +9,7 @@ from typing import Any
 
 from imserver.model.ids import BROADCAST_NAME, group_name, single_name
 from imserver.model.messages import Content, Form, InboxRow, Message, Revocation
-from imserver.wire import content as contents
+from imserver.wire import extras
 from imserver.wire.signalling.bodies import read_content, reply_to, write_content
 from imserver.wire.signalling.envelope import encode, id_json, iso_json, parse_time
 from imserver.wire.signalling.fields import fields_of, split_extra
@@ -112,9 +112,9 @@ def row_from_dict(value: dict[str, Any]) -> InboxRow:
             content=content,
             sent_at=sent_at,
             server_at=sent_at,
-            extra={**contents.extra_from_json(value.get("extra")), **fields_of(value)},
-            attachments=contents.attachments_from_json(value.get("attachments")),
-            meta=contents.meta_from_json(value.get("meta")),
+            extra={**extras.extra_from_json(value.get("extra")), **fields_of(value)},
+            attachments=extras.attachments_from_json(value.get("attachments")),
+            meta=extras.meta_from_json(value.get("meta")),
             revoked=revoked,
         ),
     )

@@ -18,7 +18,7 @@ from imserver.model.messages import (
     SetTyping,
 )
 from imserver.model.presence import ListPresence, PresenceState, SetPresence
-from imserver.wire import content as contents
+from imserver.wire import extras
 from imserver.wire.depth import check_depth
 from imserver.wire.signalling.bodies import read_attachments, read_content, read_meta
 from imserver.wire.signalling.calls import READERS as CALL_READERS
@@ -76,9 +76,7 @@ def _send(payload: SendPayload, envelope: Envelope) -> SendMessage:
         False,
         id_text(payload.client_msg_id, "client_msg_id"),
         0.0 if envelope.timestamp is None else parse_time(envelope.timestamp),
-        read_fields(
-            envelope.payload, {} if payload.extra is None else contents.extra_from_json(payload.extra)
-        ),
+        read_fields(envelope.payload, {} if payload.extra is None else extras.extra_from_json(payload.extra)),
         b"" if payload.attachments is None else read_attachments(payload.attachments),
         meta,
     )

@@ -178,7 +178,7 @@ class Behind(OutboxCase):
         self.clock.advance(0)
         self.descriptor.drain(4)
         self.assertEqual(self.outbox.total, 0)
-        self.assertTrue(self.outbox._arrival.kernel_drained())
+        self.assertTrue(self.outbox.kernel_drained())
         self.assertEqual(self.owner.told, ["delivered"])
 
     def test_the_oldest_is_dropped_and_what_was_begun_is_finished(self) -> None:

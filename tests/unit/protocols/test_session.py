@@ -20,6 +20,7 @@ from imserver.model.messages import (
 )
 from imserver.model.protection import Once
 from imserver.protocols.turns import MAX_UNANSWERED
+from imserver.wire.base import Traits
 from tests.unit.protocols.stub import STUB, LinePeer, StubHub, doors, logged_in, message
 
 
@@ -239,6 +240,17 @@ class EndOfInput(SynchronousTestCase):
         self.assertEqual(self.peer.heard(), [])
         self.assertTrue(self.peer.closing)
         self.assertEqual(self.hub.attachments[0].told, ["start", "close"])
+
+    def test_what_its_kernel_has_counts_although_nobody_asked_yet(self) -> None:
+        for written, told in ((True, ["start", "delivered", "close"]), (False, ["start", "close"])):
+            hub = StubHub()
+            peer = LinePeer(doors(hub), Traits(name="stub", acks=False, max_frame=1000))
+            peer.say("login#1 alice")
+            hub.receivers[0].push(message(b"hi"), 1)
+            if written:
+                self.assertEqual(peer.heard(), ["login#1 alice", "push 1 hi"])
+            peer.end_input()
+            self.assertEqual(hub.attachments[0].told, told)
 
     def test_sends_are_answered_first(self) -> None:
         self.peer.say("send#2 a", "send#3 b")

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Content, Form
 from imserver.wire import content as table
+from imserver.wire import extras
 
 numbers = st.integers(-(2**31), 2**31 - 1)
 json_values = st.recursive(
@@ -40,8 +41,8 @@ typed_objects = st.builds(
 def over_001(content: Content) -> Content:
     """A body after a journey by document 001."""
     number, data = table.to_numbered(content)
-    packed = table.pack_extra({}, b"", b"", content)
-    return table.unpack_extra(packed, table.from_numbered(number, data))[3]
+    packed = extras.pack_extra({}, b"", b"", content)
+    return extras.unpack_extra(packed, table.from_numbered(number, data))[3]
 
 
 class JsonTests(SynchronousTestCase):
@@ -191,8 +192,8 @@ class BesideTests(SynchronousTestCase):
         self.assertEqual(caught.exception.code, ErrorCode.BAD_REQUEST)
 
     def test_extra(self) -> None:
-        self.assertEqual(table.extra_from_json(None), {})
-        self.assertEqual(table.extra_from_json({"a": "b"}), {"a": "b"})
+        self.assertEqual(extras.extra_from_json(None), {})
+        self.assertEqual(extras.extra_from_json({"a": "b"}), {"a": "b"})
         values: tuple[Any, ...] = (
             [],
             "a",
@@ -205,44 +206,44 @@ class BesideTests(SynchronousTestCase):
             {"revoked": "1"},
         )
         for value in values:
-            self.refused(table.extra_from_json, value)
+            self.refused(extras.extra_from_json, value)
 
     def test_attachments(self) -> None:
-        self.assertEqual(table.attachments_from_json(None), b"")
-        self.assertEqual(table.attachments_from_json([]), b"")
-        self.assertEqual(table.attachments_from_json([{"size": 1}]), b'[{"size":1}]')
+        self.assertEqual(extras.attachments_from_json(None), b"")
+        self.assertEqual(extras.attachments_from_json([]), b"")
+        self.assertEqual(extras.attachments_from_json([{"size": 1}]), b'[{"size":1}]')
         values: tuple[Any, ...] = ({}, "a", [1], [[]], [{"a": "\ud800"}])
         for value in values:
-            self.refused(table.attachments_from_json, value)
+            self.refused(extras.attachments_from_json, value)
 
     def test_meta(self) -> None:
-        self.assertEqual(table.meta_from_json(None), b"")
-        self.assertEqual(table.meta_from_json({}), b"")
-        self.assertEqual(table.meta_from_json({"a": [1]}), b'{"a":[1]}')
+        self.assertEqual(extras.meta_from_json(None), b"")
+        self.assertEqual(extras.meta_from_json({}), b"")
+        self.assertEqual(extras.meta_from_json({"a": [1]}), b'{"a":[1]}')
         values: tuple[Any, ...] = ([], "a", [{}], {"a": "\ud800"})
         for value in values:
-            self.refused(table.meta_from_json, value)
+            self.refused(extras.meta_from_json, value)
 
     texts = st.text(st.characters(exclude_categories=["Cs"]))
     objects = st.dictionaries(texts, json_values, max_size=3)
 
     @given(
-        st.dictionaries(texts.filter(lambda key: key not in table.RESERVED_KEYS), texts, max_size=3),
+        st.dictionaries(texts.filter(lambda key: key not in extras.RESERVED_KEYS), texts, max_size=3),
         st.lists(objects, max_size=3),
         objects,
     )
     def test_unchanged_over_001(self, extra: dict[str, str], attachments: list[Any], meta: Any) -> None:
         carried = (
             extra,
-            table.attachments_from_json(attachments),
-            table.meta_from_json(meta),
+            extras.attachments_from_json(attachments),
+            extras.meta_from_json(meta),
         )
         plain = Content(Form.TEXT, b"a", 1)
-        self.assertEqual(table.unpack_extra(table.pack_extra(*carried, plain), plain), (*carried, plain))
+        self.assertEqual(extras.unpack_extra(extras.pack_extra(*carried, plain), plain), (*carried, plain))
 
     @given(
         st.dictionaries(
-            st.sampled_from([*table.RESERVED_KEYS, "k"]),
+            st.sampled_from([*extras.RESERVED_KEYS, "k"]),
             texts | st.sampled_from(["[]", "{}", "[{}]", '{"type":"text","text":"a","b":1}']),
         ),
         st.sampled_from([(1, b"a"), (1, b""), (2, b"a"), (100, b'{"type":"emoji"}')]),
@@ -250,18 +251,18 @@ class BesideTests(SynchronousTestCase):
     def test_001s_map_unchanged_over_the_model(
         self, packed: dict[str, str], numbered: tuple[int, bytes]
     ) -> None:
-        read = table.unpack_extra(packed, table.from_numbered(*numbered))
-        self.assertEqual(table.pack_extra(*read), packed)
+        read = extras.unpack_extra(packed, table.from_numbered(*numbered))
+        self.assertEqual(extras.pack_extra(*read), packed)
         self.assertEqual(table.to_numbered(read[3]), numbered)
 
     def test_a_text_with_members_is_a_text_there(self) -> None:
         whole = '{"type":"text","text":"hi","mentions":["bob"]}'
         content = table.from_json(json.loads(whole))
         self.assertEqual(table.to_numbered(content), (1, b"hi"))
-        self.assertEqual(table.pack_extra({}, b"", b"", content), {"im.content": whole})
+        self.assertEqual(extras.pack_extra({}, b"", b"", content), {"im.content": whole})
         read = table.from_numbered(1, b"hi")
         self.assertEqual(
-            table.unpack_extra({"im.content": whole, "k": "v"}, read), ({"k": "v"}, b"", b"", content)
+            extras.unpack_extra({"im.content": whole, "k": "v"}, read), ({"k": "v"}, b"", b"", content)
         )
 
     def test_a_whole_text_that_is_none_stays_an_entry(self) -> None:
@@ -277,4 +278,4 @@ class BesideTests(SynchronousTestCase):
             '{"type":"text","text":"\\ud800","b":1}',
         ):
             packed = {"im.content": value}
-            self.assertEqual(table.unpack_extra(packed, text), (packed, b"", b"", text), value)
+            self.assertEqual(extras.unpack_extra(packed, text), (packed, b"", b"", text), value)

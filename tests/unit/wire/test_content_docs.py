@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.messages import Content
 from imserver.wire import content as table
+from imserver.wire import extras
 from imserver.wire.signalling.bodies import read_content, write_content
 from tests.content_table import Line, bodies, variations
 
@@ -15,7 +16,7 @@ from tests.content_table import Line, bodies, variations
 def read(line: Line) -> Content:
     """What document 001's cell says."""
     packed = {"im.content": line.beside} if line.beside else {}
-    return table.unpack_extra(packed, table.from_numbered(*line.numbered))[3]
+    return extras.unpack_extra(packed, table.from_numbered(*line.numbered))[3]
 
 
 class Bodies(SynchronousTestCase):
@@ -30,7 +31,7 @@ class Bodies(SynchronousTestCase):
             content = read(line)
             self.assertEqual(table.to_numbered(content), line.numbered, line.name)
             beside = {"im.content": line.beside} if line.beside else {}
-            self.assertEqual(table.pack_extra({}, b"", b"", content), beside, line.name)
+            self.assertEqual(extras.pack_extra({}, b"", b"", content), beside, line.name)
             self.assertEqual(json.loads(table.to_json(content)), line.json, line.name)
             value, kind = write_content(content)
             self.assertEqual((json.loads(kind), json.loads(value)), line.typed, line.name)

@@ -29,7 +29,8 @@ from imserver.model.messages import (
     TypingChanged,
 )
 from imserver.model.presence import ListPresence, PresenceChanged, PresenceList, PresenceState, UserPresence
-from imserver.wire.content import RESERVED_KEYS, from_numbered
+from imserver.wire.content import from_numbered
+from imserver.wire.extras import RESERVED_KEYS
 from imserver.wire.protobuf import ProtobufClientCodec, ProtobufServerCodec
 from imserver.wire.protobuf.encoding import from_client_ms, to_ms
 from tests.clients import protobuf_client as by_hand

@@ -245,7 +245,13 @@ class Answers(SynchronousTestCase):
         unframed = codec(Framing.NONE)
         self.assertEqual(unframed.refusal(0, error), [])
         self.assertEqual(unframed.unanswered, 1)
+        # A call is answered in words that the document has: no such call, "no".
+        zeros = "00000000-0000-0000-0000-000000000000".encode("utf-16-be")
+        reject = b"\x04\x00\x00\x00\x48" + zeros + b"\x00\x00\x00\x04\x00n\x00o"
+        self.assertEqual(unframed.refusal(2, error), [reject])
+        self.assertEqual(codec().refusal(2, error), [b"\x0b\x02\x01\x94\x00\x02no"])
         told = codec(Framing.NONE, errors=True)
+        self.assertEqual(told.refusal(2, error)[0][:2], b"\x0b\x02")
         self.assertEqual(told.refusal(0, error), [b"\x0b\x00\x01\x94\x00\x00\x00\x04\x00n\x00o"])
 
     def test_every_code_has_a_status(self) -> None:

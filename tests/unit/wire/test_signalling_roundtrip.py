@@ -57,6 +57,7 @@ from imserver.model.presence import (
     UserPresence,
 )
 from imserver.wire import content as contents
+from imserver.wire import extras as beside
 from imserver.wire.base import Request
 from imserver.wire.signalling import SignallingClientCodec, SignallingServerCodec
 from imserver.wire.signalling.call_details import ANSWER_OWNED, END_OWNED, OFFER_OWNED, call_text
@@ -94,14 +95,14 @@ bodies: st.SearchStrategy[Content] = st.one_of(
     ),
     st.builds(contents.from_numbered, st.integers(-(2**31), 2**31 - 1).filter(lambda n: n != 1), st.binary()),
 )
-attachments = st.lists(objects, max_size=3).map(contents.attachments_from_json)
+attachments = st.lists(objects, max_size=3).map(beside.attachments_from_json)
 metas = st.builds(
-    lambda value, named: contents.meta_from_json({**value, **({"reply_to": named} if named else {})}),
+    lambda value, named: beside.meta_from_json({**value, **({"reply_to": named} if named else {})}),
     objects.map(lambda value: {k: v for k, v in value.items() if k not in ("reply_to", "priority")}),
     st.none() | word,
 )
 extras = st.dictionaries(word, st.text(characters, max_size=20), max_size=3).filter(
-    lambda value: contents.RESERVED_KEYS.isdisjoint(value)
+    lambda value: beside.RESERVED_KEYS.isdisjoint(value)
 )
 places: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.builds(dict, conversation=word), st.builds(dict, recipient=user), st.builds(dict, group=group)

@@ -1,0 +1,101 @@
+"""Clients' own names for a pair: which may be used, who knows them, who learns them (CONTRACT.md).
+
+A name is local to its pair and an alias only: the same name may be another user's for
+another conversation, and is then not written to that user.
+"""
+
+from __future__ import annotations
+
+from imserver.backends.embedded.entities import Pair, User
+from imserver.backends.embedded.journal import Journal
+from imserver.backends.embedded.settings import EngineSettings
+from imserver.backends.embedded.state import State
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.ids import (
+    BROADCAST_NAME,
+    GROUP_PREFIX,
+    MAX_ALIAS_BYTES,
+    SINGLE_PREFIX,
+    id_fault,
+    single_name,
+)
+
+
+def own_name(name: str, asker: str, recipient: str) -> str:
+    """The name to write for a single conversation whose recipient is given; "" = the canonical one.
+
+    Raises:
+        ImError: FORBIDDEN for another pair's canonical name, BAD_REQUEST for one that no client may use.
+    """
+    if name.startswith((SINGLE_PREFIX, GROUP_PREFIX)):
+        if name == single_name(asker, recipient):
+            return ""
+        if is_canonical(name):
+            raise ImError(ErrorCode.FORBIDDEN, "the conversation id is that of other users")
+        raise ImError(
+            ErrorCode.BAD_REQUEST, 'a client\'s own conversation id may not start "single_" or "group_"'
+        )
+    if len(name.encode()) > MAX_ALIAS_BYTES:
+        raise ImError(ErrorCode.BAD_REQUEST, f"the conversation id is longer than {MAX_ALIAS_BYTES} bytes")
+    # Clients answer broadcasts under the name they got them; it is everybody's, so nobody's own.
+    return "" if name == BROADCAST_NAME else name
+
+
+def is_canonical(name: str) -> bool:
+    """Whether a name can be the canonical one of some pair of users."""
+    rest = name[len(SINGLE_PREFIX) :]
+    if not name.startswith(SINGLE_PREFIX):
+        return False
+    at = rest.find("_")
+    while at >= 0:
+        first, second = rest[:at], rest[at + 1 :]
+        if first.encode() <= second.encode() and not id_fault(first) and not id_fault(second):
+            return True
+        at = rest.find("_", at + 1)
+    return False
+
+
+def knows_otherwise(state: State, user: User, name: str, pair: Pair) -> bool:
+    """Whether a user knows this name for another conversation and must be written the canonical one."""
+    known = state.names_of(user, name)
+    if known and known != (pair.no,):
+        return True
+    if known:
+        return False
+    group = state.group(name)
+    return group is not None and user.no in group.members
+
+
+def use_name(
+    state: State, sender: User, peer: User, pair: Pair | None, name: str, settings: EngineSettings
+) -> tuple[str, list[User], list[int]]:
+    """A client's own name for a pair.
+
+    Returns:
+        (the name, "" if no more are remembered; users who get to know it; numbers of users
+        who know it for another conversation and are written the canonical one)
+    """
+    users = [sender] if sender is peer else [sender, peer]
+    # A conversation that does not exist yet has a number nobody knows a name for.
+    same = pair if pair is not None else Pair(0, 0, 0, "", 0)
+    if pair is not None:
+        names = state.names_of_pair(pair)
+        if name not in names and len(names) >= settings.conversation_names:
+            return "", [], []
+    renamed = [user for user in users if knows_otherwise(state, user, name, same)]
+    # The sender said it, so for the sender it denotes this conversation too;
+    # the other learns only what it is written.
+    learners = [
+        user for user in users
+        if (user is sender or user not in renamed) and same.no not in state.names_of(user, name)
+    ]  # fmt: skip
+    return name, learners, [user.no for user in renamed]
+
+
+def learn(state: State, journal: Journal, user: User, name: str, pair: Pair) -> None:
+    """A user gets to know a name for a pair, which it remembers."""
+    user.names[name] = (*state.names_of(user, name), pair.no)
+    serial = journal.serial
+    user.mark = pair.mark = serial
+    state.names_of_pair(pair).add(name)
+    journal.statement("INSERT OR IGNORE INTO aliases VALUES (?, ?, ?)", user.no, name, pair.no)

@@ -1,0 +1,49 @@
+"""Was this very send accepted before? Then it is answered again and not done again."""
+
+from __future__ import annotations
+
+from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.dedupe import Key
+from imserver.backends.embedded.records import MessageRecord, decode, first_answer
+from imserver.backends.embedded.state import State
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.messages import MessageAccepted
+
+
+class Retries:
+    """Looks for a client id in memory (`dedupe`), then on the disk."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def known(self, state: State, key: Key, hashed: int, digest: bytes) -> MessageAccepted | None:
+        """The first answer, if this client id was used before in the window. CONFLICT for another payload."""
+        kept = state.dedupe.recent.get(key)
+        if kept is not None:
+            answer, first = kept.answer, kept.digest
+        else:
+            if not state.dedupe.blooms:
+                return None
+            found = self._on_disk(state, key, hashed)
+            if found is None:
+                return None
+            answer, first = first_answer(found), found.digest
+        if first != digest:
+            raise ImError(ErrorCode.CONFLICT, "this client id was used for another message")
+        return answer
+
+    def _on_disk(self, state: State, key: Key, hashed: int) -> MessageRecord | None:
+        connection = self._core.reader
+        for offset in state.dedupe.candidates(connection, hashed, self._core.wall()):
+            row = connection.execute("SELECT body FROM log WHERE offset = ?", (offset,)).fetchone()
+            if row is None:
+                continue
+            record = decode(row[0])
+            if (
+                isinstance(record, MessageRecord)
+                and record.client_id == key[2]
+                and record.format == key[1]
+                and state.user(record.sender) is state.users_by_no.get(key[0])
+            ):
+                return record
+        return None

@@ -1,0 +1,27 @@
+"""What the services need from a backend ("cellar"): store, feed, directory, bus.
+
+Every backend (embedded, Redis) implements these over its own set of
+connections and passes the same contract suite (tests/contracts/). Methods that
+may wait are coroutines.
+"""
+
+from imserver.services.ports.bus import Bus, Seat
+from imserver.services.ports.directory import Directory, GroupRecord
+from imserver.services.ports.feed import Answer, Change, Entry, FeedSink
+from imserver.services.ports.store import Conversation, DeviceCursor, Store
+from imserver.services.ports.threads import Threads
+
+__all__ = [
+    "Answer",
+    "Bus",
+    "Change",
+    "Conversation",
+    "DeviceCursor",
+    "Directory",
+    "Entry",
+    "FeedSink",
+    "GroupRecord",
+    "Seat",
+    "Store",
+    "Threads",
+]

@@ -1,0 +1,67 @@
+"""What leaves a backend: committed messages, changes, and the answers to those who sent them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from imserver.model.errors import ImError
+from imserver.model.messages import Message, MessageAccepted
+
+
+class Entry(Struct, frozen=True):
+    """One committed message on the feed.
+
+    Attributes:
+        message: with `conversation` as the sender named it.
+        recipients: (user, seq) for every inbox it was written to, the sender's included.
+        renamed: users who know that conversation name for another conversation;
+            they are written the canonical name instead.
+        origin: id of the session that sent it ("" if unknown): it has the answer and is not pushed its
+            own message.
+    """
+
+    message: Message
+    recipients: Sequence[tuple[str, int]]
+    renamed: frozenset[str] = frozenset()
+    origin: str = ""
+
+
+class Change(Struct, frozen=True):
+    """A committed revoke, read receipt or missed call on the feed.
+
+    Attributes:
+        change_id: number in the change log, ascending over all users.
+        event: MessageRevoked, MessagesRead or CallMissed.
+        users: whom it concerns, in their change logs.
+        renamed: as in Entry.
+        origin: id of the session that caused it; it has the answer.
+    """
+
+    change_id: int
+    event: Any
+    users: Sequence[str]
+    renamed: frozenset[str] = frozenset()
+    origin: str = ""
+
+
+class Answer(Struct, frozen=True, gc=False):
+    """The outcome of one `append` or `refuse`, in the order in which they were called."""
+
+    ticket: Any
+    outcome: MessageAccepted | ImError
+
+
+class FeedSink(Protocol):
+    """Who consumes what is committed; called on the reactor thread, once a commit."""
+
+    def answered(self, answers: Sequence[Answer]) -> None:
+        """Outcomes for the local submitters, in submission order."""
+
+    def committed(self, entries: Sequence[Entry]) -> None:
+        """New messages, in seq order per user."""
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        """Revokes, receipts and missed calls, in change order."""
