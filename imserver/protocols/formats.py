@@ -20,9 +20,10 @@ from imserver.protocols.websocket import WebSocketFactory
 from imserver.wire.base import Negotiated, ServerCodec, Upgrade
 from imserver.wire.jsonline import JsonLineServerCodec
 from imserver.wire.jsonline.extensions import Extensions
+from imserver.wire.jsonline.guard import Guard
 from imserver.wire.jsonline.sealing import Nonces
 from imserver.wire.jsonline.secured import SecuredJsonLineServerCodec
-from imserver.wire.jsonline.security import Guard, SessionSecurity
+from imserver.wire.jsonline.security import SessionSecurity
 from imserver.wire.protobuf import ProtobufServerCodec
 from imserver.wire.qdatastream import Framing, QDataStreamServerCodec
 from imserver.wire.signalling import SignallingServerCodec, negotiate

@@ -23,8 +23,8 @@ from imserver.protocols.formats import FORMATS, CodecOptions, Format, stream_fac
 from imserver.protocols.proxy import ProxyFactory, Trusted
 from imserver.protocols.tls import TlsContexts, TlsFactory
 from imserver.wire.jsonline.extensions import Extensions
+from imserver.wire.jsonline.guard import Guard
 from imserver.wire.jsonline.sealing import Nonces
-from imserver.wire.jsonline.security import Guard
 
 
 def check_demo(listeners: Sequence[Listener]) -> None:

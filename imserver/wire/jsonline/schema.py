@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from imserver.wire.jsonline import described
 from imserver.wire.jsonline.commands import COMMAND_MAP, MsgType
+from imserver.wire.jsonline.described import base
 from imserver.wire.jsonline.validator import VERSION
 
 FOLDER: Final = Path(__file__).with_name("schemas")
@@ -26,14 +27,14 @@ INDEX: Final = "index.json"
 
 def documents() -> dict[str, dict[str, Any]]:
     """All of them, by file name."""
-    base: list[type[Struct]] = [
-        described.Request,
-        described.Response,
-        described.Event,
-        described.Error,
-        described.Sealed,
+    envelope: list[type[Struct]] = [
+        base.Request,
+        base.Response,
+        base.Event,
+        base.Error,
+        base.Sealed,
     ]
-    families: dict[str, list[type[Struct]]] = {BASE: base}
+    families: dict[str, list[type[Struct]]] = {BASE: envelope}
     commands: dict[str, dict[str, str]] = {}
     for name, command in COMMAND_MAP.items():
         entry = {"direction": command.direction.value, "summary": command.summary}

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.protection import (
-    EncryptionMode,
     Evidence,
     PresharedKey,
-    RegisteredKey,
-    SignatureMode,
 )
 from imserver.wire.jsonline.commands import MsgType
 from imserver.wire.jsonline.compression import check_encoding, inflate, unpack
+from imserver.wire.jsonline.guard import Guard
 from imserver.wire.jsonline.messages import Envelope
 from imserver.wire.jsonline.sealing import Nonces, Sealed, nonce_of, seal, unseal
 from imserver.wire.jsonline.signing import (
@@ -44,31 +42,6 @@ _OPENING: Final = _CREDENTIALS | {MsgType.HEARTBEAT}
 _encode: Final = msgspec.json.Encoder().encode
 _fields: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _sealed: Final = msgspec.json.Decoder(Sealed).decode
-
-
-class Guard(Protocol):
-    """The keys, and what is allowed with and without them, on one listener."""
-
-    signature: SignatureMode
-    encryption: EncryptionMode
-
-    def preshared(self, kid: str) -> PresharedKey | None:
-        """A pre-shared key by its id."""
-
-    def preshared_of(self, user: str) -> PresharedKey | None:
-        """A user's pre-shared key."""
-
-    def registered(self, kid: str) -> RegisteredKey | None:
-        """A registered public key by its id."""
-
-    def user_of(self, token: str) -> str:
-        """Whom a valid access or refresh token speaks of; "" for any other text."""
-
-    def sign(self, data: bytes) -> str:
-        """The server's own digital signature, `ed25519:…`."""
-
-    def check(self, evidence: Evidence) -> None:
-        """Raises ImError SIGNATURE where a message must not pass."""
 
 
 class Seal(NamedTuple):
