@@ -16,12 +16,15 @@ from imserver.config.loading import self_registration
 from imserver.config.media_urls import addresses
 from imserver.services.accounts import Accounts
 from imserver.services.calls import CallSettings
+from imserver.services.extensions import Workplace
 from imserver.services.friends import FriendSettings
 from imserver.services.groups import GroupLimits, Groups
 from imserver.services.hub import Hub, HubSettings
 from imserver.services.ice import Ice, TurnServer
+from imserver.services.key_admin import KeyAdministration
 from imserver.services.keys import Key, KeyRingError, external_key, load_key_ring
 from imserver.services.media_servers import Health, MediaServer
+from imserver.services.message_keys import MessageKeys
 from imserver.services.messages import MessageSettings
 from imserver.services.passwords import PasswordHasher
 from imserver.services.ports import Bus, Directory, MediaServers, Store, Threads
@@ -32,6 +35,7 @@ from imserver.services.tokens import Tokens
 KEYS_FILE = "token-keys.json"
 DEMO_MEDIA_SERVER = MediaServer("demo", {"wss": "wss://127.0.0.1:8989/", "ws": "ws://127.0.0.1:8188/"})
 """Where a Janus of one's own listens, so that --demo shows document 003's answers in full."""
+MESSAGE_KEYS_FILE = "message-keys.json"
 
 
 def read_external_keys(configuration: Configuration) -> list[Key]:
@@ -130,7 +134,9 @@ class Services:
         accounts: for the demo users, later for administration.
         hub: what sessions talk to.
         keys: the token keys.
+        message_keys: the keys that protect messages.
         ice: the STUN and TURN servers.
+        workplace: what extensions may do.
     """
 
     def __init__(
@@ -160,6 +166,7 @@ class Services:
             password_threads, time_cost=auth.password_time_cost, memory_kib=auth.password_memory_kib
         )
         self.keys = keys = load_key_ring(data / KEYS_FILE, os.urandom, external=external_keys)
+        self.message_keys = MessageKeys(data / MESSAGE_KEYS_FILE, os.urandom)
         tokens = Tokens(keys, time.time, os.urandom, auth.access_token_seconds, auth.refresh_token_seconds)
         self.accounts = Accounts(
             directory,
@@ -221,4 +228,6 @@ class Services:
             ),
             self.ice,
             media_servers,
+            keys=KeyAdministration(self.message_keys, time.time),
         )
+        self.workplace = Workplace(self.hub.dispatch, bus)

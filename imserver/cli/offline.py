@@ -16,7 +16,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
-from imserver.assembly import KEYS_FILE, Services, engine_settings, read_external_keys
+from imserver.assembly import KEYS_FILE, MESSAGE_KEYS_FILE, Services, engine_settings, read_external_keys
 from imserver.backends.embedded import DataDirectoryError, DataDirectoryInUse, EmbeddedCellar
 from imserver.backends.embedded.database import DATABASE_NAME, FileDatabase
 from imserver.backends.embedded.memory import InlineThreads, deterministic_cellar
@@ -25,7 +25,7 @@ from imserver.config import ConfigError, Configuration
 from imserver.model.errors import ImError
 from imserver.services.keys import Key, KeyRingError
 
-_MAY_BE_THERE = {KEYS_FILE, "lost+found"}
+_MAY_BE_THERE = {KEYS_FILE, MESSAGE_KEYS_FILE, "lost+found"}
 TURNS = 2000
 TURN_SECONDS = 0.01
 

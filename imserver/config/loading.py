@@ -22,6 +22,8 @@ _WEBSOCKET_FORMATS = ("protobuf", "signalling")
 _ONLY_FOR = {
     "dialect": "jsonline",
     "require_authorization": "jsonline",
+    "signature": "jsonline",
+    "encryption": "jsonline",
     "paths": "http",
     "allowed_origins": "http",
     "rest": "http",

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from imserver.model.protection import EncryptionMode, SignatureMode
+
 Count = Annotated[int, Meta(ge=1)]
 CountOrOff = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -70,6 +72,8 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
             that is not itself trusted counts as the client's.
         dialect: jsonline: which of its dialects is spoken.
         require_authorization: jsonline: every request needs `headers.Authorization`.
+        signature: jsonline: signatures of messages: "off", "verify" (where there are some), "required".
+        encryption: jsonline: encrypted payloads: "off", "allowed", "required".
         paths: http: the format spoken at each WebSocket path.
         allowed_origins: http: origins besides the server's own that browsers may come from.
         rest: http: whether REST under /api, /metrics, /healthz and /readyz are served here; absent = yes.
@@ -90,6 +94,8 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
     dialect: Literal["draft"] | None = None
     require_authorization: bool | None = None
     paths: dict[Path, Literal["protobuf", "signalling", "meeting"]] | None = None
+    signature: SignatureMode | None = None
+    encryption: EncryptionMode | None = None
     allowed_origins: tuple[Text, ...] | None = None
     rest: bool | None = None
     compression: bool | None = None
@@ -323,10 +329,13 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         formats: further formats for listeners: key = "module:name" of an
             `imserver.protocols.formats.Format`. Its module is imported at the start.
+        extensions: commands and content types for jsonline: key = "module:name" of an
+            `imserver.protocols.extensions.ServerExtension`.
     """
 
     data_dir: str = ""
     formats: dict[Text, PythonObject] = {}
+    extensions: dict[Text, PythonObject] = {}
     listener: Annotated[tuple[Listener, ...], Meta(min_length=1)] = DEVELOPMENT_LISTENERS
     limits: Limits = field(default_factory=Limits)
     store: StoreSettings = field(default_factory=StoreSettings)

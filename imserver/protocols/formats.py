@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
@@ -19,6 +20,11 @@ from imserver.protocols.websocket import WebSocketFactory
 from imserver.wire import meeting
 from imserver.wire.base import Negotiated, ServerCodec, Upgrade
 from imserver.wire.jsonline import JsonLineServerCodec
+from imserver.wire.jsonline.extensions import Extensions
+from imserver.wire.jsonline.guard import Guard
+from imserver.wire.jsonline.sealing import Nonces
+from imserver.wire.jsonline.secured import SecuredJsonLineServerCodec
+from imserver.wire.jsonline.security import SessionSecurity
 from imserver.wire.meeting import MeetingServerCodec
 from imserver.wire.protobuf import ProtobufServerCodec
 from imserver.wire.qdatastream import Framing, QDataStreamServerCodec
@@ -37,6 +43,11 @@ class CodecOptions(Struct, frozen=True):
         framing: qdatastream: how messages are told apart; "auto" = as each peer does it.
         presence: qdatastream: framed peers are sent PRESENCE.
         unframed_errors: qdatastream: unframed peers are sent ERROR, too.
+        guard: jsonline: keys and rules, where messages may be signed or encrypted; None = off.
+        nonces: jsonline: the server's, for what it encrypts.
+        random_bytes: jsonline: makes the keys that sessions sign with.
+        extensions: jsonline: commands and content types of other programs.
+        private: the link is encrypted, so that a key may be sent.
     """
 
     wall_time: Callable[[], float]
@@ -47,6 +58,11 @@ class CodecOptions(Struct, frozen=True):
     framing: Literal["auto", "int16", "none"] = "auto"
     presence: bool = False
     unframed_errors: bool = False
+    guard: Guard | None = None
+    nonces: Nonces | None = None
+    random_bytes: Callable[[int], bytes] = os.urandom
+    extensions: Extensions | None = None
+    private: bool = False
 
 
 class Door(enum.Enum):
@@ -77,7 +93,11 @@ def _protobuf(options: CodecOptions) -> ServerCodec:
 
 
 def _jsonline(options: CodecOptions) -> ServerCodec:
-    codec = JsonLineServerCodec(options.wall_time)
+    codec = JsonLineServerCodec(options.wall_time, options.extensions)
+    if options.guard is not None:
+        nonces = options.nonces or Nonces(options.random_bytes)
+        security = SessionSecurity(options.guard, nonces, options.random_bytes, private=options.private)
+        codec = SecuredJsonLineServerCodec(options.wall_time, security, options.extensions)
     if options.require_authorization:
         codec.traits = replace(codec.traits, requires_authorization=True)
     return codec

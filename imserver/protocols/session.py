@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -29,10 +30,10 @@ from imserver.model.messages import (
     SendMessage,
     SyncInbox,
 )
+from imserver.model.protection import Once
 from imserver.protocols.authentication import BEFORE_LOG_IN, SessionAuthentication
 from imserver.protocols.connections import DoorLimits, TokenBucket
 from imserver.protocols.output import ACTIVE, BROKEN, ENDED, LOGGING_IN, NORMAL, POLICY, SessionLink
-from imserver.protocols.retries import RetryMemory
 from imserver.protocols.tallies import Tally
 from imserver.services.sessions import SessionHub
 from imserver.wire.base import Request, ServerCodec, WireError
@@ -46,7 +47,7 @@ _DONE = Done()
 class Session(SessionAuthentication):
     """See the module; implements services.sessions.Receiver."""
 
-    __slots__ = ("_acks", "_retries", "_tokens")
+    __slots__ = ("_acks", "_tokens")
 
     def __init__(
         self,
@@ -59,7 +60,6 @@ class Session(SessionAuthentication):
     ) -> None:
         super().__init__(codec, hub, link, clock, tally)
         self._acks = False  # the peer said what it has, and is taken at its word
-        self._retries: RetryMemory | None = None
         self._tokens = TokenBucket(limits.commands_per_second, limits.command_burst, clock.seconds())
 
     # turns.Handler
@@ -79,13 +79,9 @@ class Session(SessionAuthentication):
                 assert self._attachment is not None
                 self._hub.media(self._attachment, request.command)
             elif kind is AckMessages and self._state == ACTIVE:
-                self._check_authorization(request)
-                assert self._attachment is not None
-                self._acks = True
-                self._hub.acknowledge(self._attachment, request.command)
-                frames = self._codec.reply(request, _DONE)
-                if frames:
-                    self._put(frames)
+                self._acknowledge(request)
+            elif kind is Once:
+                self._start(self._admit(request))
             else:
                 self._command(request)
         except WireError as error:
@@ -98,8 +94,11 @@ class Session(SessionAuthentication):
     def handle_again(self, request: Request) -> None:
         """See Handler."""
         try:
-            if type(request.command) is SendMessage and self._state == ACTIVE:
+            kind = type(request.command)
+            if kind is SendMessage and self._state == ACTIVE:
                 self._send(request)
+            elif kind is AckMessages and self._state == ACTIVE:
+                self._acknowledge(request)
             else:
                 self._command(request)
         except ImError as error:
@@ -111,8 +110,6 @@ class Session(SessionAuthentication):
 
     def _send(self, request: Request) -> None:
         self._check_authorization(request)
-        if request.dedupe and self._answered_before(request):
-            return
         assert self._attachment is not None
         if self._codec.traits.waits_for_rate:
             delay = self._hub.send_delay(self._attachment)
@@ -125,6 +122,30 @@ class Session(SessionAuthentication):
         except BaseException:
             self.turns.unanswered -= 1
             raise
+
+    def _acknowledge(self, request: Request) -> None:
+        self._check_authorization(request)
+        assert self._attachment is not None
+        self._acks = True
+        self._hub.acknowledge(self._attachment, request.command)
+        frames = self._codec.reply(request, _DONE)
+        if frames:
+            self._put(frames)
+
+    async def _admit(self, request: Request) -> None:
+        """Does what came encrypted, if it comes for the first time."""
+        once = request.command
+        try:
+            await self._hub.admit(once)
+        except ImError as error:
+            self._refuse(request, error)
+        except Exception:
+            self._internal_error(request)
+        else:
+            if self._state != ENDED:
+                self.turns.go_on_with(replace(request, command=once.command))
+                return
+        self.turns.done()
 
     def _command(self, request: Request) -> None:
         """Raises ImError for what is refused at once."""
@@ -144,8 +165,6 @@ class Session(SessionAuthentication):
                 return
             if kind is LogIn and not self._codec.traits.reauthenticates:
                 raise ImError(ErrorCode.CONFLICT, "already logged in")
-            if request.dedupe and self._answered_before(request):
-                return
             self._start(self._perform(request))
         elif kind is LogIn:
             self._state = LOGGING_IN
@@ -161,22 +180,6 @@ class Session(SessionAuthentication):
 
     def _ping_waits(self, kind: type) -> bool:
         return kind is Ping and self._codec.traits.ping_follows_sends
-
-    def _answered_before(self, request: Request) -> bool:
-        """Answers a retry from memory.
-
-        Raises:
-            ImError: CONFLICT, if something else was asked under this id.
-        """
-        if self._retries is None or not request.retry_id:
-            return False
-        known = self._retries.find(request.retry_id, self._clock.seconds())
-        if known is None:
-            return False
-        if known.command != request.command:
-            raise ImError(ErrorCode.CONFLICT, "another request bore this id")
-        self._put(known.frames)
-        return True
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self.turns.busy = True
@@ -198,7 +201,8 @@ class Session(SessionAuthentication):
                     # It ends all sessions of the grant that are in the
                     # registry; this one still has to answer.
                     self._attachment.close()
-                reply = await self._hub.handle(self._attachment, command)
+                retry_id = request.retry_id if request.dedupe else ""
+                reply = await self._hub.handle(self._attachment, command, retry_id)
             else:
                 reply = await self._ask_as_stranger(command)
             frames = self._codec.reply(request, reply)
@@ -211,18 +215,9 @@ class Session(SessionAuthentication):
         else:
             if self._state != ENDED:
                 self._put(frames)
-                self._remember(request, frames)
         if kind in _LAST:
             self._link.close(NORMAL, "")
         self.turns.done()
-
-    # Answers out
-
-    def _remember(self, request: Request, frames: list[bytes]) -> None:
-        if request.dedupe and request.retry_id:
-            if self._retries is None:
-                self._retries = RetryMemory()
-            self._retries.remember(request.retry_id, request.command, frames, self._clock.seconds())
 
     # services.sessions.Receiver
 
@@ -239,9 +234,7 @@ class Session(SessionAuthentication):
         else:
             self._tally.accepted += 1
             try:
-                frames = self._codec.reply(request, outcome)
-                self._put(frames)
-                self._remember(request, frames)
+                self._put(self._codec.reply(request, outcome))
             except Exception:
                 self._broken("an answer could not be encoded")
             # Its own message has a row, too, which is not pushed: the cursor passes it.
@@ -277,7 +270,6 @@ class Session(SessionAuthentication):
         """The connection is gone, or only takes what is queued. May be called again."""
         if self._state != ENDED:
             self._state = ENDED
-            self._retries = None
             self.turns.end()
             if self._attachment is not None:
                 self._attachment.close()

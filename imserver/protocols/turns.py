@@ -126,7 +126,7 @@ class Turns:
             self.pump()
         elif not self.unanswered:
             request, self.held = self.held, None
-            self._go_on_with(request)
+            self.go_on_with(request)
 
     def done(self) -> None:
         """What ran alone has ended."""
@@ -175,10 +175,10 @@ class Turns:
 
     def _delay_over(self, request: Request) -> None:
         self._delayed = None
-        self._go_on_with(request)
+        self.go_on_with(request)
         self._read_on()
 
-    def _go_on_with(self, request: Request) -> None:
+    def go_on_with(self, request: Request) -> None:
         """Does what had to wait, then what waits behind it."""
         self.busy = False
         self._handler.handle_again(request)

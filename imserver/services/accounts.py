@@ -8,6 +8,7 @@ is seen by the second look; a later one finds the session in the registry.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -194,6 +195,15 @@ class Accounts(AccountAdministration):
             return None, None
         claims = self._tokens.verify_access(token)
         return claims.rooms, claims.roles
+
+    def user_of(self, token: str) -> str:
+        """Whom a genuine access or refresh token speaks of, revoked or not; "" for any other text."""
+        if self._demo and token.startswith(DEMO_TOKEN):
+            return token.removeprefix(DEMO_TOKEN)
+        for verify in (self._tokens.verify_access, self._tokens.verify_refresh):
+            with suppress(ImError):
+                return verify(token).user
+        return ""
 
     async def create_demo_users(self) -> None:
         """Creates alice, bob, carol and dave (password = name) and the group `demo` of all four.

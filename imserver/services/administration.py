@@ -15,6 +15,7 @@ from imserver.services.account_admin import ADMIN_COMMANDS as ACCOUNT_COMMANDS
 from imserver.services.account_admin import OPERATOR_COMMANDS as TOKEN_COMMANDS
 from imserver.services.account_admin import AccountAdministration
 from imserver.services.group_admin import GROUP_ADMIN_COMMANDS, GroupAdministration
+from imserver.services.key_admin import KEY_COMMANDS, KeyAdministration
 from imserver.services.ports import Bus
 from imserver.services.sessions import Client
 
@@ -27,7 +28,7 @@ ADMIN_COMMANDS: tuple[type, ...] = (
     *ROOM_COMMANDS,
 )
 """What dispatch serves to the role admin."""
-OPERATOR_COMMANDS: tuple[type, ...] = (*ADMIN_COMMANDS, *TOKEN_COMMANDS)
+OPERATOR_COMMANDS: tuple[type, ...] = (*ADMIN_COMMANDS, *TOKEN_COMMANDS, *KEY_COMMANDS)
 """What the operator at the machine may ask for."""
 OPERATOR = Principal(user="", session="", format="operator", role=Role.ADMIN)
 DEFAULT_PAGE = 100
@@ -59,6 +60,7 @@ class Administration:
     Args:
         sessions: the live sessions of this node, whenever it is iterated.
         moderate: does a command of `model.room_admin`.
+        keys: the keys that protect messages; None = there are none.
     """
 
     def __init__(
@@ -68,12 +70,14 @@ class Administration:
         sessions: Iterable[LiveSession],
         bus: Bus,
         moderate: Callable[[Any], Awaitable[Any]],
+        keys: KeyAdministration | None = None,
     ) -> None:
         self._accounts = accounts
         self._groups = groups
         self._sessions = sessions
         self._bus = bus
         self._moderate = moderate
+        self._keys = keys
 
     async def administer(self, principal: Principal, command: Any) -> Any:
         """Runs one of ADMIN_COMMANDS for a logged-in user; the role is read anew.
@@ -94,6 +98,8 @@ class Administration:
     async def _perform(self, principal: Principal, command: Any) -> Any:
         if isinstance(command, GROUP_ADMIN_COMMANDS):
             return await self._groups.perform(principal, command)
+        if isinstance(command, KEY_COMMANDS) and self._keys is not None:
+            return await self._keys.perform(command)
         if isinstance(command, ListSessions):
             return self._list(command)
         if isinstance(command, EndSession):

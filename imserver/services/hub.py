@@ -39,6 +39,7 @@ from imserver.model.messages import (
     SyncInbox,
 )
 from imserver.model.presence import ListPresence, SetPresence
+from imserver.model.protection import Once
 from imserver.services.accounts import Accounts, Authenticated
 from imserver.services.administration import ADMIN_COMMANDS, Administration, Sessions
 from imserver.services.calls import Calls, CallSettings
@@ -48,16 +49,22 @@ from imserver.services.friends import Friends, FriendSettings
 from imserver.services.group_admin import GroupAdministration
 from imserver.services.groups import GROUP_COMMANDS, Groups
 from imserver.services.ice import Ice
+from imserver.services.key_admin import KeyAdministration
 from imserver.services.log_ins import LogInCounts
 from imserver.services.messages import Messages, MessageSettings
 from imserver.services.ports import Bus, Directory, MediaServers, Seat, Store
 from imserver.services.presence import Presence
 from imserver.services.registry import Registry
+from imserver.services.replays import LocalNonceMemory, NonceMemory, ReplayGuard
+from imserver.services.retries import AnswerMemory, LocalAnswerMemory
 from imserver.services.room_requests import REQUESTS as ROOM_REQUESTS
 from imserver.services.room_requests import RoomNews, RoomOver
 from imserver.services.room_state import RoomSettings
 from imserver.services.rooms import Rooms
 from imserver.services.sessions import Client, Receiver
+
+# What is done to one session must be done to the next one, too.
+_OF_SESSION = frozenset({SetPresence})
 
 
 class HubSettings(msgspec.Struct, frozen=True):
@@ -94,9 +101,14 @@ class Hub:
         settings: HubSettings = HubSettings(),  # noqa: B008 - frozen
         ice: Ice | None = None,
         media_servers: MediaServers | None = None,
+        nonces: NonceMemory | None = None,
+        answers: AnswerMemory | None = None,
+        keys: KeyAdministration | None = None,
     ) -> None:
         """Args:
         clock: times calls and rooms.
+        keys: the operator's entrance to the keys that protect messages.
+        nonces / answers: what must come, or be done, only once; None = this node's own memory.
         ice: STUN and TURN servers; None = there are none.
         media_servers: behind the rooms; None = there are none.
         """
@@ -145,6 +157,7 @@ class Hub:
             Sessions(self.registry, self.rooms.registry),
             bus,
             self.rooms.moderate,
+            keys,
         )
         self.dispatch = Dispatch(wall_time)
         self.dispatch.register(
@@ -166,6 +179,8 @@ class Hub:
         self.dispatch.register(self._ice.handlers())
         self.dispatch.register(dict.fromkeys(GROUP_COMMANDS, groups.handle))
         self.dispatch.register(dict.fromkeys(ADMIN_COMMANDS, self.administration.administer))
+        self._replays = ReplayGuard(nonces or LocalNonceMemory(wall_time()), wall_time)
+        self._answers: AnswerMemory = answers or LocalAnswerMemory(clock.seconds)
         self._running: set[Deferred[Any]] = set()
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)
@@ -246,13 +261,25 @@ class Hub:
         """See SessionHub."""
         self.calls.media(attachment.principal.session, command)
 
-    async def handle(self, attachment: LiveSession, command: Any) -> Any:
+    async def admit(self, once: Once) -> None:
+        """See SessionHub."""
+        await self._replays.admit(once)
+
+    async def handle(self, attachment: LiveSession, command: Any, retry_id: str = "") -> Any:
         """See SessionHub."""
         if isinstance(command, LogIn):
             return await self._reauthenticate(attachment, command)
         if isinstance(command, Hello | Register | RefreshTokens):
             return await self.before_log_in(attachment.client, command)
-        return await self.dispatch.handle(attachment.principal, command)
+        principal = attachment.principal
+        if not retry_id:
+            return await self.dispatch.handle(principal, command)
+        peer: tuple[str, ...] = (principal.user, principal.format)
+        if type(command) in _OF_SESSION:
+            peer = (*peer, principal.session)
+        return await self._answers.once(
+            peer, retry_id, command, lambda: self.dispatch.handle(principal, command)
+        )
 
     def authorizes(self, attachment: LiveSession, token: str) -> bool:
         """See SessionHub."""

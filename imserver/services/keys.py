@@ -8,9 +8,6 @@ issuers come from the configuration and only verify.
 from __future__ import annotations
 
 import base64
-import contextlib
-import os
-import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +19,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from msgspec import Struct
 
+from imserver.services.private_files import KeyRingError, read_private, write_private
+
+__all__ = ["Key", "KeyRing", "KeyRingError", "external_key", "load_key_ring", "new_key"]
+
 SECRET_BYTES = 32
 MAX_KEYS = 16
 _MIN_RSA_BITS = 2048
-
-
-class KeyRingError(Exception):
-    """The keys cannot be used; the text is one line for the operator."""
 
 
 class Key(Struct, frozen=True):
@@ -210,16 +207,9 @@ def load_key_ring(
 
 
 def _read(path: Path) -> list[Key] | None:
-    try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            data = file.read()
-    except FileNotFoundError:
+    data = read_private(path)
+    if data is None:
         return None
-    except OSError as error:
-        raise KeyRingError(f"{path}: cannot be read: {error.strerror}") from error
-    if mode & 0o077:
-        raise KeyRingError(f"{path}: other users may read it (mode {mode:04o}); chmod 600 it")
     try:
         stored = msgspec.json.decode(data, type=_KeyFile)
         keys = [
@@ -238,20 +228,4 @@ def _read(path: Path) -> list[Key] | None:
 def _write(path: Path, keys: Sequence[Key]) -> None:
     stored = [_StoredKey(key.kid, base64.b64encode(key.material).decode(), key.created_at) for key in keys]
     data = msgspec.json.format(msgspec.json.encode(_KeyFile(1, stored)), indent=2) + b"\n"
-    temporary = path.with_name(path.name + ".new")
-    try:
-        # What a crash left over may have another mode.
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise KeyRingError(f"{path}: cannot be written: {error.strerror}") from error
+    write_private(path, data)

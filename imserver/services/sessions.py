@@ -10,6 +10,7 @@ from imserver.model.accounts import Hello, LoggedIn, LogIn, Principal, SessionKi
 from imserver.model.calls import CallMedia, Media
 from imserver.model.errors import ImError
 from imserver.model.messages import InboxPage, Message, MessageAccepted
+from imserver.model.protection import Once
 
 
 class Outgoing:
@@ -129,8 +130,14 @@ class SessionHub(Protocol):
     def media(self, attachment: Any, command: CallMedia) -> None:
         """A piece of the media of the call that runs here: a plain call without outcome."""
 
-    async def handle(self, attachment: Any, command: Any) -> Any:
+    async def admit(self, once: Once) -> None:
+        """Lets an encrypted message through that comes for the first time. Raises ImError SIGNATURE."""
+
+    async def handle(self, attachment: Any, command: Any, retry_id: str = "") -> Any:
         """Every other command. Raises ImError.
+
+        A `retry_id` that the same user sent before, in whatever session of the format, is
+        answered again and not done again.
 
         LogOut revokes the grant; the session closes itself afterwards.
         """

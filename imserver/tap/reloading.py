@@ -12,13 +12,18 @@ from imserver.config import ConfigError, Configuration
 from imserver.protocols.tls import TlsContexts
 from imserver.services.ice import Ice
 from imserver.services.keys import KeyRing, KeyRingError
+from imserver.services.message_keys import MessageKeys
 from imserver.tap.json_log import make_observer
 
 _log = Logger()
 
 
 def reload_files(
-    configuration: Configuration, listeners: Sequence[TlsContexts | None], keys: KeyRing, ice: Ice
+    configuration: Configuration,
+    listeners: Sequence[TlsContexts | None],
+    keys: KeyRing,
+    message_keys: MessageKeys,
+    ice: Ice,
 ) -> None:
     """Takes up what the files hold now; of those that cannot be used the old content stays.
 
@@ -47,6 +52,11 @@ def reload_files(
     except (ConfigError, KeyRingError) as error:
         whole = False
         _log.error("{reason}; the token keys read before stay in use", reason=str(error))
+    try:
+        message_keys.reload()
+    except KeyRingError as error:
+        whole = False
+        _log.error("{reason}; the message keys read before stay in use", reason=str(error))
     try:
         ice.replace(read_turn_servers(configuration))
     except ConfigError as error:

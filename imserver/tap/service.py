@@ -37,12 +37,15 @@ from imserver.http.vitals import Vitals
 from imserver.model.errors import ImError
 from imserver.protocols.control import ControlFactory
 from imserver.protocols.doors import Doors
+from imserver.protocols.extensions import ServerExtension, UnknownExtension, load_extensions
 from imserver.protocols.formats import Format, UnknownFormat, load_formats
 from imserver.protocols.tls import TlsContexts
 from imserver.services.hub import Hub
 from imserver.services.ice import Ice, TurnServer
 from imserver.services.keys import Key, KeyRing, KeyRingError
 from imserver.services.media_servers import MediaServerPool
+from imserver.services.message_keys import MessageKeys
+from imserver.services.protection import Protection
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
 from imserver.tap.control import ControlPort, open_control
@@ -68,6 +71,8 @@ from imserver.tap.wiring import (
     tls_contexts,
     wrapped,
 )
+from imserver.wire.jsonline.extensions import Extensions
+from imserver.wire.jsonline.sealing import Nonces
 
 TRIM_SECONDS = 3600.0
 """How often what is beyond its time (retention, dedupe window, change log, dead grants) is removed."""
@@ -92,6 +97,7 @@ class Server(Service):
         contexts: list[TlsContexts | None],
         formats: Mapping[str, Format],
         turn_servers: list[TurnServer],
+        extensions: list[ServerExtension],
         *,
         demo: bool,
     ) -> None:
@@ -104,8 +110,10 @@ class Server(Service):
         self._contexts = contexts
         self._formats = formats
         self._turn_servers = turn_servers
+        self._extensions = extensions
         self._keys: KeyRing | None = None
         self._ice: Ice | None = None
+        self._message_keys: MessageKeys | None = None
         self._notifier = Notifier(os.environ, reactor)
         self._demo = demo
         self._media_servers = MediaServerPool(
@@ -166,7 +174,10 @@ class Server(Service):
         )
         self._keys = services.keys
         self._ice = services.ice
+        self._message_keys = services.message_keys
         self._hub = services.hub
+        for extension in self._extensions:
+            services.hub.dispatch.register(dict(extension.handlers(services.workplace)))
         if demo:
             await services.accounts.create_demo_users()
             self.log.warn(
@@ -186,6 +197,8 @@ class Server(Service):
             self._media_servers.conditions,
         )
         api = Api(services.accounts, vitals, self._reactor, api_limits(configuration))
+        nonces = Nonces(os.urandom)
+        extensions = Extensions(extension.wire for extension in self._extensions)
         factories = [
             listener_factory(
                 listener,
@@ -193,6 +206,9 @@ class Server(Service):
                 demo=demo,
                 formats=self._formats,
                 api=api,
+                protection=partial(Protection, services.message_keys, services.accounts.user_of, time.time),
+                nonces=nonces,
+                extensions=extensions if self._extensions else None,
                 access_log=configuration.log.access,
             )
             for listener in configuration.listener
@@ -224,10 +240,10 @@ class Server(Service):
         self._reactor.callFromThread(self._reload)
 
     def _reload(self) -> None:
-        if self._keys is None or self._ice is None:
+        if self._keys is None or self._message_keys is None or self._ice is None:
             return  # starting or stopping
         self._notifier.reloading()
-        reload_files(self._configuration, self._contexts, self._keys, self._ice)
+        reload_files(self._configuration, self._contexts, self._keys, self._message_keys, self._ice)
         warn_of_dates(self._contexts, datetime.now(UTC))
         self._notifier.ready()
 
@@ -296,8 +312,9 @@ def makeService(options: Options) -> Server:
         keys = read_external_keys(configuration)
         contexts = tls_contexts(configuration.listener)
         formats = load_formats(configuration.formats)
+        extensions = load_extensions(configuration.extensions)
         turn_servers = read_turn_servers(configuration)
-    except (ConfigError, UnknownFormat) as error:
+    except (ConfigError, UnknownFormat, UnknownExtension) as error:
         raise SystemExit(f"imserver: {options['config'] or 'configuration'}: {error}") from None
     try:
         if demo:
@@ -318,6 +335,7 @@ def makeService(options: Options) -> Server:
         contexts,
         formats,
         turn_servers,
+        extensions,
         demo=demo,
     )
 

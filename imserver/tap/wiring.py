@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,15 @@ from imserver.config.endpoints import is_local
 from imserver.http.api import Api, ApiLimits
 from imserver.http.rules import Rule, loopback_rule, origin_rule
 from imserver.http.site import ImSite
+from imserver.model.protection import EncryptionMode, SignatureMode
 from imserver.protocols.connections import DoorLimits
 from imserver.protocols.doors import Doors
 from imserver.protocols.formats import FORMATS, CodecOptions, Format, stream_factory, websocket_factory
 from imserver.protocols.proxy import ProxyFactory, Trusted
 from imserver.protocols.tls import TlsContexts, TlsFactory
+from imserver.wire.jsonline.extensions import Extensions
+from imserver.wire.jsonline.guard import Guard
+from imserver.wire.jsonline.sealing import Nonces
 
 
 def check_demo(listeners: Sequence[Listener]) -> None:
@@ -102,9 +106,22 @@ def listener_factory(
     demo: bool,
     formats: Mapping[str, Format] = FORMATS,
     api: Api | None = None,
+    protection: Callable[[SignatureMode, EncryptionMode], Guard] | None = None,
+    nonces: Nonces | None = None,
+    extensions: Extensions | None = None,
     access_log: bool = False,
 ) -> Factory:
-    """What answers on a listener."""
+    """What answers on a listener.
+
+    Args:
+        protection: makes the rules of a listener where messages may be signed or encrypted.
+        nonces: the server's.
+        extensions: for listeners of document 004.
+    """
+    guard = None
+    signature, encryption = listener.signature or "off", listener.encryption or "off"
+    if protection is not None and (signature, encryption) != ("off", "off"):
+        guard = protection(signature, encryption)
     options = CodecOptions(
         time.time,
         compression=bool(listener.compression),
@@ -114,6 +131,10 @@ def listener_factory(
         framing=listener.framing or "auto",
         presence=bool(listener.presence),
         unframed_errors=bool(listener.unframed_errors),
+        guard=guard,
+        nonces=nonces,
+        extensions=extensions,
+        private=listener.tls is not None or listener.endpoint.startswith("ssl:"),
     )
     if listener.format != "http":
         return stream_factory(listener.format, doors, options, formats)

@@ -60,8 +60,8 @@ class Request(Struct, frozen=True, gc=False):
             to everyone else, never leaves the session.
         authorization: a bearer token that came with this very frame ("" = none);
             the session checks that it belongs to its principal.
-        dedupe: True if a retry of this frame (same `retry_id`) must be answered
-            from memory instead of done again.
+        dedupe: True if a retry of this frame (same `retry_id`, from the same user in the same
+            format) must be answered from memory instead of done again.
         retry_id: the id by which retries are recognised; "" = none.
         close_if_refused: a LogIn whose refusal ends the connection after its answer,
             whatever the format's traits say.

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from imserver.model import admin, group_admin, groups, messages, room_admin
+from imserver.model import admin, group_admin, groups, key_admin, messages, room_admin
 from imserver.model.errors import ErrorCode, ImError
 
 MAX_LINE = 4 * 1024 * 1024
@@ -60,6 +60,9 @@ COMMANDS: Final[dict[str, type]] = {
         room_admin.KickEndpoint,
         room_admin.ListRooms,
         room_admin.ShowRoom,
+        key_admin.AddMessageKey,
+        key_admin.ListMessageKeys,
+        key_admin.RemoveMessageKey,
     )
 }
 REPLIES: Final[dict[str, type]] = {
@@ -74,6 +77,8 @@ REPLIES: Final[dict[str, type]] = {
         admin.UserReply,
         group_admin.GroupPage,
         groups.GroupReply,
+        key_admin.MessageKeyAdded,
+        key_admin.MessageKeyList,
         messages.Done,
         room_admin.RoomList,
         room_admin.RoomReply,

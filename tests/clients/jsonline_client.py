@@ -6,9 +6,11 @@ test send anything at all.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
+import zlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -70,6 +72,8 @@ def decode(line: bytes) -> Line:
         raise ServerViolation(f"command {message.get('command')!r}")
     if type(message.get("payload")) is not dict:
         raise ServerViolation("no payload")
+    if message.get("headers", {}).get("encoding") == "zlib":
+        message["payload"] = json.loads(zlib.decompress(base64.b64decode(message["payload"]["data"])))
     if "id" not in message or type(message["id"]) not in (str, int, type(None)):
         raise ServerViolation("no id")
     if message["type"] == "response" and type(message["payload"].get("status")) is not int:
@@ -125,7 +129,7 @@ class JsonLineClient(Protocol):
     def send(self, command: str, payload: Any = None, *, id: Any = None, **form: Any) -> Any:
         """Send a line without waiting; returns its id. `form` as in `encode`."""
         id = self.new_id() if id is None else id
-        self.send_raw(encode(command, payload, id=id, **form))
+        self.send_raw(self.encoded(command, payload, id=id, **form))
         return id
 
     def send_event(self, command: str, payload: Any = None, **form: Any) -> None:
@@ -194,6 +198,14 @@ class JsonLineClient(Protocol):
         payload = {"target": target, "content": {"type": "text", "text": text}, **more}
         return self.request("message/send", payload, id=id)
 
+    def encoded(self, command: str, payload: Any, **form: Any) -> bytes:
+        """The bytes of a line; see `encode`."""
+        return encode(command, payload, **form)
+
+    def decoded(self, line: bytes) -> Line:
+        """What a line of the server says. Raises ServerViolation."""
+        return decode(line)
+
     # Twisted
 
     def _bounded(self, waiter: Deferred[Line]) -> Deferred[Line]:
@@ -208,7 +220,7 @@ class JsonLineClient(Protocol):
         self._rest = bytearray(rest)
         for line in lines:
             try:
-                self._line_received(decode(line))
+                self._line_received(self.decoded(line))
             except ServerViolation as violation:
                 self._violation = violation
                 self.transport.abortConnection()

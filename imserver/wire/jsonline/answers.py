@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from imserver.model.accounts import LoggedIn, Pong, Registered, TokensRefreshed
+from imserver.model.extensions import OwnReply
 from imserver.model.friends import FriendList, FriendReply
 from imserver.model.groups import GroupList, GroupReply, MemberList
 from imserver.model.messages import (
@@ -149,6 +150,10 @@ def _list(name: str, items: list[bytes], **fields: Any) -> list[bytes]:
     ]
 
 
+def _own(reply: OwnReply, command: Any) -> list[bytes]:
+    return [_encode({**reply.payload, "status": 200})]
+
+
 _WRITERS: Final[dict[type, Callable[[Any, Any], list[bytes]]]] = {
     LoggedIn: _logged_in,
     Registered: _registered,
@@ -165,6 +170,7 @@ _WRITERS: Final[dict[type, Callable[[Any, Any], list[bytes]]]] = {
     FriendReply: _standing,
     FriendList: _friends,
     Done: _done,
+    OwnReply: _own,
 }
 
 

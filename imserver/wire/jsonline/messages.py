@@ -55,12 +55,14 @@ def create_msg(
 
 
 class Headers(Struct, gc=False):
-    """What the server reads of `headers` (§1, §3, §4)."""
+    """What the server reads of `headers` (§1, §3, §4, §9)."""
 
     version: str | int | float | None = None
     authorization: str | None = field(default=None, name="Authorization")
     authorization_lower: str | None = field(default=None, name="authorization")
     trace: Raw = Raw(b"")
+    encoding: str | None = None
+    accept_encoding: str | None = None
 
 
 class Envelope(Struct):

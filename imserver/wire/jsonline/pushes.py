@@ -17,8 +17,10 @@ from imserver.wire import content as contents
 from imserver.wire import extras
 from imserver.wire.jsonline.extensions import ContentType
 
-PAGE_BYTES: Final = 192 * 1024
-"""Where lists are cut into several lines; an item that is longer alone still goes in one."""
+PAGE_BYTES: Final = 190 * 1024
+"""Where lists are cut into several lines; an item that is longer alone still goes in one.
+
+Encrypted, and so in base64, such a line still has less than 256 KiB."""
 
 _encode: Final = msgspec.json.Encoder().encode
 _REVOKED: Final = b'{"type":"%b"}' % ContentType.REVOKED.value.encode()

@@ -8,19 +8,24 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from imserver.model.accounts import LogIn, Ping, Pong, RefreshTokens, Register
+from imserver.model.accounts import Ping, Pong
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.extensions import OwnEvent
 from imserver.model.ids import MAX_JSON_INTEGER
-from imserver.model.messages import InboxPage, Message, MessageAccepted
+from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
+from imserver.model.protection import Once
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.jsonline.answers import accepted_payload, answer_payloads
 from imserver.wire.jsonline.commands import Command, MsgType, find, is_room
+from imserver.wire.jsonline.compression import ENCODING, WORTH_IT, pack, unpack
 from imserver.wire.jsonline.errors import ProtocolError
 from imserver.wire.jsonline.events import event_to_payload
+from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.framing import MAX_LINE, is_blank
 from imserver.wire.jsonline.messages import Envelope, Headers
 from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
 from imserver.wire.jsonline.requests import read_command
+from imserver.wire.jsonline.security import Seal, SessionSecurity
 from imserver.wire.jsonline.validator import (
     MAX_ID_BYTES,
     MAX_TRACE_BYTES,
@@ -45,7 +50,9 @@ TRAITS: Final = Traits(
 
 _MAX_COMMAND_BYTES: Final = 128
 _FAULTS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-_OWN_CREDENTIALS: Final = (LogIn, Register, RefreshTokens)
+_OWN_CREDENTIALS: Final = frozenset({MsgType.LOGIN, MsgType.REGISTER, MsgType.REFRESH})
+
+_PACKED: Final = b'"encoding":"%b"' % ENCODING.encode()
 
 _encode: Final = msgspec.json.Encoder().encode
 _read: Final = msgspec.json.Decoder(Envelope).decode
@@ -93,14 +100,18 @@ class JsonLineServerCodec:
 
     Args:
         now: the wall clock, float seconds, for the timestamps of answers.
+        extensions: commands and content types of other programs.
     """
 
-    __slots__ = ("_events", "_now", "traits")
+    __slots__ = ("_deflate", "_events", "_extensions", "_now", "_security", "traits")
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], extensions: Extensions | None = None) -> None:
         self.traits = TRAITS
         self._now = now
+        self._extensions = extensions
         self._events = 0
+        self._deflate = False  # the peer wants long payloads compressed
+        self._security: SessionSecurity | None = None  # see `secured`
 
     @property
     def profile(self) -> Hashable:
@@ -132,21 +143,46 @@ class JsonLineServerCodec:
             if envelope.headers is not None:
                 tag = _with_trace(tag, envelope.headers)
                 authorization = _check_headers(envelope.headers)
+                if envelope.headers.accept_encoding is not None and self._security is None:
+                    self._deflate = ENCODING in envelope.headers.accept_encoding
+            seal = None
+            if self._security is not None:
+                seal = self._security.open(envelope, None if known is None else known.name)
+            elif envelope.headers is not None and envelope.headers.encoding is not None:
+                unpack(envelope)
             if envelope.type not in ("request", "event", None):
                 raise bad("type must be request or event")
             if envelope.timestamp is not None:
                 envelope.timestamp = check_timestamp(envelope.timestamp)
             if known is None:
-                raise ImError(ErrorCode.UNKNOWN_COMMAND, "this command is not known")
+                return self._own_command(envelope, tag, authorization, seal)
             command = read_command(known.name, envelope)
+            if self._extensions is not None and type(command) is SendMessage:
+                self._extensions.check(command.content)
+            if seal is not None:
+                command = Once(command, *seal)
         except ImError as refusal:
             raise WireError(
                 refusal.code, refusal.text, tag=tag, command=known.name.value if known else ""
             ) from None
-        if authorization and isinstance(command, _OWN_CREDENTIALS):
+        if authorization and known.name in _OWN_CREDENTIALS:
             authorization = ""
         if known.once and envelope.id not in (None, ""):
             return Request(command, tag, authorization, True, f"{known.name.value} {envelope.id}")
+        return Request(command, tag, authorization)
+
+    def _own_command(self, envelope: Envelope, tag: Tag, authorization: str, seal: Seal | None) -> Request:
+        """A command of an extension. Raises ImError."""
+        found = None
+        if self._extensions is not None:
+            found = self._extensions.read(envelope.command, envelope.payload)
+        if found is None:
+            raise ImError(ErrorCode.UNKNOWN_COMMAND, "this command is not known")
+        own, command = found
+        if seal is not None:
+            command = Once(command, *seal)
+        if own.once and envelope.id not in (None, ""):
+            return Request(command, tag, authorization, True, f"{own.name} {envelope.id}")
         return Request(command, tag, authorization)
 
     def reply(self, request: Request, reply: Any) -> list[bytes]:
@@ -180,6 +216,8 @@ class JsonLineServerCodec:
 
     def event(self, event: Any) -> list[bytes]:
         """The event; an `ImError` becomes control/error."""
+        if type(event) is OwnEvent:
+            return [self._event(self._event_id(), event.command, _encode(event.payload))]
         written = event_to_payload(event)
         if written is None:
             return []
@@ -199,9 +237,11 @@ class JsonLineServerCodec:
         return [self._event(self._event_id(), MsgType.OFFLINE, payload) for payload in offline_payloads(page)]
 
     def _line(self, tag: Tag, kind: bytes, payload: bytes, versions: tuple[str, ...] = ()) -> bytes:
-        headers = b""
-        if tag.trace or versions:
-            fields = []
+        headers, fields = b"", []
+        if self._deflate and len(payload) >= WORTH_IT:
+            payload = pack(payload)
+            fields.append(_PACKED)
+        if tag.trace or versions or fields:
             if tag.trace:
                 fields.append(b'"trace":' + tag.trace)
             if versions:
@@ -216,11 +256,16 @@ class JsonLineServerCodec:
             payload,
         )
 
-    def _event(self, id: bytes, name: MsgType, payload: bytes) -> bytes:
-        return b'{"id":%b,"type":"event","timestamp":%d,"command":"%b","payload":%b}' % (
+    def _event(self, id: bytes, name: str, payload: bytes) -> bytes:
+        headers = b""
+        if self._deflate and len(payload) >= WORTH_IT:
+            payload = pack(payload)
+            headers = b'"headers":{%b},' % _PACKED
+        return b'{"id":%b,"type":"event","timestamp":%d,"command":"%b",%b"payload":%b}' % (
             id,
             self._now(),
-            name.value.encode(),
+            name.encode(),
+            headers,
             payload,
         )
 

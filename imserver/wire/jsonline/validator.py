@@ -9,6 +9,7 @@ from typing import Any, Final
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import MAX_JSON_INTEGER
 from imserver.wire.depth import MAX_DEPTH, check_depth
+from imserver.wire.jsonline.signing import validate_signature
 
 __all__ = [
     "LAST_SECOND",
@@ -26,6 +27,7 @@ __all__ = [
     "id_text",
     "is_password_hash",
     "supports",
+    "validate_signature",
     "validate_version",
 ]
 

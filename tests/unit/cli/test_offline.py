@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import socket
@@ -123,6 +124,25 @@ class OfflineTests(CliCase):
         self.imserver("token", "verify")
         self.assertIn("void", self.imserver("token", "rotate-keys", "--forget-old"))
         self.assertEqual(self.json("token", "verify", code=1)["error"], "AUTH_FAILED")
+
+    def test_keys_for_messages(self) -> None:
+        kid, secret = self.imserver("key", "add", "alice").split()
+        self.assertEqual(len(base64.b64decode(secret)), 32)
+        file = self.folder / "alice.secret"
+        file.write_text(secret + "\n")
+        added = self.json("key", "add", "bob", "--kid", "bob-1", "--secret-file", str(file))
+        self.assertEqual((added["key"]["kid"], added["secret"]), ("bob-1", secret))
+        public = base64.b64encode(bytes(range(32))).decode()
+        self.imserver("key", "register", "alice", public, "--kid", "laptop")
+        listed = self.imserver("key", "list")
+        for word in (kid, "bob-1", "laptop", "preshared", "ed25519"):
+            self.assertIn(word, listed)
+        self.assertNotIn(secret, listed)
+        self.assertEqual([key["kid"] for key in self.json("key", "list", "bob")["keys"]], ["bob-1"])
+        self.assertIn("removed", self.imserver("key", "remove", "bob-1"))
+        self.assertEqual(self.json("key", "remove", "bob-1", code=1)["error"], "NOT_FOUND")
+        self.imserver("key", "add", "bob", "--secret-file", "/nowhere", code=2)
+        self.assertEqual(stat.S_IMODE((self.data / "message-keys.json").stat().st_mode), 0o600)
 
 
 class BackupTests(CliCase):

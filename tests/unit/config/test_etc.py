@@ -46,7 +46,7 @@ def keys_in(tree: Any, prefix: str = "") -> set[str]:
     for name, value in tree.items():
         keys.add(prefix + name)
         for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, dict) and prefix + name not in ("listener.paths", "formats"):
+            if isinstance(item, dict) and prefix + name not in ("listener.paths", "formats", "extensions"):
                 keys |= keys_in(item, f"{prefix}{name}.")
     return keys
 

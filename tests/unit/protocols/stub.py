@@ -1,6 +1,7 @@
 """A codec of one word a frame, a session hub that does what a test says, and a bench to connect over.
 
-The format: `verb#tag argument`, answered `verb#tag reply` or `refused#tag CODE`.
+The format: `verb#tag argument`, answered `verb#tag reply` or `refused#tag CODE`; `once:` before the verb:
+it came encrypted.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from imserver.model.messages import (
     SyncInbox,
     TypingChanged,
 )
+from imserver.model.protection import Once
 from imserver.protocols.connections import DoorLimits
 from imserver.protocols.doors import Doors
 from imserver.protocols.jsonline import JsonLineFactory
@@ -88,6 +90,8 @@ class StubCodec:
         except UnicodeDecodeError:
             raise WireError(ErrorCode.BAD_REQUEST, "not UTF-8", fatal=True, close_code=1007) from None
         verb, _, tag = head.partition("#")
+        encrypted = verb.startswith("once:")
+        verb = verb.removeprefix("once:")
         if verb == "crash":
             raise ZeroDivisionError
         if verb not in _VERBS:
@@ -95,9 +99,10 @@ class StubCodec:
         token = ""
         if rest.startswith("auth="):
             token, _, rest = rest[5:].partition(" ")
-        return Request(
-            _VERBS[verb](rest), (verb, tag), authorization=token, dedupe=verb == "create", retry_id=tag
-        )
+        command = _VERBS[verb](rest)
+        if encrypted:
+            command = Once(command, "kid", b"nonce", 0.0)
+        return Request(command, (verb, tag), authorization=token, dedupe=verb == "create", retry_id=tag)
 
     def reply(self, request: Request, reply: Any) -> list[bytes]:
         if reply == "unencodable":
@@ -170,6 +175,7 @@ class StubHub:
         hold: commands wait in `waiting` instead of being answered.
         sends: unanswered sends, as (tag, command).
         outcomes: reply or exception by command type, instead of "ok".
+        retry_ids: of the commands that had one.
         allowed: sends that the rate lets through; None = all.
     """
 
@@ -182,6 +188,7 @@ class StubHub:
         self.attachments: list[StubAttachment] = []
         self.receivers: list[Receiver] = []
         self.hellos: list[Hello] = []
+        self.retry_ids: list[str] = []
         self.allowed: int | None = None
         self.answered = 0
         self._ids = 0
@@ -218,7 +225,12 @@ class StubHub:
     def acknowledge(self, attachment: Any, command: Any) -> None:
         self.done.append(command)
 
-    async def handle(self, attachment: Any, command: Any) -> Any:
+    async def admit(self, once: Once) -> None:
+        await self._run(once)
+
+    async def handle(self, attachment: Any, command: Any, retry_id: str = "") -> Any:
+        if retry_id:
+            self.retry_ids.append(retry_id)
         return await self._run(command)
 
     def authorizes(self, attachment: Any, token: str) -> bool:

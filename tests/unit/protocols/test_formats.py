@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from imserver.config import Listener
+from imserver.model.protection import EncryptionMode, SignatureMode
 from imserver.protocols.formats import (
     FORMATS,
     CodecOptions,
@@ -12,6 +18,11 @@ from imserver.protocols.formats import (
     load_formats,
     stream_factory,
 )
+from imserver.services.message_keys import MessageKeys
+from imserver.services.protection import Protection
+from imserver.tap.wiring import listener_factory
+from imserver.wire.jsonline import JsonLineServerCodec
+from imserver.wire.jsonline.secured import SecuredJsonLineServerCodec
 from tests.unit.protocols.stub import StubHub, doors
 
 
@@ -36,3 +47,35 @@ class LoadFormats(SynchronousTestCase):
             with self.subTest(place=place):
                 error = self.assertRaises(UnknownFormat, load_formats, {"irc": place})
                 self.assertIn(f"formats.irc: {place}", str(error))
+
+
+class Secured(SynchronousTestCase):
+    """Which codec the sessions of document 004 get."""
+
+    def codec(self, options: CodecOptions) -> type:
+        return type(FORMATS["jsonline"].codec(options))
+
+    def test_without_signatures_and_encryption_the_plain_one(self) -> None:
+        self.assertIs(self.codec(CodecOptions(lambda: 0.0)), JsonLineServerCodec)
+        with TemporaryDirectory() as folder:
+            keys = MessageKeys(Path(folder) / "keys.json", lambda size: bytes(size))
+            guard = Protection(keys, lambda token: "", lambda: 0.0, "verify")
+            self.assertIs(self.codec(CodecOptions(lambda: 0.0, guard=guard)), SecuredJsonLineServerCodec)
+
+    def test_a_listener_that_asks_for_nothing_makes_no_guard(self) -> None:
+        asked: list[object] = []
+
+        def protection(signature: SignatureMode, encryption: EncryptionMode) -> Any:
+            asked.append((signature, encryption))
+            raise ZeroDivisionError
+
+        def make(**options: Any) -> None:
+            listener = Listener("jsonline", "tcp:0", **options)
+            listener_factory(listener, doors(StubHub()), demo=False, protection=protection)
+
+        make()
+        make(signature="off", encryption="off")
+        self.assertEqual(asked, [])
+        for options in ({"signature": "verify"}, {"encryption": "required"}):
+            self.assertRaises(ZeroDivisionError, make, **options)
+        self.assertEqual(asked, [("verify", "off"), ("off", "required")])

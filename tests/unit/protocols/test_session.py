@@ -16,10 +16,9 @@ from imserver.model.messages import (
     InboxPage,
     InboxRow,
     SendMessage,
-    SyncInbox,
     TypingChanged,
 )
-from imserver.protocols.retries import REMEMBERED, REMEMBERED_SECONDS, RetryMemory
+from imserver.model.protection import Once
 from imserver.protocols.turns import MAX_UNANSWERED
 from imserver.wire.base import Traits
 from tests.unit.protocols.stub import STUB, LinePeer, StubHub, doors, logged_in, message
@@ -395,54 +394,63 @@ class Refusals(SynchronousTestCase):
 
 
 class Retries(SynchronousTestCase):
-    """A retried request is answered again and not done again."""
+    """Which requests have an id by which a retry is known (what becomes of it: services.retries)."""
+
+    def test_the_hub_gets_the_id(self) -> None:
+        hub = StubHub()
+        logged_in(hub).say("create#2 g", "sync#3", "create#4 g")
+        self.assertEqual(hub.retry_ids, ["2", "4"])
+
+
+class Encrypted(SynchronousTestCase):
+    """What came encrypted is done only where the hub admits it."""
 
     def setUp(self) -> None:
         self.hub = StubHub()
         self.peer = logged_in(self.hub)
 
-    def test_from_memory(self) -> None:
-        self.hub.outcomes[CreateGroup] = "created"
-        self.peer.say("create#2 g", "create#2 g")
-        self.assertEqual(self.peer.heard(), ["create#2 created"] * 2)
-        self.assertEqual(kinds(self.hub), [CreateGroup])
+    def test_whatever_it_is(self) -> None:
+        self.peer.say("once:send#2 x", "once:ack#3 7", "once:groups#4", "ping#6")
+        self.assertEqual(
+            [kind for kind in kinds(self.hub) if kind is not Once],
+            [SendMessage, AckMessages, ListGroups, Ping],
+        )
+        self.assertEqual(kinds(self.hub).count(Once), 3)
+        self.hub.answer()
+        self.assertEqual(self.peer.heard(), ["groups#4 ok", "ping#6 ok", "send#2 m1"])
 
-    def test_also_while_the_first_still_runs(self) -> None:
+    def test_a_log_in(self) -> None:
+        peer = LinePeer(doors(self.hub))
+        peer.say("once:login#1 alice")
+        self.assertEqual(peer.heard(), ["login#1 alice"])
+
+    def test_refused(self) -> None:
+        self.hub.outcomes[Once] = ImError(ErrorCode.SIGNATURE, "seen before")
+        self.peer.say("once:send#2 x", "once:ack#3 7", "ping#4")
+        self.assertEqual(self.peer.heard(), ["refused#2 SIGNATURE", "refused#3 SIGNATURE", "ping#4 ok"])
+        self.assertNotIn(SendMessage, kinds(self.hub))
+        self.assertNotIn(AckMessages, kinds(self.hub))
+
+    def test_what_comes_behind_waits(self) -> None:
         self.hub.hold = True
-        self.peer.say("create#2 g", "create#2 g")
+        self.peer.say("once:send#2 x", "send#3 y")
+        self.assertNotIn(SendMessage, kinds(self.hub))
         self.hub.release()
-        self.assertEqual(self.peer.heard(), ["create#2 ok"] * 2)
-        self.assertEqual(kinds(self.hub), [CreateGroup])
+        self.assertEqual([command.content.data for _, command in self.hub.sends], [b"x", b"y"])
 
-    def test_another_request_under_the_same_id_is_a_conflict(self) -> None:
-        self.peer.say("create#2 g", "create#2 h")
-        self.assertEqual(self.peer.heard(), ["create#2 ok", "refused#2 CONFLICT"])
+    def test_lost_meanwhile(self) -> None:
+        self.hub.hold = True
+        self.peer.say("once:send#2 x")
+        self.peer.lose()
+        self.hub.release()
+        self.assertNotIn(SendMessage, kinds(self.hub))
 
-    def test_refusals_are_not_remembered(self) -> None:
-        self.hub.outcomes[CreateGroup] = ImError(ErrorCode.UNAVAILABLE, "later")
-        self.peer.say("create#2 g")
-        self.hub.outcomes.clear()
-        self.peer.say("create#2 g")
-        self.assertEqual(self.peer.heard(), ["refused#2 UNAVAILABLE", "create#2 ok"])
-
-    def test_reads_are_done_again(self) -> None:
-        self.peer.say("sync#2", "sync#2")
-        self.assertEqual(kinds(self.hub), [SyncInbox, SyncInbox])
-
-    def test_memory_is_bounded_in_number(self) -> None:
-        memory = RetryMemory()
-        for number in range(200):
-            memory.remember(str(number), "command", [b"answer"], 0.0)
-        known = [number for number in range(200) if memory.find(str(number), 1.0)]
-        self.assertEqual(known, list(range(200 - REMEMBERED, 200)))
-
-    def test_memory_is_bounded_in_time_and_bytes(self) -> None:
-        memory = RetryMemory()
-        memory.remember("a", "command", [b"answer"], 0.0)
-        memory.remember("b", "command", [b"x" * 20_000], 0.0)
-        self.assertIsNotNone(memory.find("a", REMEMBERED_SECONDS - 1))
-        self.assertIsNone(memory.find("a", REMEMBERED_SECONDS))
-        self.assertIsNone(memory.find("b", 0.0))
+    def test_an_admission_that_fails_ends_the_session(self) -> None:
+        self.hub.outcomes[Once] = ZeroDivisionError()
+        self.peer.say("once:send#2 x")
+        self.assertEqual(self.peer.heard(), ["refused#2 INTERNAL"])
+        self.assertTrue(self.peer.closing)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
 class Deliveries(SynchronousTestCase):
@@ -504,7 +512,7 @@ class Deliveries(SynchronousTestCase):
         told_before: list[list[str]] = []
         handle = self.hub.handle
 
-        async def revoke(attachment: Any, command: Any) -> Any:
+        async def revoke(attachment: Any, command: Any, retry_id: str = "") -> Any:
             told_before.append(list(attachment.told))
             return await handle(attachment, command)
 

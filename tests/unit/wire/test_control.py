@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.model import admin, group_admin, room_admin
+from imserver.model import admin, group_admin, key_admin, room_admin
 from imserver.model.accounts import Role
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import Group, GroupMember, GroupReply, GroupRole
@@ -29,6 +29,8 @@ REPLIES: list[Any] = [
     admin.TokenReply("a", "s", "web", 2.5, True),
     admin.SessionList([admin.SessionInfo("s", "a", "f", "d", "p", Role.USER, "::1", True)], False),
     GroupReply(Group("g", "G", "a", True, False, 1.0, 1, [GroupMember("a", GroupRole.OWNER, 1.0)])),
+    key_admin.MessageKeyAdded(key_admin.MessageKeyInfo("k", "a", "preshared", 1.5), "s"),
+    key_admin.MessageKeyList([key_admin.MessageKeyInfo("k", "a", "ed25519", 1.5)], "server", "p"),
     group_admin.GroupPage([Group("g", "G", "a", False, True, 1.0, 7)], False),
     room_admin.RoomList([room_admin.RoomInfo("a", "c", 2, 1, 1.5)], True),
     room_admin.RoomReply(

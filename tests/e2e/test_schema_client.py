@@ -1,0 +1,107 @@
+"""A conversation of two clients that know nothing but the published schemas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+
+import imserver
+from tests.clients.schema_client import SchemaClient, Schemas
+from tests.e2e.conftest import Serve
+from tests.e2e.server import Server
+
+FOLDER = Path(imserver.__file__).parent / "wire" / "jsonline" / "schemas"
+
+
+async def _connect(server: Server, schemas: Schemas) -> Any:
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port("jsonline"), 30)
+    return await connectProtocol(endpoint, SchemaClient(reactor, schemas))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_conversation_by_the_schemas_alone(serve: Serve) -> None:
+    server = await serve().start()
+    schemas = Schemas(FOLDER)
+    said = schemas.index["commands"]
+    used: set[str] = set()
+    ann, ben = await _connect(server, schemas), await _connect(server, schemas)
+
+    async def ask(client: Any, command: str, status: int = 200, **payload: Any) -> Any:
+        used.add(command)
+        answer = await client.call(command, **payload)
+        assert answer["status"] == status, answer
+        return answer
+
+    for client, name in ((ann, "ann"), (ben, "ben")):
+        await ask(client, "auth/login", 401, username=name, password="secret")
+        await ask(client, "auth/register", username=name, password="secret")
+        session = await ask(
+            client, "auth/login", username=name, password="secret", client_info={"device": "d"}
+        )
+        assert session["user_id"] == name
+        refreshed = await ask(client, "auth/refresh", refresh_token=session["refresh_token"])
+        assert refreshed["refresh_token"] != session["refresh_token"]
+        await ask(client, "control/ping")
+        await ask(client, "presence/heartbeat", seq=5)
+        client.tell("presence/heartbeat", seq=6)
+        assert (await client.next("presence/heartbeat"))["seq"] == 6
+
+    content = {"type": "text", "text": "hello"}
+    sent = await ask(
+        ann, "message/send", content=content, target={"type": "user", "id": "ben"}, conversation_id="us"
+    )
+    event = await ben.next("message/event")
+    assert event["message"]["message_id"] == event["message_id"] == sent["message_id"]
+    await ask(ben, "message/ack", message_id=event["message_id"])
+    ben.tell("message/ack", seq=event["seq"])
+    await ask(ben, "message/typing", typing=True, conversation_id="us")
+    assert (await ann.next("notification/event"))["event_type"] == "typing"
+    await ask(ben, "message/read", message_ids=[event["message_id"]])
+    assert (await ann.next("notification/event"))["event_type"] == "messages_read"
+    await ask(ann, "message/revoke", message_id=sent["message_id"])
+    assert (await ben.next("notification/event"))["event_type"] == "message_revoked"
+    page = await ask(ben, "message/history", conversation_id="us")
+    assert page["messages"][0]["revoked"] is True
+    await ask(ben, "message/history", limit=10)
+
+    ann.tell("message/send", content=content, target={"type": "user", "id": "nobody"})
+    failed = await ann.next("message/ack")
+    assert failed["status"] == 404
+
+    await ask(ann, "presence/update", state="away")
+    assert (await ben.next("presence/event"))["user_id"] == "ann"
+    assert (await ask(ben, "presence/list"))["users"][0]["state"] == "away"
+
+    await ask(ann, "group/create", group_id="team", name="The team", open=True, members=["ben"])
+    assert (await ben.next("notification/event"))["group_id"] == "team"
+    calls: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("group/list", {}),
+        ("group/info", {"group_id": "team"}),
+        ("group/members", {"group_id": "team"}),
+        ("group/invite", {"group_id": "team", "user_id": "alice"}),
+    )
+    for command, payload in calls:
+        await ask(ann, command, **payload)
+    await ask(ben, "group/leave", group_id="team")
+    await ask(ben, "group/join", group_id="team")
+    await ask(ann, "group/kick", group_id="team", user_id="ben")
+    await ask(ann, "group/delete", group_id="team")
+    await ask(ben, "group/join", 404, group_id="team")
+
+    await ask(ann, "message/send", content=content, target={"type": "user", "id": "ben"})
+    await ask(ben, "auth/logout")
+    await ben.ended
+    again = await _connect(server, schemas)
+    await ask(again, "auth/login", username="ben", password="secret", client_info={"device": "d"})
+    assert (await again.next("message/offline"))["messages"]
+    # Every command of clients was used.
+    assert used == {name for name, entry in said.items() if "request" in entry}
+    goodbye = again.next("control/error")
+    await server.stop()
+    assert (await goodbye)["status"] == 503
+    await ann.ended
+    await again.ended
