@@ -127,11 +127,11 @@ class CallHome:
     async def _prospect(self, call: Call, standing: Call | None) -> tuple[On, list[Seat]]:
         """What is to become of a new call, and where it can ring."""
         caller, callee = call.caller_user, call.callee_user
-        if not await self._may_call(caller, callee):
+        if await self._may_call(caller, callee):
+            event, seats = await self._reach(call, standing)
+        else:
             call.withheld = True
-            call.recorded = await self._exists(callee)
-            return On.OFFLINE, []
-        event, seats = await self._reach(call, standing)
+            event, seats = On.OFFLINE, []
         if event is not On.FITS:
             self._effects.ends.free(call)  # at once: somebody else may be trying
             call.recorded = await self._exists(callee)

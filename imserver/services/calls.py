@@ -147,13 +147,13 @@ class Calls:
         """A session began: what rings for its user rings there, too."""
         if session.client.media is not Media.NONE:
             self._seated[session.principal.session] = session
-            self._spawn(self._follow(self._seat(session), Join))
+            self._spawn(self._follow(self.seat(session), Join))
 
     def session_gone(self, session: Caller) -> None:
         """A session ended."""
         if self._seated.pop(session.principal.session, None) is not None:
             self._media.unlink(session.principal.session)
-            self._spawn(self._follow(self._seat(session), Leave))
+            self._spawn(self._follow(self.seat(session), Leave))
 
     def shut_down(self) -> None:
         """Ends all calls that are at home here."""
@@ -238,9 +238,10 @@ class Calls:
         session = self._seated.get(principal.session)
         if session is None:
             raise ImError(ErrorCode.BAD_REQUEST, "calls need a live session of a format that has them")
-        return self._seat(session)
+        return self.seat(session)
 
-    def _seat(self, session: Caller) -> Seat:
+    def seat(self, session: Caller) -> Seat:
+        """A session of this node, as calls and other nodes address it."""
         principal = session.principal
         media = session.client.media
         return Seat(principal.user, principal.session, self._bus.node, media, principal.device)

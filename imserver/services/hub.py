@@ -343,12 +343,7 @@ class Hub:
         return await self._directory.account(user) is not None
 
     def _seats(self, user: str) -> list[Seat]:
-        node = self._bus.node
-        return [
-            Seat(user, session.principal.session, node, session.client.media, session.principal.device)
-            for session in self.registry.of(user)
-            if session.started
-        ]
+        return [self.calls.seat(session) for session in self.registry.of(user) if session.started]
 
     def _on_event(self, users: Iterable[str], event: Any, origin: str) -> None:
         for user in users:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -63,40 +63,39 @@ def heard(client: SignallingClient | jsonline_client.JsonLineClient) -> list[str
     return [payload["call_id"] for payload in payloads if payload["event_type"] == "missed_call"]
 
 
+async def on_disk(
+    server: Server, query: str, arguments: tuple[str, ...], enough: Callable[[list[Any]], bool]
+) -> None:
+    """Waits until what a query finds in the store is enough."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        connection = sqlite3.connect(server.data / "imserver.db", timeout=30)
+        try:
+            found = connection.execute(query, arguments).fetchall()
+        finally:
+            connection.close()
+        if enough(found):
+            return
+        assert time.monotonic() < deadline, (query, arguments, found)
+        await sleep(0.05)
+
+
 async def known(server: Server, user: str, *devices: tuple[str, str]) -> None:
     """Waits until the disk says that these devices have been told everything.
 
     Until then it is told again: a device counts as told when its kernel has confirmed.
     """
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        connection = sqlite3.connect(server.data / "imserver.db", timeout=30)
-        try:
-            (last,) = connection.execute("SELECT max(id) FROM changes").fetchone()
-            found = connection.execute(
-                "SELECT format, device FROM devices d JOIN users u ON u.no = d.user_no"
-                " WHERE u.name = ? AND changed = ?",
-                (user, last),
-            ).fetchall()
-        finally:
-            connection.close()
-        if set(devices) <= set(found):
-            return
-        assert time.monotonic() < deadline, (devices, found)
-        await sleep(0.05)
+    query = (
+        "SELECT format, device FROM devices d JOIN users u ON u.no = d.user_no"
+        " WHERE u.name = ? AND changed = (SELECT max(id) FROM changes)"
+    )
+    await on_disk(server, query, (user,), lambda found: set(devices) <= set(found))
 
 
 async def durable(server: Server, id: str, state: str) -> None:
     """Waits until the disk has the time or the end of a call: the parties do not wait for that."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        connection = sqlite3.connect(server.data / "imserver.db", timeout=30)
-        row = connection.execute(f"SELECT {state} FROM calls WHERE id = ?", (id,)).fetchone()
-        connection.close()
-        if row is not None and row[0]:
-            return
-        assert time.monotonic() < deadline, (id, state)
-        await sleep(0.05)
+    query = f"SELECT {state} FROM calls WHERE id = ?"
+    await on_disk(server, query, (id,), lambda found: bool(found and found[0][0]))
 
 
 async def miss(caller: SignallingClient, callee: str, id: str) -> None:

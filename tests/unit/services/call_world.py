@@ -171,10 +171,7 @@ class Node:
         ensureDeferred(work).addErrback(self.failures.append)
 
     def _seats(self, user: str) -> Sequence[Seat]:
-        return [
-            Seat(user, phone.principal.session, self.bus.node, phone.client.media, phone.principal.device)
-            for phone in self._phones.get(user, ())
-        ]
+        return [self.calls.seat(phone) for phone in self._phones.get(user, ())]
 
     async def _exists(self, user: str) -> bool:
         return user in self._accounts
