@@ -23,6 +23,7 @@ from imserver.model.accounts import (
     RefreshTokens,
     Register,
     Registered,
+    RenewToken,
     SessionKicked,
 )
 from imserver.model.calls import CallMedia, Media
@@ -242,6 +243,8 @@ class Hub:
                 return Registered(command.user)
             case RefreshTokens():
                 return await self._accounts.refresh(command)
+            case RenewToken():
+                return await self._accounts.renew(command)
             case _:
                 raise ImError(ErrorCode.AUTH_FAILED, "log in first")
 
@@ -269,7 +272,7 @@ class Hub:
         """See SessionHub."""
         if isinstance(command, LogIn):
             return await self._reauthenticate(attachment, command)
-        if isinstance(command, Hello | Register | RefreshTokens):
+        if isinstance(command, Hello | Register | RefreshTokens | RenewToken):
             return await self.before_log_in(attachment.client, command)
         principal = attachment.principal
         if not retry_id:

@@ -137,7 +137,8 @@ def listener_factory(
         private=listener.tls is not None or listener.endpoint.startswith("ssl:"),
     )
     if listener.format != "http":
-        return stream_factory(listener.format, doors, options, formats)
+        dialect = "" if listener.dialect in (None, "draft") else f"/{listener.dialect}"
+        return stream_factory(listener.format + dialect, doors, options, formats)
     sockets = {
         path: websocket_factory(format, doors, options) for path, format in (listener.paths or {}).items()
     }

@@ -77,7 +77,7 @@ class Command(Struct, frozen=True, gc=False):
             Sends have their own rule, in the store.
     """
 
-    name: MsgType
+    name: enum.StrEnum
     direction: Direction
     summary: str
     once: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.framing import MAX_LINE, is_blank
 from imserver.wire.jsonline.messages import Envelope, Headers
 from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
-from imserver.wire.jsonline.requests import read_command
+from imserver.wire.jsonline.requests import Read, read_command
 from imserver.wire.jsonline.security import Seal, SessionSecurity
 from imserver.wire.jsonline.validator import (
     MAX_ID_BYTES,
@@ -83,7 +84,7 @@ class Tag(Struct, frozen=True, gc=False):
 
     id: bytes = b"null"
     command: bytes = b'"control/error"'
-    name: MsgType | None = None
+    name: enum.StrEnum | None = None
     silent: bool = False
     trace: bytes = b""
     room: bool = False
@@ -104,6 +105,11 @@ class JsonLineServerCodec:
     """
 
     __slots__ = ("_deflate", "_events", "_extensions", "_now", "_security", "traits")
+
+    # What another dialect reads otherwise: lines, the names of commands, payloads.
+    _envelope: Callable[[bytes], Envelope] = staticmethod(_read)
+    _find: Callable[[str], Command | None] = staticmethod(find)
+    _payload: Read = staticmethod(read_command)
 
     def __init__(self, now: Callable[[], float], extensions: Extensions | None = None) -> None:
         self.traits = TRAITS
@@ -128,12 +134,12 @@ class JsonLineServerCodec:
             # Skipped fields are not decoded and would pass with any bytes.
             if not frame.isascii():
                 frame.decode()
-            envelope = _read(frame)
+            envelope = self._envelope(frame)
         except _FAULTS as fault:
             if is_blank(frame):
                 return _KEEP_ALIVE
-            raise _unreadable(frame, fault) from None
-        known = find(envelope.command)
+            raise self._unreadable(frame, fault) from None
+        known = self._find(envelope.command)
         tag = _tag(envelope.id, envelope.command, known, envelope.type)
         try:
             if tag is None:
@@ -156,7 +162,7 @@ class JsonLineServerCodec:
                 envelope.timestamp = check_timestamp(envelope.timestamp)
             if known is None:
                 return self._own_command(envelope, tag, authorization, seal)
-            command = read_command(known.name, envelope)
+            command = self._payload(known.name, envelope)
             if self._extensions is not None and type(command) is SendMessage:
                 self._extensions.check(command.content)
             if seal is not None:
@@ -184,6 +190,21 @@ class JsonLineServerCodec:
         if own.once and envelope.id not in (None, ""):
             return Request(command, tag, authorization, True, f"{own.name} {envelope.id}")
         return Request(command, tag, authorization)
+
+    def _unreadable(self, frame: bytes, fault: Exception) -> WireError:
+        """The error for a line that is no envelope, with whatever can be echoed."""
+        try:
+            frame.decode()
+            found = _probe(frame)
+        except _FAULTS:
+            return WireError(ErrorCode.BAD_REQUEST, "the line is not a JSON object in UTF-8")
+        known = self._find(found.command) if type(found.command) is str else None
+        tag = _tag(found.id, found.command, known, found.type)
+        if tag is None:
+            tag = _tag(None, found.command, known, found.type)
+        text = str(fault) if isinstance(fault, msgspec.ValidationError) else "the line cannot be read"
+        name = known.name.value if known else ""
+        return WireError(ErrorCode.BAD_REQUEST, text, tag=tag, command=name)
 
     def reply(self, request: Request, reply: Any) -> list[bytes]:
         """The response; nothing for what came as an event, but the echo of a heartbeat with a seq."""
@@ -314,19 +335,6 @@ def _check_headers(headers: Headers) -> str:
     if authorization is None:
         authorization = headers.authorization_lower
     return "" if authorization is None else bearer_token(authorization)
-
-
-def _unreadable(frame: bytes, fault: Exception) -> WireError:
-    """The error for a line that is no envelope, with whatever can be echoed."""
-    try:
-        frame.decode()
-        found = _probe(frame)
-    except _FAULTS:
-        return WireError(ErrorCode.BAD_REQUEST, "the line is not a JSON object in UTF-8")
-    known = find(found.command) if type(found.command) is str else None
-    tag = _tag(found.id, found.command, known, found.type) or _tag(None, found.command, known, found.type)
-    text = str(fault) if isinstance(fault, msgspec.ValidationError) else "the line cannot be read"
-    return WireError(ErrorCode.BAD_REQUEST, text, tag=tag, command=known.name.value if known else "")
 
 
 def _with_room_id(payload: bytes) -> bytes:
