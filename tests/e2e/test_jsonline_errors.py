@@ -91,6 +91,27 @@ TABLE: dict[str, list[tuple[Any, tuple[int, int]]]] = {
         ({"group_id": "demo", "user_id": "bob"}, FORBIDDEN),
     ],
     "group/delete": [({"group_id": "nowhere"}, MISSING), ({"group_id": "demo"}, FORBIDDEN)],
+    "friend/request": [
+        ({}, BAD),
+        ({"user_id": "carol"}, BAD),
+        ({"user_id": "a/b"}, BAD),
+        ({"user_id": "alice", "message": "x" * 513}, BAD),
+        ({"user_id": "nobody"}, MISSING),
+        ({"user_id": "dave"}, FORBIDDEN),
+    ],
+    "friend/accept": [
+        ({}, BAD),
+        ({"request_id": 0}, BAD),
+        ({"user_id": "nobody"}, MISSING),
+        ({"user_id": "bob"}, MISSING),
+        ({"request_id": 999}, MISSING),
+        ({"user_id": "dave"}, FORBIDDEN),
+    ],
+    "friend/reject": [({}, BAD), ({"user_id": "bob"}, MISSING), ({"request_id": 999}, MISSING)],
+    "friend/delete": [({}, BAD), ({"user_id": "carol"}, BAD), ({"user_id": "nobody"}, MISSING)],
+    "friend/list": [(True, BAD)],
+    "friend/block": [({}, BAD), ({"user_id": "carol"}, BAD), ({"user_id": "nobody"}, MISSING)],
+    "friend/unblock": [({}, BAD), ({"user_id": "carol"}, BAD), ({"user_id": "nobody"}, MISSING)],
     "control/ping": [("x", BAD)],
 }
 BEFORE_LOG_IN = {"auth/login", "auth/register", "auth/refresh", "presence/heartbeat", "control/ping"}
@@ -108,6 +129,13 @@ GOOD = {
     "group/list": {},
     "group/invite": {"group_id": "demo", "user_id": "bob"},
     "group/kick": {"group_id": "demo", "user_id": "bob"},
+    "friend/request": {"user_id": "bob"},
+    "friend/accept": {"user_id": "bob"},
+    "friend/reject": {"user_id": "bob"},
+    "friend/delete": {"user_id": "bob"},
+    "friend/list": {},
+    "friend/block": {"user_id": "bob"},
+    "friend/unblock": {"user_id": "bob"},
 }
 
 
@@ -129,6 +157,7 @@ async def test_each_command_with_each_fault(serve: Serve) -> None:
         return found
 
     alice, carol, stranger = await client("alice"), await client("carol"), await client()
+    await carol.request("friend/block", {"user_id": "dave"})
     await alice.request("group/create", {"group_id": "closed"})
     await alice.request("group/create", {"group_id": "locked", "password": "right"})
     ids = {

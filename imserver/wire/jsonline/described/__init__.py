@@ -12,6 +12,13 @@ from msgspec import Struct
 
 from imserver.wire.jsonline.commands import MsgType
 from imserver.wire.jsonline.described.base import Empty, Error, Ok
+from imserver.wire.jsonline.described.friends import (
+    FriendAnswer,
+    FriendAsk,
+    FriendListAnswer,
+    FriendRequestId,
+    FriendUser,
+)
 from imserver.wire.jsonline.described.groups import (
     GroupAnswer,
     GroupCreate,
@@ -79,6 +86,13 @@ REQUESTS: Final[dict[MsgType, type[Struct]]] = {
     MsgType.GROUP_INVITE: GroupMemberId,
     MsgType.GROUP_KICK: GroupMemberId,
     MsgType.GROUP_DELETE: GroupId,
+    MsgType.FRIEND_REQUEST: FriendAsk,
+    MsgType.FRIEND_ACCEPT: FriendRequestId,
+    MsgType.FRIEND_REJECT: FriendRequestId,
+    MsgType.FRIEND_DELETE: FriendUser,
+    MsgType.FRIEND_LIST: Empty,
+    MsgType.FRIEND_BLOCK: FriendUser,
+    MsgType.FRIEND_UNBLOCK: FriendUser,
 }
 """The payloads of what clients send."""
 
@@ -106,6 +120,13 @@ ANSWERS: Final[dict[MsgType, type[Struct]]] = {
     MsgType.GROUP_INVITE: GroupDone,
     MsgType.GROUP_KICK: GroupDone,
     MsgType.GROUP_DELETE: GroupDone,
+    MsgType.FRIEND_REQUEST: FriendAnswer,
+    MsgType.FRIEND_ACCEPT: FriendAnswer,
+    MsgType.FRIEND_REJECT: FriendAnswer,
+    MsgType.FRIEND_DELETE: FriendAnswer,
+    MsgType.FRIEND_LIST: FriendListAnswer,
+    MsgType.FRIEND_BLOCK: FriendAnswer,
+    MsgType.FRIEND_UNBLOCK: FriendAnswer,
 }
 """The payloads of successful responses."""
 
@@ -127,5 +148,6 @@ ALTERNATIVES: Final[dict[type[Struct], list[list[str]]]] = {
     Ack: [["message_id"], ["seq"]],
     Read: [["message_ids"], ["message_id"]],
     Typing: [["conversation_id"], ["target"]],
+    FriendRequestId: [["user_id"], ["request_id"]],
 }
 """Members of which at least one group must be there."""
