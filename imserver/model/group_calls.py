@@ -37,7 +37,7 @@ class GroupCallChange(enum.StrEnum):
     LEFT = "left"
     REJECTED = "rejected"
     STOPPED = "stopped"
-    """To a device at which it rang: another one of the same user has taken it, or turned it down."""
+    """To a device: it rings there no more, or is heard there no more; others go on."""
     ENDED = "ended"
 
 
@@ -49,7 +49,7 @@ class GroupCallChanged(Struct, frozen=True):
         user: who did this; the initiator where nobody did.
         participants: who is in it now; when it has ended, everybody who ever was.
         duration: of ENDED: whole seconds since somebody joined; 0 = nobody did.
-        ending: of ENDED: why.
+        ending: of ENDED and STOPPED: why; None = another device of the user has taken it.
     """
 
     change: GroupCallChange

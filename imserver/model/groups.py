@@ -148,6 +148,10 @@ class GroupChange(enum.StrEnum):
     OWNER_CHANGED = "group_owner_changed"
 
 
+MEMBERSHIP_ENDS = frozenset({GroupChange.LEFT, GroupChange.KICKED, GroupChange.DELETED})
+"""After these somebody, or everybody, is a member no more."""
+
+
 class GroupChanged(Struct, frozen=True, gc=False):
     """Event to the group's members (and the one concerned): `user` did or underwent `change`, done `by`."""
 

@@ -29,6 +29,8 @@ from imserver.model.accounts import (
 from imserver.model.calls import CallMedia, Media
 from imserver.model.conversations import ListConversations
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.groups import MEMBERSHIP_ENDS, GroupChange, GroupChanged
+from imserver.model.ids import id_fault
 from imserver.model.messages import (
     AckMessages,
     Done,
@@ -139,6 +141,7 @@ class Hub:
             self.spawn,
             settings.calls,
             self.friends.may_call,
+            members=self._members,
         )
         self.log_ins = LogInCounts()
         self.rooms = Rooms(
@@ -345,10 +348,16 @@ class Hub:
     async def _has_account(self, user: str) -> bool:
         return await self._directory.account(user) is not None
 
+    async def _members(self, group: str) -> list[str]:
+        record = await self._directory.group(group) if id_fault(group) is None else None
+        return [] if record is None else [member.user for member in record.group.members]
+
     def _seats(self, user: str) -> list[Seat]:
         return [self.calls.seat(session) for session in self.registry.of(user) if session.started]
 
     def _on_event(self, users: Iterable[str], event: Any, origin: str) -> None:
+        if type(event) is GroupChanged and event.change in MEMBERSHIP_ENDS:
+            self.calls.no_member(event.group, "" if event.change is GroupChange.DELETED else event.user)
         for user in users:
             for session in self.registry.of(user):
                 if session.started and session.principal.session != origin:

@@ -180,12 +180,9 @@ def _group(event: GroupCallChanged) -> dict[str, Any]:
         "user_id": event.user,
         "participants": event.participants,
     }
-    if event.change is GroupCallChange.ENDED:
+    if event.change in (GroupCallChange.ENDED, GroupCallChange.STOPPED):
         fields["duration"] = event.duration
-        fields["reason"] = "" if event.ending is None else event.ending.value
-    elif event.change is GroupCallChange.STOPPED:
-        fields["duration"] = 0
-        fields["reason"] = _ANSWERED_ELSEWHERE
+        fields["reason"] = _ANSWERED_ELSEWHERE if event.ending is None else event.ending.value
     return fields
 
 
