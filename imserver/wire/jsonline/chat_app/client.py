@@ -5,12 +5,22 @@ It sends what the deployed client sends, and is as strict about what comes back 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from imserver.model.accounts import LoggedIn, Ping, Registered, RenewToken, TokensRefreshed
+from imserver.model.accounts import (
+    LoggedIn,
+    LogIn,
+    Ping,
+    Register,
+    Registered,
+    RenewToken,
+    TokensRefreshed,
+)
 from imserver.model.calls import AnswerCall, CallMedia, EndCall, RejectCall, StartCall
 from imserver.model.errors import ErrorCode
 from imserver.model.friends import (
@@ -50,6 +60,7 @@ from imserver.wire.jsonline import client as drafted
 from imserver.wire.jsonline.chat_app.commands import ANSWERS, ChatAppType, find
 from imserver.wire.jsonline.chat_app.events import FRIEND_CHANGES
 from imserver.wire.jsonline.chat_app.pages import LINE_BYTES
+from imserver.wire.jsonline.chat_app.requests import DEVICE
 from imserver.wire.jsonline.commands import MsgType
 from imserver.wire.jsonline.errors import error_from_payload
 from imserver.wire.jsonline.events import event_from_payload
@@ -162,6 +173,23 @@ def _check(message: MsgBase) -> None:
 # Out
 
 
+def _login(command: LogIn) -> tuple[MsgType, Payload]:
+    device = "" if command.device == DEVICE else command.device.removeprefix(f"{DEVICE} ")
+    return drafted.payload_of(replace(_hashed(command), device=device))
+
+
+def _register(command: Register) -> tuple[MsgType, Payload]:
+    return drafted.payload_of(_hashed(command))
+
+
+def _hashed(command: Any) -> Any:
+    """The deployed client never sends the password itself."""
+    if command.hashed or not command.password:
+        return command
+    digest = hashlib.sha256(command.password.encode()).hexdigest()
+    return replace(command, password=digest, hashed=True)
+
+
 def _renew(command: RenewToken) -> tuple[MsgType, Payload]:
     return MsgType.REFRESH, {"token": command.token}
 
@@ -226,6 +254,8 @@ def _data(command: CallMedia) -> tuple[ChatAppType, Payload]:
 
 
 _WRITERS: Final[dict[type, Callable[[Any], tuple[Any, Payload]]]] = {
+    LogIn: _login,
+    Register: _register,
     RenewToken: _renew,
     CreateGroup: _create,
     JoinGroup: _room(MsgType.GROUP_JOIN),
