@@ -7,6 +7,7 @@ are in it and it rings for nobody any more.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -45,6 +46,7 @@ class GroupCall:
         participants: who is in it, by user.
         ringing: where it rings, by session.
         took_part: everybody who was ever in it, in order.
+        joining: how many sessions of a user are about to be in it.
         rings: the ring time is not over.
         over: it has ended.
         timer: ring time, then talk time.
@@ -59,6 +61,7 @@ class GroupCall:
         self.participants = {seat.user: seat}
         self.ringing = {device.session: device for device in devices}
         self.took_part = [seat.user]
+        self.joining: Counter[str] = Counter()
         self.rings = True
         self.over = False
         self.timer: IDelayedCall | None = None
@@ -203,19 +206,28 @@ class GroupCallHome:
     # Coming
 
     async def _join(self, call: GroupCall, seat: Seat) -> None:
-        if seat.user not in await self._members(call.group):
+        user = seat.user
+        if user not in await self._members(call.group):
             raise CallError(CallFault.NOT_PARTICIPANT, "you take no part in this call", call.id)
         if self._joined(call, seat):
             return
-        if await self._bus.claim(busy_slot(seat.user), call.id) != call.id:
-            raise _busy()
+        call.joining[user] += 1
         try:
-            if self._joined(call, seat):  # meanwhile
-                return
-        except ImError:
-            if call.over or seat.user not in call.participants:
-                self._bus.release(busy_slot(seat.user), call.id)
-            raise
+            if await self._bus.claim(busy_slot(user), call.id) != call.id:
+                raise _busy()
+            if not self._joined(call, seat):  # meanwhile
+                self._seat(call, seat)
+        finally:
+            call.joining[user] -= 1
+            self._free(call, user)
+
+    def _free(self, call: GroupCall, user: str) -> None:
+        """The user may be in another call, unless in this one, or about to be."""
+        if (call.over or user not in call.participants) and not call.joining[user]:
+            del call.joining[user]
+            self._bus.release(busy_slot(user), call.id)
+
+    def _seat(self, call: GroupCall, seat: Seat) -> None:
         others = list(call.participants.values())
         call.participants[seat.user] = seat
         if seat.user not in call.took_part:
@@ -261,7 +273,7 @@ class GroupCallHome:
     def _leave(self, call: GroupCall, user: str, by: str = "") -> None:
         """Somebody is in it no more. `by`: the session that asked for it, and is answered."""
         seat = call.participants.pop(user)
-        self._bus.release(busy_slot(user), call.id)
+        self._free(call, user)
         self._bus.tell(seat, GroupLinked(call.id, call.group, ()))
         if seat.session != by:
             self._tell([seat], call, GroupCallChange.STOPPED, user, Ending.HANGUP)
@@ -288,7 +300,7 @@ class GroupCallHome:
         self._counts.group_running -= 1
         everybody = [*call.participants.values(), *call.ringing.values()]
         for seat in call.participants.values():
-            self._bus.release(busy_slot(seat.user), call.id)
+            self._free(call, seat.user)
             self._bus.tell(seat, GroupLinked(call.id, call.group, ()))
         duration = 0 if call.answered is None else int(self._clock.seconds() - call.answered)
         news = GroupCallChanged(
