@@ -92,6 +92,20 @@ async def test_a_conversation_by_the_schemas_alone(serve: Serve) -> None:
     await ask(ann, "group/delete", group_id="team")
     await ask(ben, "group/join", 404, group_id="team")
 
+    asked = await ask(ann, "friend/request", user_id="ben", message="it is me")
+    assert (await ben.next("notification/event"))["event_type"] == "friend_request"
+    assert (await ask(ben, "friend/list"))["pending_requests"][0]["request_id"] == asked["request_id"]
+    await ask(ben, "friend/reject", request_id=asked["request_id"])
+    asked = await ask(ann, "friend/request", user_id="ben")
+    await ask(ben, "friend/accept", user_id="ann")
+    await ask(ben, "friend/accept", 404, request_id=asked["request_id"])
+    assert (await ask(ann, "friend/list"))["friends"][0]["user_id"] == "ben"
+    await ask(ann, "friend/delete", user_id="ben")
+    await ask(ben, "friend/block", user_id="ann")
+    await ask(ann, "message/send", 403, content=content, target={"type": "user", "id": "ben"})
+    assert (await ask(ben, "friend/list"))["blocked"][0]["user_id"] == "ann"
+    await ask(ben, "friend/unblock", user_id="ann")
+
     await ask(ann, "message/send", content=content, target={"type": "user", "id": "ben"})
     await ask(ben, "auth/logout")
     await ben.ended

@@ -12,6 +12,13 @@ from msgspec import Struct
 
 from imserver.wire.jsonline.commands import MsgType
 from imserver.wire.jsonline.described.base import Empty, Error, Ok
+from imserver.wire.jsonline.described.friends import (
+    FriendAsk,
+    FriendListAnswer,
+    FriendNamed,
+    FriendOf,
+    FriendStanding,
+)
 from imserver.wire.jsonline.described.groups import (
     GroupAnswer,
     GroupCreate,
@@ -79,6 +86,13 @@ REQUESTS: Final[dict[MsgType, type[Struct]]] = {
     MsgType.GROUP_INVITE: GroupMemberId,
     MsgType.GROUP_KICK: GroupMemberId,
     MsgType.GROUP_DELETE: GroupId,
+    MsgType.FRIEND_REQUEST: FriendAsk,
+    MsgType.FRIEND_ACCEPT: FriendNamed,
+    MsgType.FRIEND_REJECT: FriendNamed,
+    MsgType.FRIEND_DELETE: FriendOf,
+    MsgType.FRIEND_LIST: Empty,
+    MsgType.FRIEND_BLOCK: FriendOf,
+    MsgType.FRIEND_UNBLOCK: FriendOf,
 }
 """The payloads of what clients send."""
 
@@ -106,6 +120,13 @@ ANSWERS: Final[dict[MsgType, type[Struct]]] = {
     MsgType.GROUP_INVITE: GroupDone,
     MsgType.GROUP_KICK: GroupDone,
     MsgType.GROUP_DELETE: GroupDone,
+    MsgType.FRIEND_REQUEST: FriendStanding,
+    MsgType.FRIEND_ACCEPT: FriendStanding,
+    MsgType.FRIEND_REJECT: FriendStanding,
+    MsgType.FRIEND_DELETE: FriendStanding,
+    MsgType.FRIEND_LIST: FriendListAnswer,
+    MsgType.FRIEND_BLOCK: FriendStanding,
+    MsgType.FRIEND_UNBLOCK: FriendStanding,
 }
 """The payloads of successful responses."""
 
@@ -127,5 +148,6 @@ ALTERNATIVES: Final[dict[type[Struct], list[list[str]]]] = {
     Ack: [["message_id"], ["seq"]],
     Read: [["message_ids"], ["message_id"]],
     Typing: [["conversation_id"], ["target"]],
+    FriendNamed: [["user_id"], ["request_id"]],
 }
 """Members of which at least one group must be there."""
