@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Pong, SessionKicked
 from imserver.model.calls import CallAccepted, CallAnswered, CallEnded, CallMedia, Media
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.files import AckChunks, CompleteFile, FileOffered, FileStored, OfferFile
 from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
 from imserver.model.presence import PresenceChanged
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.qdatastream import tables
-from imserver.wire.qdatastream.commands import READERS, address, send_text, write_reject
+from imserver.wire.qdatastream.commands import READERS, address, send_text, write_file, write_reject
 from imserver.wire.qdatastream.events import EVENTS, Push, media, media_head, presence, push
 from imserver.wire.qdatastream.framing import Framing
 from imserver.wire.qdatastream.grammar import MAX_MEDIA, Malformed, Mode, Parsed, parse
@@ -30,6 +31,7 @@ TRAITS: Final = Traits(
     answers_before_login=True,
     ping_follows_sends=True,
     media=Media.RELAY,
+    transfers=True,
 )
 REGISTRATION: Final = -1
 """The tag of a first message that is neither LOGIN nor REGISTER: good ones have no answer."""
@@ -202,6 +204,8 @@ class QDataStreamServerCodec:
             return []
         if kind is Pong:
             return [b"\x07"]
+        if kind is AckChunks or kind is CompleteFile:
+            return [write_file(reply, self.form)]
         if kind is LoggedIn:
             self._user = reply.user
             if request.tag != REGISTRATION:
@@ -238,6 +242,15 @@ class QDataStreamServerCodec:
             if self.on_call is not None and kind in _RUNS:
                 self.on_call(event.call, _RUNS[kind])
             return [writer(event, self.form)]
+        if kind is FileOffered or kind is FileStored:
+            info = event.info
+            if not info.stored or info.sender == self._user:
+                return []
+            return [
+                write_file(
+                    OfferFile(info.sender, info.transfer, info.name, info.size, info.sha256), self.form
+                )
+            ]
         if kind is SessionKicked:
             return self._error(tables.NO_REQUEST, _KICK_CODES[event.reason], event.text)
         if kind is PresenceChanged and self._presence and self._framing is Framing.INT16:
