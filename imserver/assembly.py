@@ -263,6 +263,7 @@ class Services:
                 directory,
                 bus,
                 self.hub.messages.send,
+                self.hub.friends.refusal,
                 clock,
                 time.time,
                 os.urandom,

@@ -150,7 +150,7 @@ class FileAnswer:
         self._request.unregisterProducer()
         self._request.finish()
         if self._end == download.transfer.size:
-            told = ensureDeferred(self._files.fetched(self._user, download.transfer))
+            told = ensureDeferred(self._files.delivered(self._user, download.transfer))
             told.addErrback(lambda failure: failure.trap(ImError))
 
     def _gone(self, reason: Any) -> None:

@@ -158,7 +158,7 @@ class FileSite:
     async def _create(self, request: Request) -> bytes:
         principal = await self._caller(request)
         command = _request_of(_number(request, b"upload-length"), _one(request, b"upload-metadata"))
-        transfer = await self.files.open(principal, command)
+        transfer = await self.files.requests.open(principal, command)
         offset = await self.files.channels.length(transfer)
         file = transfer.file
         if not transfer.size and transfer.state is State.OPEN:

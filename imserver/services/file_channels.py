@@ -24,6 +24,7 @@ class Channels:
 
     Args:
         stored: told of each file that became whole, once its record says so.
+        check: raises ImError where a file may not go to its target any more.
 
     Attributes:
         uploads: those under way, by transfer.
@@ -39,6 +40,7 @@ class Channels:
         clock: IReactorTime,
         settings: FileSettings,
         stored: Callable[[Transfer], Awaitable[None]],
+        check: Callable[[Transfer], Awaitable[None]],
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -46,6 +48,7 @@ class Channels:
         self._clock = clock
         self._settings = settings
         self._told = stored
+        self._check = check
         self._locks: dict[str, DeferredLock] = {}
         self._waiting: dict[str, dict[DownloadSink, Deferred[None]]] = {}
         self._by_user: dict[str, int] = {}
@@ -138,7 +141,8 @@ class Channels:
 
         Raises:
             ImError: BAD_REQUEST while bytes are missing; CONFLICT if it is not the file that was
-                announced: then it begins again at 0.
+                announced: then it begins again at 0; FORBIDDEN, or what else a message would be refused
+                with: it may not go to its target any more.
         """
         transfer = upload.transfer
         if sha256 and transfer.sha256 and sha256 != transfer.sha256:
@@ -148,6 +152,7 @@ class Channels:
         if upload.position != transfer.size:
             raise ImError(ErrorCode.BAD_REQUEST, f"the next offset is {upload.position}")
         await upload.flush()
+        await self._check(transfer)
         async with self._lock(transfer.id):
             if self.uploads.get(transfer.id) is not upload:
                 raise ImError(ErrorCode.CONFLICT, "a newer channel of this transfer took over")

@@ -116,7 +116,7 @@ class InbandFiles:
             recipient=command.peer,
             client_id=command.transfer,
         )
-        transfer = await self._files.open(principal, request)
+        transfer = await self._files.requests.open(principal, request)
         desk = self._desk(principal)
         incoming = desk.uploads.get(command.transfer)
         if incoming is None:

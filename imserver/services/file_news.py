@@ -9,12 +9,13 @@ import msgspec
 from twisted.logger import Logger
 
 from imserver.model.accounts import Principal
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ImError
 from imserver.model.files import FileInfo, FileOffered, FileStored
 from imserver.model.messages import Content, Form, MessageAccepted, SendMessage
+from imserver.services.file_access import FileAccess
 from imserver.services.file_ports import FileStore, State, Transfer
 from imserver.services.file_rules import info_of
-from imserver.services.ports import Bus, Directory
+from imserver.services.ports import Bus
 from imserver.services.sessions import Receiver
 
 FORMAT = "files"
@@ -29,6 +30,7 @@ class FileNews:
     """See the module.
 
     Args:
+        access: knows whom a file is for.
         send: sends a message (`Messages.send`).
     """
 
@@ -37,36 +39,16 @@ class FileNews:
     def __init__(
         self,
         store: FileStore,
-        directory: Directory,
+        access: FileAccess,
         bus: Bus,
         send: Callable[[Principal, SendMessage], Awaitable[MessageAccepted]],
         spawn: Callable[[Coroutine[Any, Any, Any]], None],
     ) -> None:
         self._store = store
-        self._directory = directory
+        self._access = access
         self._bus = bus
         self._send = send
         self._spawn = spawn
-
-    async def visible(self, user: str, id: str) -> Transfer:
-        """A transfer of which the user is the sender or a recipient. NOT_FOUND."""
-        transfer = await self._store.transfer(id) if id else None
-        if transfer is not None:
-            if user in (transfer.owner, transfer.recipient):
-                return transfer
-            if transfer.group and user in await self.members(transfer.group):
-                return transfer
-        raise ImError(ErrorCode.NOT_FOUND, "there is no such transfer")
-
-    async def members(self, group: str) -> Sequence[str]:
-        """The users in a group now."""
-        record = await self._directory.group(group)
-        return () if record is None else [member.user for member in record.group.members]
-
-    async def recipients(self, transfer: Transfer) -> list[str]:
-        """Whom a transfer is for, its sender not among them."""
-        users = await self.members(transfer.group) if transfer.group else [transfer.recipient]
-        return [user for user in users if user and user != transfer.owner]
 
     def tell(self, users: Sequence[str], event: Any, origin: str = "") -> None:
         """Tells an event to the sessions of these users."""
@@ -74,14 +56,13 @@ class FileNews:
 
     async def session_started(self, principal: Principal, receiver: Receiver) -> None:
         """Tells a session of what waits for its user."""
-        groups = [group.group for group in await self._directory.groups_of(principal.user)]
-        for transfer in await self._store.offers(principal.user, groups, MAX_OFFERS):
+        for transfer in await self._store.offers(principal.user, MAX_OFFERS):
             receiver.notify(FileOffered(info_of(transfer)))
 
     async def stored(self, transfer: Transfer) -> None:
         """A file is whole: tells of it, and sends the message."""
         event = FileStored(info_of(transfer))
-        self.tell([transfer.owner, *await self.recipients(transfer)], event)
+        self.tell([transfer.owner, *await self._access.recipients(transfer)], event)
         if transfer.recipient or transfer.group:
             self._spawn(self.send_message(transfer))
 
@@ -90,6 +71,7 @@ class FileNews:
         principal = Principal(transfer.owner, "", FORMAT)
         command = SendMessage(
             reference(info_of(transfer)),
+            conversation=transfer.conversation if transfer.recipient else "",
             recipient=transfer.recipient,
             group=transfer.group,
             client_id=transfer.id,

@@ -108,9 +108,10 @@ class FileStore(Protocol):
     async def transfers(self, user: str, before: int, limit: int) -> list[Transfer]:
         """Those the user sends, and those to the user alone, with number < before, newest first."""
 
-    async def offers(self, user: str, groups: Sequence[str], limit: int) -> list[Transfer]:
-        """Open and stored ones to the user or one of the groups, of others, which the user has neither
-        fetched nor rejected; oldest first.
+    async def offers(self, user: str, limit: int) -> list[Transfer]:
+        """Open and stored ones of others which the user has neither fetched nor rejected, oldest first:
+        to the user, from somebody whom the user has not blocked; to a group, asked for since the user
+        joined it.
         """
 
     async def unsent(self, limit: int) -> list[Transfer]:

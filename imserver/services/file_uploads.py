@@ -13,8 +13,9 @@ from imserver.services.file_ports import Part, Piece, Transfer
 
 STEP = 512 * 1024
 """Bytes that are worth a sync at once."""
-FULL = 1024 * 1024
-"""Bytes that wait for the disk from which on nothing more is read. Never acknowledged later than this."""
+FULL = 960 * 1024
+"""Bytes that wait for the disk from which on nothing more is read. With what one more read may bring (64 KiB)
+they are 1 MiB, and so much is never left without an acknowledgement."""
 SMALL = 4096
 """Pieces of fewer bytes are joined: each would cost more memory than it has bytes."""
 PATIENCE = 0.2

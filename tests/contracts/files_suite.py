@@ -6,6 +6,7 @@ from typing import Any
 
 from imserver.model.files import Kind
 from imserver.services.file_ports import Delivery, FileStore, State, Transfer, Usage
+from imserver.services.ports.friends import FriendLimits
 from tests.contracts.cellar_case import CellarCase
 
 AT = 1_700_000_000.0
@@ -52,8 +53,8 @@ class FileSuite(CellarCase):
     def move(self, number: int, before: State, after: State, **fields: str) -> bool:
         return self.wait_for(self.files.move_transfer(f"tr-{number}", before, after, **fields))
 
-    def offers(self, user: str, *groups: str, limit: int = 100) -> list[str]:
-        return [one.id for one in self.wait_for(self.files.offers(user, groups, limit))]
+    def offers(self, user: str, limit: int = 100) -> list[str]:
+        return [one.id for one in self.wait_for(self.files.offers(user, limit))]
 
     def test_it_is_found_by_each_of_its_ids(self) -> None:
         kept = self.add(1, client_id="c1", kind=Kind.VIDEO, conversation="ours", name="张三😀.mp4")
@@ -113,6 +114,8 @@ class FileSuite(CellarCase):
         self.assertEqual(of("nobody"), [])
 
     def test_offers_are_what_one_has_not_dealt_with(self) -> None:
+        self.add_group("g", "alice", "bob")
+        self.add_group("other", "alice")
         for number in (1, 2, 3):
             self.add(number)
         self.add(4, recipient="", group="g")
@@ -121,17 +124,46 @@ class FileSuite(CellarCase):
         self.add(7, recipient="bob", owner="bob")
         self.move(2, State.OPEN, State.STORED)
         self.move(3, State.OPEN, State.CANCELLED)
-        self.assertEqual(self.offers("bob", "g"), ["tr-1", "tr-2", "tr-4"])
-        self.assertEqual(self.offers("bob", "g", limit=2), ["tr-1", "tr-2"])
-        self.assertEqual(self.offers("bob"), ["tr-1", "tr-2"])
-        self.assertEqual(self.offers("alice", "g"), ["tr-6"])
+        self.assertEqual(self.offers("bob"), ["tr-1", "tr-2", "tr-4"])
+        self.assertEqual(self.offers("bob", limit=2), ["tr-1", "tr-2"])
+        self.assertEqual(self.offers("alice"), ["tr-6"])
         self.assertEqual(self.offers("carol"), [])
+        self.assertEqual(self.offers("nobody"), [])
         one, two = (self.wait_for(self.files.transfer(f"tr-{number}")) for number in (1, 2))
         assert one is not None
         assert two is not None
         self.wait_for(self.files.set_delivery(one.no, "bob", Delivery.REJECTED, AT))
         self.wait_for(self.files.set_delivery(two.no, "bob", Delivery.ACCEPTED, AT))
-        self.assertEqual(self.offers("bob", "g"), ["tr-2", "tr-4"])
+        self.assertEqual(self.offers("bob"), ["tr-2", "tr-4"])
+
+    def test_offers_to_a_group_are_for_those_who_were_in_it(self) -> None:
+        directory = self.cellar.directory
+        self.add_group("g", "alice", "bob")
+        self.add(1, recipient="", group="g")
+        self.wait_for(directory.add_member("g", "carol", AT + 1.5))
+        self.add(2, recipient="", group="g")
+        self.assertEqual(self.offers("bob"), ["tr-1", "tr-2"])
+        self.assertEqual(self.offers("carol"), ["tr-2"])
+        self.wait_for(directory.remove_member("g", "carol", AT + 3))
+        self.assertEqual(self.offers("carol"), [])
+        self.wait_for(directory.add_member("g", "carol", AT + 4))
+        self.assertEqual(self.offers("carol"), [])
+
+    def test_offers_of_the_blocked_are_not_told(self) -> None:
+        self.add_group("g", "alice", "bob")
+        self.add(1)
+        self.add(2, recipient="", group="g")
+        self.add(3, owner="carol")
+
+        def block(user: str, other: str, blocked: bool) -> None:
+            limits = FriendLimits()
+            self.wait_for(self.cellar.directory.block_user(self.principal(user), other, blocked, limits, AT))
+
+        block("bob", "alice", True)
+        block("carol", "bob", True)
+        self.assertEqual(self.offers("bob"), ["tr-2", "tr-3"])
+        block("bob", "alice", False)
+        self.assertEqual(self.offers("bob"), ["tr-1", "tr-2", "tr-3"])
 
     def test_a_delivery_stays_delivered(self) -> None:
         no = self.add(1).no

@@ -30,7 +30,13 @@ _OF_USER = (
 )
 _OFFERS = (
     _SELECT  # noqa: S608 - constants
-    + "t WHERE {} AND owner <> ?1 AND "
+    + "t WHERE no IN (SELECT no FROM transfers WHERE recipient = ?1 AND recipient <> ''"
+    " AND owner NOT IN (SELECT o.name FROM blocks b JOIN users u ON u.no = b.user_no"
+    " JOIN users o ON o.no = b.blocked WHERE u.name = ?1)"
+    " UNION ALL SELECT s.no FROM users u JOIN memberships m ON m.user_no = u.no JOIN groups g ON g.no = m.no"
+    " JOIN transfers s ON s.group_id = g.gid AND s.group_id <> '' AND s.created_at >= m.joined_at"
+    " WHERE u.name = ?1 AND m.left_at IS NULL)"
+    " AND owner <> ?1 AND "
     + _ALIVE
     + " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.no = t.no AND d.user = ?1"
     " AND d.state IN ('rejected', 'delivered')) ORDER BY no LIMIT ?2"
@@ -110,13 +116,9 @@ class Files:
         return [_read(row) for row in rows]
 
     @guarded
-    async def offers(self, user: str, groups: Sequence[str], limit: int) -> list[Transfer]:
+    async def offers(self, user: str, limit: int) -> list[Transfer]:
         """See FileStore."""
-        rows = list(await self._core.read(_fetch, _OFFERS.format("recipient = ?1"), (user, limit)))
-        if groups:
-            where = f"group_id IN ({', '.join(f'?{number + 3}' for number in range(len(groups)))})"
-            rows += await self._core.read(_fetch, _OFFERS.format(where), (user, limit, *groups))
-        return [_read(row) for row in sorted(rows)][:limit]
+        return [_read(row) for row in await self._core.read(_fetch, _OFFERS, (user, limit))]
 
     @guarded
     async def unsent(self, limit: int) -> list[Transfer]:

@@ -128,6 +128,8 @@ CREATE INDEX transfers_to_user ON transfers (recipient, no) WHERE recipient <> '
 CREATE INDEX transfers_to_group ON transfers (group_id, no) WHERE group_id <> '';
 CREATE INDEX transfers_by_hash ON transfers (sha256);
 CREATE INDEX transfers_by_expiry ON transfers (expires_at);
+CREATE INDEX transfers_alive ON transfers (size) WHERE state IN ('open', 'stored');
+CREATE INDEX transfers_untold ON transfers (no) WHERE state = 'stored' AND message_id = '';
 -- What recipients did about them.
 CREATE TABLE deliveries (
     no INTEGER NOT NULL, user TEXT NOT NULL, state TEXT NOT NULL, at REAL NOT NULL,

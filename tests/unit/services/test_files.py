@@ -7,7 +7,6 @@ import itertools
 import json
 from typing import Any
 
-from msgspec.structs import replace
 from twisted.internet.defer import ensureDeferred
 
 from imserver.model.accounts import KickReason, Principal, SessionKicked
@@ -35,7 +34,7 @@ from imserver.services.file_keeping import FileKeeping
 from imserver.services.file_ports import State
 from imserver.services.file_rules import FileSettings, check_name
 from imserver.services.file_table import TOKENS_PER_USER, TRANSITIONS, Event, Tickets, follow
-from imserver.services.file_uploads import FULL, STEP, Upload
+from imserver.services.file_uploads import STEP, Upload
 from imserver.services.files import Files
 from tests.unit.services.file_double import MemoryBlobs
 from tests.unit.services.hub_world import HubCase, Peer
@@ -86,6 +85,7 @@ class FileCase(HubCase):
             self.cellar.directory,
             self.cellar.bus,
             self.hub.messages.send,
+            self.hub.friends.refusal,
             self.clock,
             lambda: 1_700_000_000.0 + self.clock.seconds(),
             self.chance,
@@ -432,15 +432,15 @@ class Feeding(FileCase):
         self.blobs.held = True
         fed = 0
         while not upload.full:
-            upload.feed(fed, data[:65536])
-            fed += 65536
-        self.assertLessEqual(fed, STEP + FULL)
+            upload.feed(fed, data[:65_000])
+            fed += 65_000
+        self.assertLessEqual(fed, 2 * MIB)
         self.assertEqual(sink.kept, [])
         self.blobs.release()
         self.settle()
         self.assertFalse(upload.full)
         self.assertEqual(sink.kept[-1], fed)
-        self.assertLessEqual(self.blobs.largest, FULL)
+        self.assertLessEqual(self.blobs.largest, MIB)
 
     def test_a_full_disk_loses_nothing_that_was_told(self) -> None:
         channel = self.request()
@@ -508,13 +508,6 @@ class Limits(FileCase):
         self.ask("alice", CancelTransfer(self.ask("alice", more(1, 10 * MIB)).transfer))
         self.ask("alice", more(4, 5))
 
-    def test_how_many(self) -> None:
-        self.files.settings = replace(self.settings, user_files=2)
-        for number in (1, 2):
-            self.whole(self.request(data=b"", client_id=str(number)), b"")
-        one_more = RequestFile("a", 0, recipient="bob", client_id="3")
-        self.assertEqual(self.denied("alice", one_more), ErrorCode.TOO_LARGE)
-
     def test_channels_at_a_time(self) -> None:
         channels = self.files.channels
         for _ in range(4):
@@ -525,6 +518,16 @@ class Limits(FileCase):
         self.assertEqual(self.assertRaises(ImError, channels.enter, "dave").code, ErrorCode.TOO_FAST)
         channels.leave("alice")
         channels.enter("dave")
+
+
+class FewFiles(FileCase):
+    settings = FileSettings(user_files=2)
+
+    def test_how_many(self) -> None:
+        for number in (1, 2):
+            self.whole(self.request(data=b"", client_id=str(number)), b"")
+        one_more = RequestFile("a", 0, recipient="bob", client_id="3")
+        self.assertEqual(self.denied("alice", one_more), ErrorCode.TOO_LARGE)
 
 
 class Time(FileCase):
