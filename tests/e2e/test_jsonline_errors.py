@@ -95,26 +95,26 @@ TABLE: dict[str, list[tuple[Any, tuple[int, int]]]] = {
     ],
     "group/delete": [({"group_id": "nowhere"}, MISSING), ({"group_id": "demo"}, FORBIDDEN)],
     "friend/request": [
-        ({"user_id": "nobody"}, MISSING),
+        ({}, BAD),
         ({"user_id": "carol"}, BAD),
         ({"user_id": "a/b"}, BAD),
-        ({"user_id": "bob", "message": "x" * 513}, BAD),
+        ({"user_id": "alice", "message": "x" * 513}, BAD),
+        ({"user_id": "nobody"}, MISSING),
+        ({"user_id": "dave"}, FORBIDDEN),
     ],
     "friend/accept": [
-        ({"user_id": "bob"}, MISSING),
+        ({}, BAD),
+        ({"request_id": 0}, BAD),
         ({"user_id": "nobody"}, MISSING),
-        ({"user_id": "carol"}, BAD),
-        ({"request_id": 999}, MISSING),
-    ],
-    "friend/reject": [
         ({"user_id": "bob"}, MISSING),
-        ({"user_id": "nobody"}, MISSING),
         ({"request_id": 999}, MISSING),
+        ({"user_id": "dave"}, FORBIDDEN),
     ],
-    "friend/delete": [({"user_id": "nobody"}, MISSING), ({"user_id": "carol"}, BAD)],
-    "friend/list": [(5, BAD)],
-    "friend/block": [({"user_id": "nobody"}, MISSING), ({"user_id": "carol"}, BAD)],
-    "friend/unblock": [({"user_id": "nobody"}, MISSING), ({"user_id": "carol"}, BAD)],
+    "friend/reject": [({}, BAD), ({"user_id": "bob"}, MISSING), ({"request_id": 999}, MISSING)],
+    "friend/delete": [({}, BAD), ({"user_id": "carol"}, BAD), ({"user_id": "nobody"}, MISSING)],
+    "friend/list": [(True, BAD)],
+    "friend/block": [({}, BAD), ({"user_id": "carol"}, BAD), ({"user_id": "nobody"}, MISSING)],
+    "friend/unblock": [({}, BAD), ({"user_id": "carol"}, BAD), ({"user_id": "nobody"}, MISSING)],
     "file/request": [
         ({**FILE, "target": {"type": "user", "id": "nobody"}}, MISSING),
         ({**FILE, "target": {"type": "group", "id": "nowhere"}}, MISSING),
@@ -155,10 +155,13 @@ GOOD = {
     "group/list": {},
     "group/invite": {"group_id": "demo", "user_id": "bob"},
     "group/kick": {"group_id": "demo", "user_id": "bob"},
-    **{
-        f"friend/{name}": {"user_id": "bob"}
-        for name in ("request", "accept", "reject", "delete", "block", "unblock")
-    },
+    "friend/request": {"user_id": "bob"},
+    "friend/accept": {"user_id": "bob"},
+    "friend/reject": {"user_id": "bob"},
+    "friend/delete": {"user_id": "bob"},
+    "friend/list": {},
+    "friend/block": {"user_id": "bob"},
+    "friend/unblock": {"user_id": "bob"},
     "file/request": FILE,
     **{f"file/{name}": {"transfer_id": "t"} for name in ("accept", "reject", "ack", "cancel", "complete")},
 }
@@ -182,6 +185,7 @@ async def test_each_command_with_each_fault(serve: Serve) -> None:
         return found
 
     alice, carol, stranger = await client("alice"), await client("carol"), await client()
+    await carol.request("friend/block", {"user_id": "dave"})
     await alice.request("group/create", {"group_id": "closed"})
     await alice.request("group/create", {"group_id": "locked", "password": "right"})
     ids = {

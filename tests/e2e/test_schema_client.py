@@ -78,6 +78,24 @@ async def test_a_conversation_by_the_schemas_alone(serve: Serve) -> None:
     assert (await ben.next("presence/event"))["user_id"] == "ann"
     assert (await ask(ben, "presence/list"))["users"][0]["state"] == "away"
 
+    asked = await ask(ann, "friend/request", user_id="ben", message="hello")
+    news = await ben.next("notification/event")
+    assert (news["event_type"], news["request_id"]) == ("friend_request", asked["request_id"])
+    await ask(ben, "friend/reject", request_id=news["request_id"])
+    assert (await ann.next("notification/event"))["event_type"] == "friend_rejected"
+    await ask(ann, "friend/request", user_id="ben")
+    assert (await ben.next("notification/event"))["event_type"] == "friend_request"
+    assert (await ask(ben, "friend/list"))["pending_requests"][0]["user_id"] == "ann"
+    assert (await ask(ben, "friend/accept", user_id="ann"))["state"] == "friends"
+    assert (await ann.next("notification/event"))["event_type"] == "friend_accepted"
+    assert (await ask(ann, "friend/list"))["friends"][0]["user_id"] == "ben"
+    await ask(ann, "friend/delete", user_id="ben")
+    assert (await ben.next("notification/event"))["event_type"] == "friend_deleted"
+    assert (await ask(ann, "friend/block", user_id="alice"))["state"] == "blocked"
+    assert (await ask(ann, "friend/list"))["blocked"][0]["user_id"] == "alice"
+    await ask(ann, "friend/request", 403, user_id="alice")
+    await ask(ann, "friend/unblock", user_id="alice")
+
     await ask(ann, "group/create", group_id="team", name="The team", open=True, members=["ben"])
     assert (await ben.next("notification/event"))["group_id"] == "team"
     calls: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -93,21 +111,6 @@ async def test_a_conversation_by_the_schemas_alone(serve: Serve) -> None:
     await ask(ann, "group/kick", group_id="team", user_id="ben")
     await ask(ann, "group/delete", group_id="team")
     await ask(ben, "group/join", 404, group_id="team")
-
-    asked = await ask(ann, "friend/request", user_id="ben", message="it is me")
-    while (await ben.next("notification/event"))["event_type"] != "friend_request":
-        pass  # of the group
-    assert (await ask(ben, "friend/list"))["pending_requests"][0]["request_id"] == asked["request_id"]
-    await ask(ben, "friend/reject", request_id=asked["request_id"])
-    asked = await ask(ann, "friend/request", user_id="ben")
-    await ask(ben, "friend/accept", user_id="ann")
-    await ask(ben, "friend/accept", 404, request_id=asked["request_id"])
-    assert (await ask(ann, "friend/list"))["friends"][0]["user_id"] == "ben"
-    await ask(ann, "friend/delete", user_id="ben")
-    await ask(ben, "friend/block", user_id="ann")
-    await ask(ann, "message/send", 403, content=content, target={"type": "user", "id": "ben"})
-    assert (await ask(ben, "friend/list"))["blocked"][0]["user_id"] == "ann"
-    await ask(ben, "friend/unblock", user_id="ann")
 
     # A file: what the channel itself speaks is told by its page.
     data = Content(200_000)

@@ -1,4 +1,4 @@
-"""Payloads of friend. The notifications about friends are `sessions.Notification`s."""
+"""Payloads of friend."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from imserver.wire.jsonline.described.base import Id, Ok, Seconds, Text
 RequestNumber = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 
 
-class FriendOf(Struct):
+class FriendUser(Struct):
     """Whom it is about."""
 
     user_id: Id
 
 
-class FriendAsk(FriendOf):
-    """Whom to ask; the message has at most 512 bytes."""
+class FriendAsk(FriendUser):
+    """A request, with a word to go with it."""
 
-    message: Annotated[str, Meta(max_length=512)] | UnsetType = UNSET
+    message: Annotated[str, Meta(description="at most 512 bytes of UTF-8")] | UnsetType = UNSET
 
 
-class FriendNamed(Struct):
-    """The request to oneself: who made it, or its number; both must belong together."""
+class FriendRequestId(Struct):
+    """Somebody's request to oneself, by its number or by who made it."""
 
     user_id: Id | UnsetType = UNSET
     request_id: RequestNumber | UnsetType = UNSET
 
 
-class FriendStanding(Ok):
-    """How one stands to `user_id` now; `request_id` is that of one's own open request."""
+class FriendAnswer(Ok):
+    """How one stands to the user now; `request_id` is that of one's own open request."""
 
     user_id: Text
     state: Literal["none", "requested", "friends", "blocked"]
     request_id: RequestNumber | UnsetType = UNSET
 
 
-class Friend(Struct):
+class FriendSince(Struct):
     """A friend."""
 
     user_id: Text
     since: Seconds
 
 
-class FriendRequest(Struct):
-    """An open request of, or to, `user_id`."""
+class OpenRequest(Struct):
+    """A request that waits; `user_id` is the other one."""
 
     request_id: RequestNumber
     user_id: Text
@@ -54,18 +54,18 @@ class FriendRequest(Struct):
     at: Seconds
 
 
-class BlockedUser(Struct):
-    """Somebody one has nothing to do with."""
+class BlockedSince(Struct):
+    """Whom one has blocked."""
 
     user_id: Text
     at: Seconds
 
 
 class FriendListAnswer(Ok):
-    """All of them; with `continued` more of it comes under the same id."""
+    """All four lists; with `continued` more of them come under the same id."""
 
-    friends: list[Friend]
-    pending_requests: list[FriendRequest]
-    sent_requests: list[FriendRequest]
-    blocked: list[BlockedUser]
+    friends: list[FriendSince]
+    pending_requests: list[OpenRequest]
+    sent_requests: list[OpenRequest]
+    blocked: list[BlockedSince]
     continued: Literal[True] | UnsetType = UNSET
