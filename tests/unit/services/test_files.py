@@ -566,6 +566,50 @@ class Time(FileCase):
             self.wait(keeping.round(1_700_000_000.0 + days * 86400))
         self.assertEqual(self.blobs.blobs, {})
 
+    def test_bytes_that_are_sent_again_while_they_are_taken_away(self) -> None:
+        """The round found that nobody refers to them; by now somebody does."""
+        self.blobs.blobs[HASH] = DATA
+        keeping = FileKeeping(self.files)
+        self.wait(keeping.round(1_700_000_000.0))
+        listing, store = self.blobs.listing, self.cellar.files
+        channel = self.request()
+        upload, _ = self.upload(channel)
+        upload.feed(0, DATA)
+        self.settle()
+        finished: list[Any] = []
+
+        async def kept(hashes: Any, parts: Any) -> Any:
+            """The first answer is given; before anything is done about it, the upload ends."""
+            found = await type(store).kept(store, hashes, parts)
+            if not finished:
+                finished.append(ensureDeferred(self.files.channels.finish(upload)))
+                self.settle()
+            return found
+
+        self.patch(store, "kept", kept)
+        self.wait(keeping.round(1_700_000_000.0))
+        self.successResultOf(finished[0])
+        self.assertEqual(self.state(channel), State.STORED)
+        self.assertEqual(self.blobs.blobs, {HASH: DATA})
+        self.assertEqual(self.wait(listing())[0], {HASH})
+
+    def test_a_blob_is_not_taken_away_between_its_bytes_and_its_record(self) -> None:
+        self.blobs.blobs[HASH] = DATA
+        store = self.cellar.files
+        taken: list[Any] = []
+
+        async def move(*values: Any, **more: Any) -> Any:
+            if not taken:
+                taken.append(ensureDeferred(self.files.channels.shelf.take_away(HASH)))
+                self.settle()
+            return await type(store).move_transfer(store, *values, **more)
+
+        self.patch(store, "move_transfer", move)
+        self.whole(self.request())
+        self.successResultOf(taken[0])
+        self.assertEqual(self.blobs.blobs, {HASH: DATA})
+        self.assertEqual(self.files.channels.shelf._locks, {})
+
     def test_what_has_no_record_goes_after_two_rounds(self) -> None:
         self.blobs.blobs["ab"] = b"lost"
         self.blobs.parts["tr-lost"] = b"lost"
