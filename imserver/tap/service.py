@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import sys
@@ -49,6 +48,8 @@ from imserver.services.protection import Protection
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
 from imserver.tap.control import ControlPort, open_control
+from imserver.tap.filing import Filing
+from imserver.tap.leaving import exit_with
 from imserver.tap.listening import (
     OpenPort,
     StartError,
@@ -123,6 +124,7 @@ class Server(Service):
         self._hashers = BoundedThreads(
             reactor, configuration.auth.password_threads, PASSWORD_QUEUE, "imserver-hash"
         )
+        self._filing = Filing(reactor, data / "files", configuration.files.threads)
         self._cellar: EmbeddedCellar | None = None
         self._doors: Doors | None = None
         self._hub: Hub | None = None
@@ -146,6 +148,7 @@ class Server(Service):
         configuration, demo = self._configuration, self._demo
         self._readers.start()
         self._hashers.start()
+        self._filing.start()
         commits = MeteredCommitter(ThreadCommitter(self._reactor.callFromThread), time.monotonic)
         cellar = EmbeddedCellar(
             self._data,
@@ -171,6 +174,7 @@ class Server(Service):
             demo=demo,
             turn_servers=self._turn_servers,
             media_servers=self._media_servers,
+            files=(cellar.files, self._filing.blobs),
         )
         self._keys = services.keys
         self._ice = services.ice
@@ -210,6 +214,7 @@ class Server(Service):
                 nonces=nonces,
                 extensions=extensions if self._extensions else None,
                 access_log=configuration.log.access,
+                files=services.files,
             )
             for listener in configuration.listener
         ]
@@ -220,6 +225,8 @@ class Server(Service):
             )
         ]
         self._ports = await open_ports(configuration.listener, self._endpoints, factories)
+        if services.files is not None:
+            await self._filing.open(services.files, self._ports)
         for opened in self._ports:
             spoken = ", ".join(f"{path} {name}" for path, name in (opened.listener.paths or {}).items())
             self.log.info(
@@ -251,6 +258,7 @@ class Server(Service):
         assert self._cellar is not None
         try:
             await self._cellar.trim(time.time())
+            await self._filing.round(time.time())
         except ImError as error:
             # The disk fails; the next round finds the same work.
             self.log.warn("nothing was trimmed: {text}", text=error.text)
@@ -265,7 +273,7 @@ class Server(Service):
             self.log.failure("the server cannot start", failure)
             line = f"cannot start: {type(error).__name__}"
         print(f"imserver: {line}", file=sys.__stderr__, flush=True)
-        _exit_with(1)
+        exit_with(1)
         self._reactor.stop()
 
     def stopService(self) -> Deferred[None]:
@@ -288,12 +296,14 @@ class Server(Service):
             await close_ports(self._ports)
         if self._hub is not None:
             self._hub.shut_down()
+        await self._filing.close()
         if self._doors is not None:
             await self._doors.shut_down()
         if self._cellar is not None:
             await self._cellar.close()
         self._hashers.stop()
         self._readers.stop()
+        self._filing.stop()
         self._notifier.close()
 
 
@@ -338,14 +348,3 @@ def makeService(options: Options) -> Server:
         extensions,
         demo=demo,
     )
-
-
-def _exit_with(code: int) -> None:
-    """Makes the process end with this code; twistd itself ends with 0 whenever the reactor was stopped."""
-    atexit.register(_leave, code)
-
-
-def _leave(code: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -20,13 +20,13 @@ from twisted.internet.task import deferLater
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
-FREE_PORTS = tuple(f"listener.{number}.endpoint=tcp:0:interface=127.0.0.1" for number in range(4))
+FREE_PORTS = tuple(f"listener.{number}.endpoint=tcp:0:interface=127.0.0.1" for number in range(5))
 _FREE = 'endpoint="tcp:0:interface=127.0.0.1"'
 EVERY_FORMAT = (
     f'listener=[{{format="http",{_FREE},paths={{"/ws"="protobuf"}},rest=false}},'
     f'{{format="http",{_FREE},paths={{"/ws"="signalling","/meeting"="meeting","/im"="protobuf"}}}},'
     f'{{format="jsonline",{_FREE}}},{{format="qdatastream",{_FREE}}},'
-    f'{{format="jsonline",dialect="chat-app",{_FREE}}}]',
+    f'{{format="files",{_FREE}}},{{format="jsonline",dialect="chat-app",{_FREE}}}]',
 )
 """The listeners of FREE_PORTS, and the dialect chat-app."""
 WEAK_PASSWORDS = ("auth.password_time_cost=1", "auth.password_memory_kib=8")

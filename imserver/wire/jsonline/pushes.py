@@ -47,8 +47,9 @@ def message_fields(message: Message, content: bytes | None = None) -> bytes:
 def beside_fields(message: Message) -> list[bytes]:
     """Attachments, meta and extra, where there are any; each led by a comma."""
     found: list[bytes] = []
-    if message.attachments:
-        found.append(b',"attachments":' + message.attachments)
+    attachments = contents.attachments_of(message)
+    if attachments:
+        found.append(b',"attachments":' + attachments)
     if message.meta:
         found.append(b',"meta":' + message.meta)
     if message.extra:

@@ -22,6 +22,7 @@ from imserver.model.presence import ListPresence, PresenceState, SetPresence
 from imserver.wire import content as contents
 from imserver.wire import extras
 from imserver.wire.jsonline.commands import MsgType
+from imserver.wire.jsonline.files import FILE_READERS
 from imserver.wire.jsonline.friends import FRIEND_READERS
 from imserver.wire.jsonline.groups import GROUP_READERS, group_id
 from imserver.wire.jsonline.messages import (
@@ -260,6 +261,7 @@ READERS: Final[dict[enum.StrEnum, tuple[type, Build]]] = {
     MsgType.TYPING: (TypingPayload, typing),
     **GROUP_READERS,
     **FRIEND_READERS,
+    **FILE_READERS,
 }
 """Of each command: the struct of its payload, and what makes the model's command of it."""
 

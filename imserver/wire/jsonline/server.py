@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
@@ -12,30 +11,28 @@ from msgspec import Struct
 from imserver.model.accounts import Ping, Pong
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.extensions import OwnEvent
-from imserver.model.ids import MAX_JSON_INTEGER
+from imserver.model.files import Channel
 from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
 from imserver.model.protection import Once
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.jsonline.answers import accepted_payload, answer_payloads
-from imserver.wire.jsonline.commands import Command, MsgType, find, is_room
+from imserver.wire.jsonline.commands import Command, MsgType, find
 from imserver.wire.jsonline.compression import ENCODING, WORTH_IT, pack, unpack
 from imserver.wire.jsonline.errors import ProtocolError
 from imserver.wire.jsonline.events import event_to_payload
 from imserver.wire.jsonline.extensions import Extensions
+from imserver.wire.jsonline.files import channel_to_dict, check_sealing, place_channel
 from imserver.wire.jsonline.framing import MAX_LINE, is_blank
-from imserver.wire.jsonline.messages import Envelope, Headers
+from imserver.wire.jsonline.messages import Envelope
 from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
 from imserver.wire.jsonline.requests import Read, read_command
 from imserver.wire.jsonline.security import Seal, SessionSecurity
+from imserver.wire.jsonline.tags import Tag, check_headers, tag_of, with_room_id, with_trace
 from imserver.wire.jsonline.validator import (
     MAX_ID_BYTES,
-    MAX_TRACE_BYTES,
     SUPPORTED_VERSIONS,
     bad,
-    bearer_token,
-    check_depth,
     check_timestamp,
-    check_version,
 )
 
 TRAITS: Final = Traits(
@@ -47,11 +44,12 @@ TRAITS: Final = Traits(
     login_deadline_alive=600.0,
     max_frame=MAX_LINE,
     page_bytes=PAGE_BYTES,
+    transfers=True,
 )
 
-_MAX_COMMAND_BYTES: Final = 128
 _FAULTS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _OWN_CREDENTIALS: Final = frozenset({MsgType.LOGIN, MsgType.REGISTER, MsgType.REFRESH})
+_SEALING: Final = frozenset({MsgType.FILE_REQUEST, MsgType.FILE_ACCEPT})
 
 _PACKED: Final = b'"encoding":"%b"' % ENCODING.encode()
 
@@ -70,26 +68,6 @@ class _Probe(Struct):
 _probe: Final = msgspec.json.Decoder(_Probe).decode
 
 
-class Tag(Struct, frozen=True, gc=False):
-    """What an answer must know of its request.
-
-    Attributes:
-        id: as JSON; `null` if there was none.
-        command: as JSON, in the client's spelling.
-        name: the command meant; None if unknown.
-        silent: it came as an event, which gets no answer.
-        trace: `headers.trace` as JSON; b"" if there was none.
-        room: the client said room for group.
-    """
-
-    id: bytes = b"null"
-    command: bytes = b'"control/error"'
-    name: enum.StrEnum | None = None
-    silent: bool = False
-    trace: bytes = b""
-    room: bool = False
-
-
 _NO_TAG: Final = Tag()
 _KEEP_ALIVE: Final = Request(Ping(), Tag(silent=True))
 
@@ -104,7 +82,7 @@ class JsonLineServerCodec:
         extensions: commands and content types of other programs.
     """
 
-    __slots__ = ("_deflate", "_events", "_extensions", "_now", "_security", "traits")
+    __slots__ = ("_deflate", "_events", "_extensions", "_host", "_now", "_secure", "_security", "traits")
 
     # What another dialect reads otherwise: lines, the names of commands, payloads.
     _envelope: Callable[[bytes], Envelope] = staticmethod(_read)
@@ -118,6 +96,12 @@ class JsonLineServerCodec:
         self._events = 0
         self._deflate = False  # the peer wants long payloads compressed
         self._security: SessionSecurity | None = None  # see `secured`
+        self._host = ""
+        self._secure = False
+
+    def located(self, host: str, secure: bool) -> None:
+        """Told at the start where this server's end of the connection is, and whether it is encrypted."""
+        self._host, self._secure = host, secure
 
     @property
     def profile(self) -> Hashable:
@@ -140,15 +124,15 @@ class JsonLineServerCodec:
                 return _KEEP_ALIVE
             raise self._unreadable(frame, fault) from None
         known = self._find(envelope.command)
-        tag = _tag(envelope.id, envelope.command, known, envelope.type)
+        tag = tag_of(envelope.id, envelope.command, known, envelope.type)
         try:
             if tag is None:
-                tag = _tag(None, envelope.command, known, envelope.type)
+                tag = tag_of(None, envelope.command, known, envelope.type)
                 raise bad(f"id must be a string of at most {MAX_ID_BYTES} bytes")
             authorization = ""
             if envelope.headers is not None:
-                tag = _with_trace(tag, envelope.headers)
-                authorization = _check_headers(envelope.headers)
+                tag = with_trace(tag, envelope.headers)
+                authorization = check_headers(envelope.headers)
                 if envelope.headers.accept_encoding is not None and self._security is None:
                     self._deflate = ENCODING in envelope.headers.accept_encoding
             seal = None
@@ -163,6 +147,9 @@ class JsonLineServerCodec:
             if known is None:
                 return self._own_command(envelope, tag, authorization, seal)
             command = self._payload(known.name, envelope)
+            if known.name in _SEALING:
+                sealed = self._security is not None and self._security.sealed
+                check_sealing(command, self._secure or sealed)
             if self._extensions is not None and type(command) is SendMessage:
                 self._extensions.check(command.content)
             if seal is not None:
@@ -199,9 +186,9 @@ class JsonLineServerCodec:
         except _FAULTS:
             return WireError(ErrorCode.BAD_REQUEST, "the line is not a JSON object in UTF-8")
         known = self._find(found.command) if type(found.command) is str else None
-        tag = _tag(found.id, found.command, known, found.type)
+        tag = tag_of(found.id, found.command, known, found.type)
         if tag is None:
-            tag = _tag(None, found.command, known, found.type)
+            tag = tag_of(None, found.command, known, found.type)
         text = str(fault) if isinstance(fault, msgspec.ValidationError) else "the line cannot be read"
         name = known.name.value if known else ""
         return WireError(ErrorCode.BAD_REQUEST, text, tag=tag, command=name)
@@ -215,9 +202,13 @@ class JsonLineServerCodec:
             return []
         if type(reply) is MessageAccepted:
             return [self._line(tag, b"response", accepted_payload(reply))]
-        payloads = answer_payloads(reply, request.command)
+        if type(reply) is Channel:
+            place = place_channel(reply, self._host, self._secure)
+            payloads = [_encode({"status": 200, **channel_to_dict(reply, place)})]
+        else:
+            payloads = answer_payloads(reply, request.command)
         if tag.room:
-            payloads = [_with_room_id(payload) for payload in payloads]
+            payloads = [with_room_id(payload) for payload in payloads]
         return [self._line(tag, b"response", payload) for payload in payloads]
 
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
@@ -293,53 +284,3 @@ class JsonLineServerCodec:
     def _event_id(self) -> bytes:
         self._events += 1
         return b'"ev-%d"' % self._events
-
-
-def _tag(id: Any, command: Any, known: Command | None, kind: Any) -> Tag | None:
-    """The tag of a request; None if its id cannot be echoed."""
-    if type(id) is str:
-        # A character takes at most four bytes, so most ids need not be measured.
-        if len(id) > MAX_ID_BYTES // 4 and len(id.encode()) > MAX_ID_BYTES:
-            return None
-        written = _encode(id)
-    elif id is None:
-        written = b"null"
-    elif type(id) is int and -MAX_JSON_INTEGER <= id <= MAX_JSON_INTEGER:
-        written = b"%d" % id
-    else:
-        return None
-    silent = kind == "event"
-    if known is not None:
-        return Tag(written, _encode(command), known.name, silent, b"", is_room(command))
-    if type(command) is str and len(command.encode()) <= _MAX_COMMAND_BYTES:
-        return Tag(written, _encode(command), silent=silent)
-    return Tag(written, silent=silent)
-
-
-def _with_trace(tag: Tag, headers: Headers) -> Tag:
-    """The tag with the client's trace, if it sent one."""
-    trace = bytes(headers.trace)
-    if not trace or trace == b"null":
-        return tag
-    if len(trace) > MAX_TRACE_BYTES:
-        raise bad(f"headers.trace is longer than {MAX_TRACE_BYTES} bytes")
-    check_depth(trace, "headers.trace")
-    return msgspec.structs.replace(tag, trace=msgspec.json.format(trace, indent=-1))
-
-
-def _check_headers(headers: Headers) -> str:
-    """Refuses another version; the bearer token ("" = none)."""
-    if headers.version is not None:
-        check_version(headers.version)
-    authorization = headers.authorization
-    if authorization is None:
-        authorization = headers.authorization_lower
-    return "" if authorization is None else bearer_token(authorization)
-
-
-def _with_room_id(payload: bytes) -> bytes:
-    """Repeats group_id as room_id, for clients that say room."""
-    fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
-    if "group_id" in fields:
-        fields["room_id"] = fields["group_id"]
-    return _encode(fields)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from imserver.cli import checks
 from imserver.cli.checks import Finding, Status
 from imserver.config import Configuration, Listener
-from imserver.config.schema import Auth, Limits, Proxies, Tls
+from imserver.config.limits import Limits
+from imserver.config.schema import Auth, Proxies, Tls
 from tests.unit.cli.running import CliCase
 
 NOW = 1_790_000_000.0
@@ -140,7 +141,7 @@ class DoctorTests(CliCase):
     def doctor(self, code: int, *arguments: str) -> dict[str, list[str]]:
         """Status by check."""
         free = [
-            word for n in range(4) for word in ("--set", f"listener.{n}.endpoint=tcp:0:interface=127.0.0.1")
+            word for n in range(5) for word in ("--set", f"listener.{n}.endpoint=tcp:0:interface=127.0.0.1")
         ]
         found: dict[str, list[str]] = {}
         for finding in self.json("doctor", *free, *arguments, code=code):

@@ -17,7 +17,7 @@ from imserver.wire.jsonline.chat_app.commands import VOICE
 from imserver.wire.jsonline.chat_app.errors import repeated
 from imserver.wire.jsonline.chat_app.pages import listed
 from imserver.wire.jsonline.chat_app.rooms import room_fields
-from imserver.wire.jsonline.server import Tag
+from imserver.wire.jsonline.tags import Tag
 
 _encode: Final = msgspec.json.Encoder().encode
 

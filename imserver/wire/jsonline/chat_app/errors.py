@@ -25,7 +25,7 @@ from imserver.wire.base import WireError
 from imserver.wire.jsonline.chat_app.commands import ACCOUNTS, VOICE, ChatAppType
 from imserver.wire.jsonline.commands import MsgType
 from imserver.wire.jsonline.errors import ProtocolError
-from imserver.wire.jsonline.server import Tag
+from imserver.wire.jsonline.tags import Tag
 from imserver.wire.jsonline.validator import MAX_ID_BYTES, SUPPORTED_VERSIONS
 
 

@@ -31,7 +31,8 @@ from imserver.wire.jsonline.chat_app.voice import data_payload
 from imserver.wire.jsonline.commands import MsgType
 from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.server import TRAITS as DRAFTED
-from imserver.wire.jsonline.server import JsonLineServerCodec, Tag
+from imserver.wire.jsonline.server import JsonLineServerCodec
+from imserver.wire.jsonline.tags import Tag
 from imserver.wire.jsonline.validator import LAST_SECOND, SUPPORTED_VERSIONS, VERSION
 
 TRAITS: Final = replace(DRAFTED, acks=False, page_bytes=PAGE_BYTES, media=Media.VOICE)
