@@ -8,16 +8,16 @@ from typing import Any, Final
 import msgspec
 
 from imserver.model.accounts import LoggedIn, Registered, TokensRefreshed
+from imserver.model.file_relays import RelaysRequested
 from imserver.model.friends import AcceptFriend, FriendList, FriendReply, FriendRequest, RejectFriend
 from imserver.model.groups import GroupList, GroupReply, MemberList
 from imserver.model.messages import Done
 from imserver.model.presence import PresenceList, PresenceState
 from imserver.wire.jsonline.answers import answer_payloads
-from imserver.wire.jsonline.chat_app.commands import VOICE
 from imserver.wire.jsonline.chat_app.errors import repeated
+from imserver.wire.jsonline.chat_app.files import requested_fields
 from imserver.wire.jsonline.chat_app.pages import listed
 from imserver.wire.jsonline.chat_app.rooms import room_fields
-from imserver.wire.jsonline.tags import Tag
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -100,10 +100,11 @@ _WRITERS: Final[dict[type, Callable[[Any, Any, str], Fields]]] = {
     MemberList: _members,
     FriendReply: _standing,
     FriendList: _friends,
+    RelaysRequested: lambda reply, command, user: requested_fields(reply),
 }
 
 
-def answer_payload(reply: Any, command: Any, tag: Tag, user: str) -> bytes:
+def answer_payload(reply: Any, command: Any, user: str) -> bytes:
     """The payload that answers a command.
 
     Args:
@@ -115,7 +116,8 @@ def answer_payload(reply: Any, command: Any, tag: Tag, user: str) -> bytes:
     write = _WRITERS.get(type(reply))
     if write is not None:
         return _encode(write(reply, command, user))
-    if type(reply) is Done and (tag.room or tag.name in VOICE or hasattr(command, "group")):
-        return _encode({"status": 200, **repeated(command)})
+    repeats = repeated(command)
+    if type(reply) is Done and repeats:
+        return _encode({"status": 200, **repeats})
     (payload,) = answer_payloads(reply, command)
     return payload

@@ -23,6 +23,14 @@ from imserver.model.accounts import (
 )
 from imserver.model.calls import AnswerCall, CallMedia, EndCall, RejectCall, StartCall
 from imserver.model.errors import ErrorCode
+from imserver.model.file_relays import (
+    AcceptRelay,
+    EndRelay,
+    RejectRelay,
+    RelaysRequested,
+    RelayTo,
+    RequestRelay,
+)
 from imserver.model.friends import (
     AcceptFriend,
     DeleteFriend,
@@ -59,6 +67,11 @@ from imserver.wire.base import WireError
 from imserver.wire.jsonline import client as drafted
 from imserver.wire.jsonline.chat_app.commands import ANSWERS, ChatAppType, find
 from imserver.wire.jsonline.chat_app.events import FRIEND_CHANGES
+from imserver.wire.jsonline.chat_app.files import (
+    accepted_from_fields,
+    event_from_fields,
+    request_payload,
+)
 from imserver.wire.jsonline.chat_app.pages import LINE_BYTES
 from imserver.wire.jsonline.chat_app.requests import DEVICE
 from imserver.wire.jsonline.commands import MsgType
@@ -253,6 +266,16 @@ def _data(command: CallMedia) -> tuple[ChatAppType, Payload]:
     return ChatAppType.VOICE_DATA, {"call_id": command.call, "data": command.data.hex()}
 
 
+def _reject_file(command: RejectRelay) -> tuple[MsgType, Payload]:
+    return MsgType.FILE_REJECT, {"session_id": command.relay, "reason": command.reason}
+
+
+def _end_file(command: EndRelay) -> tuple[Any, Payload]:
+    if command.failed:
+        return ChatAppType.FILE_ERROR, {"session_id": command.relay, "error_message": command.reason}
+    return MsgType.FILE_COMPLETE, {"session_id": command.relay}
+
+
 _WRITERS: Final[dict[type, Callable[[Any], tuple[Any, Payload]]]] = {
     LogIn: _login,
     Register: _register,
@@ -276,6 +299,10 @@ _WRITERS: Final[dict[type, Callable[[Any], tuple[Any, Payload]]]] = {
     RejectCall: _about(ChatAppType.VOICE_REJECT),
     EndCall: _about(ChatAppType.VOICE_END),
     CallMedia: _data,
+    RequestRelay: lambda command: (MsgType.FILE_REQUEST, request_payload(command)),
+    AcceptRelay: lambda command: (MsgType.FILE_ACCEPT, {"session_id": command.relay}),
+    RejectRelay: _reject_file,
+    EndRelay: _end_file,
 }
 
 
@@ -342,6 +369,11 @@ def _request(value: Payload, user: str) -> FriendRequest:
     return FriendRequest(value["request_id"], user, value["message"], float(value["created_at"]))
 
 
+def _requested(payload: Payload) -> RelaysRequested:
+    relays = [RelayTo(one["session_id"], one["target_id"]) for one in payload["sessions"]]
+    return RelaysRequested(relays, payload["file_name"], payload["file_size"])
+
+
 _READERS: Final[dict[Any, Callable[[Payload], Any]]] = {
     MsgType.LOGIN: _logged_in,
     MsgType.REGISTER: lambda payload: Registered(payload["user_id"]),
@@ -363,6 +395,10 @@ _READERS: Final[dict[Any, Callable[[Payload], Any]]] = {
     MsgType.FRIEND_BLOCK: _standing,
     MsgType.FRIEND_UNBLOCK: _standing,
     MsgType.FRIEND_LIST: _friends,
+    MsgType.FILE_REQUEST: _requested,
+    MsgType.FILE_ACCEPT: accepted_from_fields,
+    MsgType.FILE_REJECT: lambda payload: Done(),
+    MsgType.FILE_COMPLETE: lambda payload: Done(),
 }
 
 _FRIEND_EVENTS: Final = {word: change for change, word in FRIEND_CHANGES.items()}
@@ -388,6 +424,8 @@ def _event(message: MsgBase) -> Any:
             return CallMedia(bytes.fromhex(payload["data"]), payload["call_id"], payload["from_user"])
         case MsgType.ACK:
             return drafted.SendFailed(message.id, error_from_payload(payload))
+    if message.command.startswith("file/"):
+        return event_from_fields(message.command, payload)
     known = find(message.command)
     if known is None:
         raise ValueError("an unknown event")

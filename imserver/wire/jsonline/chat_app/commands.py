@@ -8,14 +8,15 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from imserver.wire.jsonline.commands import COMMAND_MAP, Command, Direction, MsgType
-from imserver.wire.jsonline.commands import find as find_drafted
+from imserver.wire.jsonline.commands import COMMAND_MAP, Command, Direction, MsgType, normal
 
 
 class ChatAppType(enum.StrEnum):
     """The commands that only this dialect has."""
 
     FRIEND_EVENT = "friend/event"
+
+    FILE_ERROR = "file/error"
 
     VOICE_CALL = "voice/call"
     VOICE_ANSWER = "voice/answer"
@@ -29,6 +30,11 @@ _C, _S, _B = Direction.CLIENT, Direction.SERVER, Direction.BOTH
 
 _OWN: Final = (
     Command(ChatAppType.FRIEND_EVENT, _S, "what happened between two users"),
+    Command(MsgType.FILE_REQUEST, _B, "offer a file; or: somebody offers one"),
+    Command(MsgType.FILE_ACCEPT, _B, "take a file; or: where to move its bytes"),
+    Command(MsgType.FILE_REJECT, _B, "not take a file; or: the receiver does not"),
+    Command(MsgType.FILE_COMPLETE, _B, "all of a file has arrived"),
+    Command(ChatAppType.FILE_ERROR, _B, "nothing comes of a file"),
     Command(ChatAppType.VOICE_CALL, _C, "call a user, or the members of a room"),
     Command(ChatAppType.VOICE_ANSWER, _C, "take a call, or join that of a room"),
     Command(ChatAppType.VOICE_REJECT, _C, "not take a call"),
@@ -37,7 +43,12 @@ _OWN: Final = (
     Command(ChatAppType.VOICE_DATA, _B, "a piece of what is said"),
 )
 
-COMMANDS: Final[dict[str, Command]] = {**COMMAND_MAP, **{command.name.value: command for command in _OWN}}
+_ABSENT: Final = frozenset({MsgType.OFFLINE, MsgType.FILE_ACK, MsgType.FILE_CANCEL, MsgType.FILE_LIST})
+
+COMMANDS: Final[dict[str, Command]] = {
+    **{name: command for name, command in COMMAND_MAP.items() if command.name not in _ABSENT},
+    **{command.name.value: command for command in _OWN},
+}
 """Every command of the dialect by its normal spelling."""
 
 ANSWERS: Final[dict[enum.StrEnum, str]] = {
@@ -54,6 +65,9 @@ ANSWERS: Final[dict[enum.StrEnum, str]] = {
             MsgType.FRIEND_LIST,
             MsgType.FRIEND_BLOCK,
             MsgType.FRIEND_UNBLOCK,
+            MsgType.FILE_REQUEST,
+            MsgType.FILE_ACCEPT,
+            MsgType.FILE_REJECT,
             ChatAppType.VOICE_CALL,
             ChatAppType.VOICE_ANSWER,
             ChatAppType.VOICE_REJECT,
@@ -79,4 +93,4 @@ VOICE: Final = frozenset(
 def find(spelling: str) -> Command | None:
     """The command that a client's spelling denotes, or None."""
     found = COMMANDS.get(spelling)
-    return found or COMMANDS.get(spelling.replace(".", "/")) or find_drafted(spelling)
+    return COMMANDS.get(normal(spelling)) if found is None else found

@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 
 from imserver.model.calls import AnswerCall, EndCall, RejectCall, StartCall
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.file_relays import AcceptRelay, EndRelay, RejectRelay, RequestRelay
 from imserver.model.friends import AcceptFriend, RejectFriend
 from imserver.model.group_calls import StartGroupCall
 from imserver.model.groups import (
@@ -47,6 +48,10 @@ def repeated(command: Any) -> dict[str, Any]:
             return {"call_id": _short(command.call)}
         case AcceptFriend() | RejectFriend():
             return {"request_id": command.request}
+        case RequestRelay():
+            return {"sessions": [], "file_name": _short(command.name), "file_size": command.size}
+        case AcceptRelay() | RejectRelay() | EndRelay():
+            return {"session_id": _short(command.relay)}
     return {}
 
 
@@ -66,6 +71,9 @@ class _Payload(Struct):
     target_id: Any = None
     call_id: Any = None
     request_id: Any = None
+    session_id: Any = None
+    file_name: Any = None
+    file_size: Any = None
 
 
 _line: Final = msgspec.json.Decoder(_Line).decode
@@ -84,6 +92,11 @@ def repeated_of(frame: bytes, tag: Tag) -> dict[str, Any]:
     if tag.name in VOICE:
         call = msgspec.json.decode(tag.id) if tag.name is ChatAppType.VOICE_CALL else payload.call_id
         return {"call_id": _text(call)}
+    if name == MsgType.FILE_REQUEST:
+        size = payload.file_size if type(payload.file_size) is int else 0
+        return {"sessions": [], "file_name": _text(payload.file_name), "file_size": size}
+    if name.startswith("file/"):
+        return {"session_id": _text(payload.session_id)}
     if not name.startswith("group/") or name == MsgType.GROUP_LIST:
         return {}
     room = payload.room_id if payload.room_id is not None else payload.group_id

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from imserver.model.friends import FriendChange, FriendChanged
 from imserver.wire.jsonline.chat_app.commands import ChatAppType
+from imserver.wire.jsonline.chat_app.files import TRANSFERS, file_event
 from imserver.wire.jsonline.chat_app.voice import voice_events
 from imserver.wire.jsonline.events import event_to_payload
 
@@ -20,12 +21,15 @@ FRIEND_CHANGES: Final = {
 """What friend/event has words for; everything else comes as notification/event, as in the draft."""
 
 
-def events_to_payloads(event: Any, user: str) -> list[Written]:
+def events_to_payloads(event: Any, user: str, host: str, secure: bool) -> list[Written]:
     """(command, payload) of what tells an event; [] if there are no words for it.
 
     Args:
         user: whom it is told.
+        host / secure: see `files.accepted_fields`.
     """
+    if type(event) in TRANSFERS:
+        return []
     if type(event) is FriendChanged:
         fields = _friend_event(event, user)
         if fields is not None:
@@ -33,6 +37,9 @@ def events_to_payloads(event: Any, user: str) -> list[Written]:
     calls = voice_events(event, user)
     if calls is not None:
         return [(ChatAppType.VOICE_EVENT.value, fields) for fields in calls]
+    file = file_event(event, host, secure)
+    if file is not None:
+        return [file]
     written = event_to_payload(event)
     return [] if written is None else [(written[0].value, written[1])]
 

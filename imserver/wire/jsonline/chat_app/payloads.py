@@ -77,6 +77,26 @@ class FriendPayload(Struct, gc=False):
     message: str | None = None
 
 
+class FileRequestPayload(Struct):
+    """file/request."""
+
+    target: Any = None
+    target_type: str | None = None
+    target_id: Id | None = None
+    file_name: Id | None = None
+    file_size: int | None = None
+    checksum: Id | None = None
+    hash: Id | None = None
+
+
+class FileSessionPayload(Struct, gc=False):
+    """file/accept, file/reject, file/complete, file/error."""
+
+    session_id: str | None = None
+    reason: str | None = None
+    error_message: str | None = None
+
+
 class CallPayload(Struct):
     """voice/call."""
 

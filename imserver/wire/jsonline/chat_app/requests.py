@@ -20,6 +20,7 @@ from imserver.model.friends import (
 )
 from imserver.model.messages import MarkRead, ReadHistory, RevokeMessage, SendMessage, SetTyping
 from imserver.wire.jsonline import requests as drafted
+from imserver.wire.jsonline.chat_app.files import FILE_READERS
 from imserver.wire.jsonline.chat_app.pages import ITEM_BYTES
 from imserver.wire.jsonline.chat_app.parts import whole_id
 from imserver.wire.jsonline.chat_app.payloads import (
@@ -31,9 +32,10 @@ from imserver.wire.jsonline.chat_app.payloads import (
     TypingPayload,
 )
 from imserver.wire.jsonline.chat_app.rooms import ROOM_READERS
+from imserver.wire.jsonline.chat_app.targets import target
 from imserver.wire.jsonline.chat_app.voice import VOICE_READERS
 from imserver.wire.jsonline.commands import MsgType
-from imserver.wire.jsonline.messages import Envelope, Id, ReadPayload, RevokePayload, Target
+from imserver.wire.jsonline.messages import Envelope, Id, ReadPayload, RevokePayload
 from imserver.wire.jsonline.validator import MAX_ID_BYTES, bad, bearer_token, check_number, id_text
 
 DEVICE: Final = "chat-app"
@@ -99,24 +101,6 @@ def _refresh(payload: RefreshPayload, envelope: Envelope) -> RenewToken:
 
 
 # Messages
-
-
-def target(value: Any) -> Target | None:
-    """A target in any of its spellings.
-
-    Raises:
-        ImError: BAD_REQUEST.
-    """
-    if value is None:
-        return None
-    if type(value) in (str, int):
-        return Target("user", value)
-    if type(value) is not dict:
-        raise bad("target must have a type and an id")
-    kind, named = value.get("type"), value.get("id")
-    if type(kind) is not str or type(named) not in (str, int, type(None)):
-        raise bad("target must have a type and an id")
-    return Target(kind, named)
 
 
 def _send(payload: SendPayload, envelope: Envelope) -> SendMessage:
@@ -214,6 +198,7 @@ read: Final = drafted.reader(
         MsgType.FRIEND_UNBLOCK: (FriendPayload, _with_user(UnblockUser)),
         **ROOM_READERS,
         **VOICE_READERS,
+        **FILE_READERS,
     },
     strict=False,
 )

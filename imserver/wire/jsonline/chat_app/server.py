@@ -16,6 +16,7 @@ from imserver.model.accounts import LoggedIn
 from imserver.model.calls import CallMedia, Media
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.extensions import OwnEvent
+from imserver.model.file_relays import RelayAccepted
 from imserver.model.messages import InboxPage, Message, MessageAccepted, MessagePage, ReadHistory
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.jsonline.answers import accepted_payload
@@ -23,6 +24,7 @@ from imserver.wire.jsonline.chat_app.answers import answer_payload
 from imserver.wire.jsonline.chat_app.commands import ANSWERS, UNANSWERED, VOICE, ChatAppType, find
 from imserver.wire.jsonline.chat_app.errors import Faulty, error_fields, repeated, repeated_of
 from imserver.wire.jsonline.chat_app.events import events_to_payloads
+from imserver.wire.jsonline.chat_app.files import accepted_fields
 from imserver.wire.jsonline.chat_app.pages import ENVELOPE_BYTES, LINE_BYTES, PAGE_BYTES, history_payload
 from imserver.wire.jsonline.chat_app.parts import parts
 from imserver.wire.jsonline.chat_app.payloads import Envelope
@@ -35,7 +37,7 @@ from imserver.wire.jsonline.server import JsonLineServerCodec
 from imserver.wire.jsonline.tags import Tag
 from imserver.wire.jsonline.validator import LAST_SECOND, SUPPORTED_VERSIONS, VERSION
 
-TRAITS: Final = replace(DRAFTED, acks=False, page_bytes=PAGE_BYTES, media=Media.VOICE)
+TRAITS: Final = replace(DRAFTED, acks=False, page_bytes=PAGE_BYTES, media=Media.VOICE, transfers=False)
 
 MESSAGE_BYTES: Final = LINE_BYTES - 512
 """Bytes of one message in a line: message/event has an id, a time and a number of the server's around it."""
@@ -122,8 +124,10 @@ class ChatAppServerCodec(JsonLineServerCodec):
             command: ReadHistory = request.command
             part = tag.part if type(tag) is _Paged else 1
             payload = history_payload(reply.rows, reply.next_cursor, reply.has_more, command.since, part)
+        elif type(reply) is RelayAccepted:
+            payload = _encode({"status": 200, **accepted_fields(reply, self._host, self._secure)})
         else:
-            payload = answer_payload(reply, request.command, tag, self._user)
+            payload = answer_payload(reply, request.command, self._user)
         if len(payload) > LINE_BYTES - ENVELOPE_BYTES:
             return self.refusal(tag, ImError(ErrorCode.TOO_LARGE, "the answer is too long for a line"))
         return [self._line(tag, b"response", payload), *self._let_go(tag)]
@@ -153,7 +157,7 @@ class ChatAppServerCodec(JsonLineServerCodec):
             fits = len(payload) <= LINE_BYTES - ENVELOPE_BYTES
             return [self._event(self._event_id(), event.command, payload)] if fits else []
         lines = []
-        for name, fields in events_to_payloads(event, self._user):
+        for name, fields in events_to_payloads(event, self._user, self._host, self._secure):
             line = self._event(self._event_id(), name, _encode(fields))
             if self._held is not None and name == ChatAppType.VOICE_EVENT:
                 self._held.append(line)
