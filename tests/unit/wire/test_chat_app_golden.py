@@ -38,6 +38,29 @@ from imserver.model.calls import (
     StartCall,
 )
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.file_relays import (
+    AcceptRelay,
+    EndRelay,
+    RejectRelay,
+    RelayAccepted,
+    RelayCompleted,
+    RelayFailed,
+    RelayOffered,
+    RelayRejected,
+    RelaysRequested,
+    RelayTo,
+    RequestRelay,
+)
+from imserver.model.files import (
+    FileAccepted,
+    FileCancelled,
+    FileDelivered,
+    FileInfo,
+    FileOffered,
+    FileRejected,
+    FileStored,
+    Kind,
+)
 from imserver.model.friends import (
     AcceptFriend,
     BlockedUser,
@@ -485,6 +508,12 @@ class Rooms(Case):
             ("voice/answer", {}, {"call_id": ""}),
             ("voice/end", {"call_id": {}}, {"call_id": ""}),
             ("friend/accept", {"request_id": -1}, {"request_id": -1}),
+            ("file/accept", {"session_id": 5}, {"session_id": "5"}),
+            (
+                "file/request",
+                {"file_name": "x", "file_size": 7},
+                {"sessions": [], "file_name": "x", "file_size": 7},
+            ),
         ):
             error = self.assertRaises(WireError, self.server.decode, asked(command, payload))
             told = json.loads(self.only(self.server.refusal(error.tag, error)))["payload"]
@@ -742,6 +771,118 @@ class Voice(Case):
                 [("voice/call_ack", None), ("voice/event", "ended"), ("voice/event", "incoming")],
             )
             self.assertEqual(len(self.server.event(incoming)), 1)
+
+
+PLACE = (
+    b'"session_id":"s1","file_name":"a.pdf","file_size":5,"channel_host":"%b","channel_port":%d,'
+    b'"target_id":"bob"'
+)
+
+
+class Files(Case):
+    def test_request(self) -> None:
+        fields = {"file_name": "a.pdf", "file_size": 5, "checksum": "sha256:00"}
+        self.reads(
+            asked("file/request", {"target": {"type": "user", "id": "bob"}, **fields}),
+            RequestRelay("a.pdf", 5, "sha256:00", "bob"),
+        )
+        for payload in (
+            {"target": {"type": "room", "id": "r1"}, **fields},
+            {"target": {"type": "group", "id": "group_r1"}, **fields},
+            {"target_type": "room", "target_id": "r1", **fields},
+        ):
+            self.reads(asked("file/request", payload), RequestRelay("a.pdf", 5, "sha256:00", group="r1"))
+        loose = {"target": "bob", "file_name": "C:\\docs\\a.pdf", "file_size": "5"}
+        self.reads(asked("file/request", loose), RequestRelay("a.pdf", 5, "", "bob"))
+        frame = asked("file/request", loose)
+        self.answers(
+            frame,
+            RelaysRequested([RelayTo("s1", "bob")], "a.pdf", 5),
+            "file/request_ack",
+            b'{"status":200,"sessions":[{"session_id":"s1","target_id":"bob"}],"file_name":"a.pdf","file_size":5}',
+        )
+        self.refuses(
+            frame,
+            ImError(ErrorCode.NOT_FOUND, "nobody"),
+            "file/request_ack",
+            b'{"status":404,"error_code":1007,"error":"NOT_FOUND","error_message":"nobody","retryable":false,'
+            b'"sessions":[],"file_name":"a.pdf","file_size":5}',
+        )
+
+    def test_accept_reject_and_the_rest(self) -> None:
+        frame = asked("file/accept", {"session_id": "s1"})
+        self.reads(frame, AcceptRelay("s1"))
+        self.server.located("10.0.0.1", False)
+        self.answers(
+            frame,
+            RelayAccepted("s1", "bob", "a.pdf", 5, "", 9500, 9501),
+            "file/accept_ack",
+            b'{"status":200,' + PLACE % (b"10.0.0.1", 9500) + b"}",
+            RelayAccepted("s1", "bob", "a.pdf", 5, "10.0.0.1", 9500, 9500),
+        )
+        self.refuses(
+            frame,
+            ImError(ErrorCode.NOT_FOUND, "none"),
+            "file/accept_ack",
+            b'{"status":404,"error_code":1007,"error":"NOT_FOUND","error_message":"none","retryable":false,'
+            b'"session_id":"s1"}',
+        )
+        frame = asked("file/reject", {"session_id": "s1", "reason": "no"})
+        self.reads(frame, RejectRelay("s1", "no"))
+        self.answers(frame, Done(), "file/reject_ack", b'{"status":200,"session_id":"s1"}')
+        for word, payload, command in (
+            ("complete", {}, EndRelay("s1", False)),
+            ("error", {"error_message": "x"}, EndRelay("s1", True, "x")),
+        ):
+            frame = asked(f"file/{word}", {"session_id": "s1", **payload})
+            self.reads(frame, command)
+            self.answers(frame, Done(), f"file/{word}", b'{"status":200,"session_id":"s1"}')
+
+    def test_events(self) -> None:
+        offered = RelayOffered("s1", "alice", "a.pdf", 5, "sha256:00")
+        self.tells(
+            offered,
+            "file/request",
+            b'{"session_id":"s1","from_user":"alice","file_name":"a.pdf","file_size":5,"checksum":"sha256:00"}',
+            read=offered,
+        )
+        self.server.located("10.0.0.1", False)
+        for host, ports, secure, place in (
+            ("", (9500, 9501), False, (b"10.0.0.1", 9500)),
+            ("", (9500, 9501), True, (b"10.0.0.1", 9501)),
+            ("files.example", (9500, 0), True, (b"files.example", 9500)),
+            ("", (0, 9501), False, (b"10.0.0.1", 9501)),
+        ):
+            self.server.located("10.0.0.1", secure)
+            accepted = RelayAccepted("s1", "bob", "a.pdf", 5, host, *ports)
+            self.tells(accepted, "file/accept", b"{" + PLACE % place + b"}")
+        about = b'{"session_id":"s1","target_id":"bob","file_name":"a.pdf",'
+        rejected = RelayRejected("s1", "bob", "a.pdf", "no")
+        self.tells(rejected, "file/reject", about + b'"reason":"no"}', read=rejected)
+        done = RelayCompleted("s1", "bob", "a.pdf", 5)
+        self.tells(done, "file/complete", about + b'"file_size":5}', read=done)
+        failed = RelayFailed("s1", "bob", "a.pdf", "lost")
+        self.tells(
+            failed,
+            "file/error",
+            about + b'"status":503,"error_code":1012,"error_message":"lost"}',
+            read=failed,
+        )
+
+    def test_news_of_stored_files_have_no_words_here(self) -> None:
+        info = FileInfo("t", "f", "alice", "bob", "", "a.pdf", 5, "", Kind.FILE, True, 1.0, 2.0)
+        for event in (
+            FileOffered(info),
+            FileStored(info),
+            FileAccepted("t", "bob"),
+            FileRejected("t", "bob", ""),
+            FileDelivered("t", "f", "bob"),
+            FileCancelled("t", "bob", ""),
+        ):
+            self.assertEqual(self.server.event(event), [])
+        for command in ("file/list", "file/ack", "file/cancel", "message/offline"):
+            error = self.assertRaises(WireError, self.server.decode, asked(command))
+            self.assertEqual(error.code, ErrorCode.UNKNOWN_COMMAND)
 
 
 class Envelopes(Case):

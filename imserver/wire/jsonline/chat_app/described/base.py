@@ -73,6 +73,10 @@ class Error(Struct):
     user_id: str | UnsetType = UNSET
     call_id: str | UnsetType = UNSET
     request_id: int | UnsetType = UNSET
+    session_id: str | UnsetType = UNSET
+    sessions: list[Any] | UnsetType = UNSET
+    file_name: str | UnsetType = UNSET
+    file_size: int | UnsetType = UNSET
 
 
 class AccountError(Struct):
