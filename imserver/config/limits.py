@@ -109,6 +109,8 @@ class FileLimits(Struct, frozen=True, forbid_unknown_fields=True):
         threads: that read and write files.
         public_host / public_port: told to clients as the file channel's, where they differ from what they
             are connected to and from the listener's port.
+        public_protocol: told to clients as the file channel's, where TLS ends before this server; "" = as
+            their session.
     """
 
     max_bytes: Annotated[int, Meta(ge=1, le=2**50)] = 4_294_967_296
@@ -124,6 +126,7 @@ class FileLimits(Struct, frozen=True, forbid_unknown_fields=True):
     threads: Annotated[int, Meta(ge=1, le=64)] = 4
     public_host: str = ""
     public_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    public_protocol: Literal["", "tcp", "tls"] = ""
 
 
 class RoomLimits(Struct, frozen=True, forbid_unknown_fields=True):

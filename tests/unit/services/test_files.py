@@ -7,6 +7,7 @@ import itertools
 import json
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import ensureDeferred
 
 from imserver.model.accounts import KickReason, Principal, SessionKicked
@@ -518,6 +519,26 @@ class Limits(FileCase):
         self.assertEqual(self.assertRaises(ImError, channels.enter, "dave").code, ErrorCode.TOO_FAST)
         channels.leave("alice")
         channels.enter("dave")
+
+
+class Places(FileCase):
+    """Where clients are told that the file channel is: plain and TLS."""
+
+    def told(self, ports: tuple[int, int], **settings: Any) -> tuple[str, int, int, str]:
+        self.files.ports, self.files.settings = ports, replace(self.settings, **settings)
+        channel = self.request(client_id="c")
+        return channel.host, channel.port, channel.tls_port, channel.protocol
+
+    def test_all(self) -> None:
+        self.assertEqual(self.told((0, 0)), ("", 0, 0, ""))
+        self.assertEqual(self.told((9500, 0)), ("", 9500, 0, ""))
+        self.assertEqual(self.told((9500, 9501)), ("", 9500, 9501, ""))
+        public: Any = {"host": "files", "port": 443}
+        self.assertEqual(self.told((9500, 0), **public), ("files", 443, 0, ""))
+        # TLS ends before this server, whose sessions are not TLS for it.
+        self.assertEqual(self.told((9500, 0), **public, protocol="tls"), ("files", 443, 443, "tls"))
+        self.assertEqual(self.told((9500, 0), protocol="tls"), ("", 9500, 9500, "tls"))
+        self.assertEqual(self.told((0, 0), **public, protocol="tls"), ("files", 0, 0, "tls"))
 
 
 class FewFiles(FileCase):
