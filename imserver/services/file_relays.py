@@ -60,6 +60,7 @@ class RelaySettings(Struct, frozen=True):
         offer_seconds: in which an offer has to be answered.
         join_seconds: from then on, in which both have to connect.
         host / port: told to clients as the channel's; "" and 0 = as it is.
+        elsewhere: TLS ends before this server, so the one port there is will do for everybody.
     """
 
     max_bytes: int = 4 * 1024**3
@@ -67,6 +68,7 @@ class RelaySettings(Struct, frozen=True):
     join_seconds: float = 60.0
     host: str = ""
     port: int = 0
+    elsewhere: bool = False
 
 
 class Peer(Protocol):
@@ -158,9 +160,10 @@ class Relays:
     # Commands
 
     async def _request(self, principal: Principal, command: RequestRelay) -> RelaysRequested:
-        if self._closed or not any(self.ports):
-            raise ImError(ErrorCode.UNAVAILABLE, "there is no file channel here")
         sender = self._seat(principal)
+        if self._closed:
+            raise ImError(ErrorCode.UNAVAILABLE, "the server is going down")
+        self._check_channel(principal)
         self._check(command)
         if not self._requests.allow(principal.user):
             raise ImError(ErrorCode.TOO_FAST, "too many files a second")
@@ -226,11 +229,26 @@ class Relays:
 
     async def _act(self, principal: Principal, command: AcceptRelay | RejectRelay | EndRelay) -> Any:
         seat = self._seat(principal)
+        if isinstance(command, AcceptRelay):
+            self._check_channel(principal)
         home = await self._bus.holder(relay_slot(command.relay))
         if not home:
             raise _unknown()
         request = RelayAct(command.relay, seat, principal.sid, command)
         return await self._bus.ask(marked_home(home), request)
+
+    def _check_channel(self, principal: Principal) -> None:
+        """UNAVAILABLE where no channel is as safe as the session."""
+        plain, tls = self._own_ports()
+        if not (tls if self._peers[principal.session].client.secure else plain):
+            raise ImError(ErrorCode.UNAVAILABLE, "there is no file channel here")
+
+    def _own_ports(self) -> tuple[int, int]:
+        plain, tls = self.ports
+        if self._settings.elsewhere:
+            plain = tls = plain or tls
+        port = self._settings.port
+        return plain and (port or plain), tls and (port or tls)
 
     def _seat(self, principal: Principal) -> Seat:
         session = self._peers.get(principal.session)
@@ -268,8 +286,8 @@ class Relays:
             raise _unknown()
         if pipe.receiver is not None and pipe.receiver != seat:
             raise ImError(ErrorCode.CONFLICT, "another device of yours takes it")
-        host, port = self._settings.host, self._settings.port
-        plain, tls = ((own and port) or own for own in self.ports)
+        plain, tls = self._own_ports()
+        host = self._settings.host
         accepted = RelayAccepted(pipe.id, pipe.target, pipe.name, pipe.size, host, plain, tls)
         if pipe.receiver is None:
             others = [device for device in pipe.devices.values() if device != seat]
