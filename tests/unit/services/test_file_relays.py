@@ -24,7 +24,8 @@ from imserver.model.file_relays import (
     RequestRelay,
 )
 from imserver.services.file_pipes import Pipe
-from imserver.services.file_relays import MAX_MEMBERS, OPEN_PER_USER, REQUEST_BURST, Relays, RelaySettings
+from imserver.services.file_relay_rules import MAX_MEMBERS
+from imserver.services.file_relays import OPEN_PER_USER, REQUEST_BURST, Relays, RelaySettings
 from imserver.services.ports import Seat
 from imserver.services.sessions import Client, Receiver
 from tests.unit.services.world import Chance, ServiceCase
