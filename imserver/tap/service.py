@@ -49,6 +49,7 @@ from imserver.services.protection import Protection
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
 from imserver.tap.control import ControlPort, open_control
+from imserver.tap.going import Departure
 from imserver.tap.listening import (
     OpenPort,
     StartError,
@@ -276,8 +277,11 @@ class Server(Service):
     async def _stop(self) -> None:
         self._notifier.stopping()
         self._keys = None
+        departure = Departure(self._reactor, self._configuration.shutdown)
+        departure.begin()
         if self._vitals is not None:
             self._vitals.listening = False
+            await departure.notice()
         self._media_servers.stop()
         if self._trimmer.running:
             self._trimmer.stop()
@@ -286,10 +290,12 @@ class Server(Service):
         if self._ports:
             remove_ports(self._data)
             await close_ports(self._ports)
+        if self._doors is not None:
+            await departure.drain(self._doors)
         if self._hub is not None:
             self._hub.shut_down()
         if self._doors is not None:
-            await self._doors.shut_down()
+            await self._doors.shut_down(self._configuration.shutdown.returns_per_second)
         if self._cellar is not None:
             await self._cellar.close()
         self._hashers.stop()
