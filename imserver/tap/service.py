@@ -50,6 +50,7 @@ from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
 from imserver.tap.control import ControlPort, open_control
 from imserver.tap.going import Departure
+from imserver.tap.key_watch import KeyWatch
 from imserver.tap.listening import (
     OpenPort,
     StartError,
@@ -132,6 +133,7 @@ class Server(Service):
         self._control: ControlPort | None = None
         self._trimmer = LoopingCall(self._trim)
         self._trimmer.clock = reactor
+        self._key_watch: KeyWatch | None = None
 
     def startService(self) -> None:
         """See IService. Opens everything once the reactor runs; ends the process if it cannot."""
@@ -233,6 +235,8 @@ class Server(Service):
         vitals.listening = True
         self._media_servers.start()
         self._trimmer.start(TRIM_SECONDS, now=False)
+        self._key_watch = KeyWatch(self._reactor, services.keys, services.message_keys)
+        self._key_watch.start()
         write_ports(self._data, self._ports)
         warn_of_dates(self._contexts, datetime.now(UTC))
         self._notifier.ready()
@@ -285,6 +289,8 @@ class Server(Service):
         self._media_servers.stop()
         if self._trimmer.running:
             self._trimmer.stop()
+        if self._key_watch is not None:
+            self._key_watch.stop()
         if self._control is not None:
             await self._control.close()
         if self._ports:
