@@ -14,9 +14,10 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from benchmarks import calls, loads, rooms, servers
+from benchmarks import calls, files, loads, rooms, servers
 from benchmarks.machine import LOAD_CORE, Busy, alone, pin
 
+MIB = 1024 * 1024
 RESULTS = Path(__file__).parent / "results"
 
 # Figure -> (unit, the figure of the bare echo or relay it is compared with).
@@ -43,6 +44,11 @@ FIGURES = {
     "relay, 1,000-byte packets": ("packets/s per core", ""),
     "call media, 60,000-byte packets": ("MB/s per core", "relay, 60,000-byte packets"),
     "call media, 1,000-byte packets": ("packets/s per core", "relay, 1,000-byte packets"),
+    "file copy, up": ("MB/s per core", ""),
+    "file copy, down": ("MB/s per core", ""),
+    "file copy, up and hashed": ("MB/s per core", ""),
+    "file channel, up": ("MB/s per core", "file copy, up and hashed"),
+    "file channel, down": ("MB/s per core", "file copy, down"),
     "relay, p99 delay": ("ms", ""),
     "call media, p99 delay": ("ms", "relay, p99 delay"),
 }
@@ -78,7 +84,20 @@ def one_run(seconds: float, sessions: int, log_ins: int) -> dict[str, float]:
     with servers.imserver() as server:
         measure("joins into one room", rooms.joins(server.ports, min(1000, log_ins)))
     _measure_calls(measure, seconds)
+    _measure_files(figures, int(seconds) * 128 * MIB)
     return figures
+
+
+def _measure_files(figures: dict[str, float], size: int) -> None:
+    def tell(title: str, rates: tuple[float, ...]) -> None:
+        for way, rate in zip(files.WAYS, rates, strict=False):
+            figures[f"{title}, {way}"] = rate
+            print(f"  {f'{title}, {way}':<34}{rate:>12,.1f} {FIGURES[f'{title}, {way}'][0]}", flush=True)
+
+    with servers.filecopy() as server:
+        tell("file copy", asyncio.run(files.copied(server, size)))
+    with servers.imserver() as server:
+        tell("file channel", asyncio.run(files.moved(server, size)))
 
 
 def _measure_calls(measure: Callable[[str, Awaitable[float]], None], seconds: float) -> None:

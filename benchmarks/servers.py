@@ -18,7 +18,7 @@ from benchmarks.machine import SERVER_CORE, pin
 
 # Production settings but for the rates, which are there to keep one user from doing this.
 OVERRIDES = (
-    *(f"listener.{number}.endpoint=tcp:0:interface=127.0.0.1:backlog=1024" for number in range(4)),
+    *(f"listener.{number}.endpoint=tcp:0:interface=127.0.0.1:backlog=1024" for number in range(5)),
     "limits.sends_per_second=1e9",
     "limits.send_burst=1000000000",
     "limits.commands_per_second=1e9",
@@ -52,6 +52,11 @@ def echo() -> contextlib.AbstractContextManager[Running]:
 def relay() -> contextlib.AbstractContextManager[Running]:
     """The bare Twisted relay."""
     return _bare("relay")
+
+
+def filecopy() -> contextlib.AbstractContextManager[Running]:
+    """The bare Twisted copy of files."""
+    return _bare("filecopy")
 
 
 @contextlib.contextmanager

@@ -17,6 +17,9 @@ from imserver.config.media_urls import addresses
 from imserver.services.accounts import Accounts
 from imserver.services.calls import CallSettings
 from imserver.services.extensions import Workplace
+from imserver.services.file_ports import Blobs, FileStore
+from imserver.services.file_rules import FileSettings
+from imserver.services.files import Files
 from imserver.services.friends import FriendSettings
 from imserver.services.groups import GroupLimits, Groups
 from imserver.services.hub import Hub, HubSettings
@@ -132,6 +135,24 @@ def friend_settings(configuration: Configuration) -> FriendSettings:
     )
 
 
+def file_settings(configuration: Configuration) -> FileSettings:
+    """What the file service is told of the configuration."""
+    files = configuration.files
+    return FileSettings(
+        max_bytes=files.max_bytes,
+        user_bytes=files.user_bytes,
+        user_files=files.user_files,
+        total_bytes=files.total_bytes,
+        user_transfers=files.user_transfers,
+        channels=files.channels,
+        user_channels=files.user_channels,
+        expiry_seconds=files.expiry_days * 86400.0,
+        chunk_bytes=files.chunk_bytes,
+        host=files.public_host,
+        port=files.public_port,
+    )
+
+
 class Services:
     """The domain over one backend.
 
@@ -142,6 +163,7 @@ class Services:
         message_keys: the keys that protect messages.
         ice: the STUN and TURN servers.
         workplace: what extensions may do.
+        files: where they are served.
     """
 
     def __init__(
@@ -158,9 +180,11 @@ class Services:
         demo: bool,
         turn_servers: Sequence[TurnServer] = (),
         media_servers: MediaServers | None = None,
+        files: tuple[FileStore, Blobs] | None = None,
     ) -> None:
         """Args:
-            clock: times calls and rooms.
+            clock: times calls, rooms and file channels.
+            files: where files are kept; None = none are served.
 
         Raises:
             KeyRingError
@@ -237,3 +261,19 @@ class Services:
             keys=KeyAdministration(self.message_keys, time.time),
         )
         self.workplace = Workplace(self.hub.dispatch, bus)
+        self.files: Files | None = None
+        if files is not None:
+            self.files = Files(
+                *files,
+                store,
+                directory,
+                bus,
+                self.hub.messages.send,
+                self.hub.friends.refusal,
+                clock,
+                time.time,
+                os.urandom,
+                self.hub.spawn,
+                file_settings(configuration),
+            )
+            self.hub.add_files(self.files)

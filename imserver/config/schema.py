@@ -19,7 +19,7 @@ Text = Annotated[str, Meta(min_length=1)]
 Path = Annotated[str, Meta(pattern=r"^/\S*$")]
 PythonObject = Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 
-STREAM_FORMATS = ("qdatastream", "jsonline", "http")
+STREAM_FORMATS = ("qdatastream", "jsonline", "files", "http")
 """What listeners may speak without further ado."""
 
 
@@ -62,8 +62,8 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
     """One listening address and what is spoken there.
 
     Attributes:
-        format: "qdatastream" (document 000), "jsonline" (document 004), "http", or a key of
-            `formats`.
+        format: "qdatastream" (document 000), "jsonline" (document 004), "files" (its file channel),
+            "http", or a key of `formats`.
         endpoint: any Twisted server endpoint string.
         tls: certificates, where the connection is encrypted.
         proxy_protocol: every connection begins with a PROXY protocol header (v1 or v2, before
@@ -246,6 +246,36 @@ class FriendSettings(Struct, frozen=True, forbid_unknown_fields=True):
     friends_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 2_000
 
 
+class FileLimits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Files.
+
+    Attributes:
+        max_bytes: one file.
+        user_bytes / user_files: all files of one sender that have not expired, and how many.
+        total_bytes: of all senders; 0 = no limit.
+        user_transfers: uploads of one user that are not at their end.
+        channels / user_channels: files moved at a time, of all and of one user.
+        expiry_days: how long a file is kept after its request.
+        chunk_bytes: of the largest chunk on a file channel.
+        threads: that read and write files.
+        public_host / public_port: told to clients as the file channel's, where they differ from what they
+            are connected to and from the listener's port.
+    """
+
+    max_bytes: Annotated[int, Meta(ge=1, le=2**50)] = 4_294_967_296
+    user_bytes: Annotated[int, Meta(ge=1, le=2**60)] = 17_179_869_184
+    user_files: Count = 10_000
+    total_bytes: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    user_transfers: Count = 64
+    channels: Count = 256
+    user_channels: Count = 16
+    expiry_days: Annotated[float, Meta(gt=0)] = 30.0
+    chunk_bytes: Annotated[int, Meta(ge=4_096, le=1_048_576)] = 65_536
+    threads: Annotated[int, Meta(ge=1, le=64)] = 4
+    public_host: str = ""
+    public_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+
+
 class Turn(Struct, frozen=True, forbid_unknown_fields=True):
     """STUN and TURN servers that stand together, for WebRTC clients.
 
@@ -339,6 +369,7 @@ DEVELOPMENT_LISTENERS = (
     ),
     Listener("jsonline", "tcp:8088:interface=127.0.0.1"),
     Listener("qdatastream", "tcp:8888:interface=127.0.0.1"),
+    Listener("files", "tcp:9500:interface=127.0.0.1"),
 )
 """What is served where nothing is configured: plaintext, loopback only."""
 
@@ -367,6 +398,7 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     calls: CallLimits = field(default_factory=CallLimits)
     friends: FriendSettings = field(default_factory=FriendSettings)
     rooms: RoomLimits = field(default_factory=RoomLimits)
+    files: FileLimits = field(default_factory=FileLimits)
     turn: tuple[Turn, ...] = ()
     media_server: tuple[MediaServer, ...] = ()
     shutdown: Shutdown = field(default_factory=Shutdown)

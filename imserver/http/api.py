@@ -193,6 +193,14 @@ class Api:
         head(request, status)
         return envelope(status, "ok", data)
 
+    async def admit(self, request: Request) -> Principal:
+        """Who asks, for what is served beside the table. Raises ImError, Refused."""
+        address = peer(request)
+        self._limit(self._addresses, address)
+        principal, _ = await self._caller(request, address)
+        self._limit(self._users, principal.user)
+        return principal
+
     def _limit(self, limiter: RateLimiter, key: str) -> None:
         if not limiter.allow(key):
             raise ImError(ErrorCode.TOO_FAST, "too many requests")

@@ -106,7 +106,7 @@ def message(value: Message, seq: int = 0) -> MessageView:
         value.server_at,
         seq,
         value.client_id,
-        msgspec.Raw(value.attachments) if value.attachments else None,
+        msgspec.Raw(attachments) if (attachments := contents.attachments_of(value)) else None,
         msgspec.Raw(value.meta) if value.meta else None,
         value.extra,
     )

@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
-from imserver.http.answers import envelope
+from imserver.http.answers import envelope, refusal
+from imserver.http.file_bodies import UploadBody
 
 MAX_BODY = 256 * 1024
 """Bytes of a request's body."""
 
 
 class BoundedRequest(Request):
-    """A request whose body is kept in memory and may not be large.
+    """A request whose body is kept in memory and may not be large, or goes into an upload.
 
     Attributes:
         asker: the user who was found to ask, for the access log.
+        upload_body: what takes the body instead of the memory.
     """
 
     asker = ""
+    upload_body: UploadBody | None = None
     _body = 0
     _refused = False
 
     def gotLength(self, length: int | None) -> None:
         """See Request: Twisted would keep a large one in a file."""
         self.content = BytesIO()
+        channel: Any = self.channel
+        if channel.streams():
+            self._stream(channel)
+            return
         if length is not None and length > MAX_BODY:
             self._too_large()
 
     def handleContentChunk(self, data: bytes) -> None:
         """See Request."""
+        if self._refused:
+            return
+        if self.upload_body is not None:
+            self.upload_body.received(data)
+            return
         self._body += len(data)
         if self._body <= MAX_BODY:
             super().handleContentChunk(data)  # type: ignore[no-untyped-call]
@@ -49,18 +64,52 @@ class BoundedRequest(Request):
         self.path = path.partition(b"?")[0]
         self.process()  # type: ignore[no-untyped-call]
 
+    def _stream(self, channel: Any) -> None:
+        """The body goes into an upload: looks at once whether it may."""
+        site = channel.site
+        reason = site.paths.forbidden(self)
+        if reason is not None:
+            self._answer_now(403, envelope(403, reason))
+            return
+        self.upload_body = channel.streamed = site.files.body(self, self._not_taken)
+        if self._refused:
+            self.upload_body.lost()
+
+    def _not_taken(self, request: Request, error: Any) -> None:
+        """What is still to come of the body need not be sent."""
+        channel: Any = self.channel
+        if not channel.body_complete:
+            body = refusal(self, error)
+            self._answer_now(self.code, body, self.responseHeaders)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See Request."""
+        if self.upload_body is not None:
+            self.upload_body.lost()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
     def _too_large(self) -> None:
+        self._answer_now(413, envelope(413, f"a request may have {MAX_BODY} bytes"))
+
+    def _answer_now(self, status: int, body: bytes, headers: Headers | None = None) -> None:
+        """Answers in the middle of the body, and ends the connection."""
         if self._refused:
             return
         self._refused = True
         self._body = MAX_BODY
+        if self.upload_body is not None:
+            self.upload_body.lost()
         transport: Any = self.channel.transport
         if transport is None or transport.disconnecting:
             return
-        body = envelope(413, f"a request may have {MAX_BODY} bytes")
+        more = b""
+        for name, values in headers.getAllRawHeaders() if headers is not None else ():
+            if name.lower() not in (b"content-type", b"content-length", b"connection"):
+                more += b"".join(b"%b: %b\r\n" % (name, value) for value in values)
         transport.write(
-            b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body)
+            b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n"
+            b"Connection: close\r\n\r\n%b"
+            % (status, HTTPStatus(status).phrase.encode(), more, len(body), body)
         )
         if isinstance(transport, FileDescriptor):
             # Closing outright while the rest is still coming in would reset the connection,

@@ -19,6 +19,8 @@ from twisted.web.server import Request, Site
 
 from imserver.http.answers import json_answer
 from imserver.http.api import Api
+from imserver.http.file_bodies import UploadBody
+from imserver.http.files import FileSite
 from imserver.http.requests import BoundedRequest
 from imserver.http.rules import Rule
 from imserver.protocols.connections import Admission
@@ -58,9 +60,11 @@ class Paths(Resource):
         api: Api | None,
         proxied: bool,
         trusted: Trusted | None,
+        files: FileSite | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._api = api
+        self._files = files
         self._proxied = proxied
         self._trusted = trusted
         self._sockets = {path.encode(): factory for path, factory in sockets.items()}
@@ -68,14 +72,12 @@ class Paths(Resource):
 
     def render(self, request: Request) -> bytes | int:
         """See IResource."""
-        if self._trusted is not None:
-            reason = self._believe(request, self._trusted)
-            if reason is not None:
-                return self._refuse(request, 403, reason)
-        for rule in self._rules:
-            reason = rule(request)
-            if reason is not None:
-                return self._refuse(request, 403, reason)
+        reason = self.forbidden(request)
+        if reason is not None:
+            return self._refuse(request, 403, reason)
+        files = self._files
+        if files is not None and files.serves(request.method, request.path):
+            return files.render(request)
         factory = self._sockets.get(request.path)
         if factory is None and self._api is not None and self._api.serves(request.path):
             return self._api.render(request, proxied=self._proxied)
@@ -94,6 +96,18 @@ class Paths(Resource):
             return self._refuse(request, 429, "too many connections that have not logged in")
         answer: bytes | int = WebSocketResource(_Admitted(factory, channel)).render(request)
         return answer
+
+    def forbidden(self, request: Request) -> str | None:
+        """Why a request is not let in; None if it is."""
+        if self._trusted is not None:
+            reason = self._believe(request, self._trusted)
+            if reason is not None:
+                return reason
+        for rule in self._rules:
+            reason = rule(request)
+            if reason is not None:
+                return reason
+        return None
 
     @staticmethod
     def _believe(request: Request, trusted: Trusted) -> str | None:
@@ -120,6 +134,9 @@ class Channel(HTTPChannel):
 
     Attributes:
         admission: its place in the counts of connections.
+        site: the factory.
+        streamed: what takes the body of the request that comes in.
+        body_complete: the whole request came in.
         wheel_slot: the wheel's.
     """
 
@@ -127,6 +144,9 @@ class Channel(HTTPChannel):
     admission: Admission
     doors: Doors
     wheel_slot = -1
+    site: ImSite
+    streamed: UploadBody | None = None
+    body_complete = False
     _successor: WebSocketProtocol | None = None
     _since = 0.0
     _serving = False
@@ -136,14 +156,21 @@ class Channel(HTTPChannel):
         super().connectionMade()  # type: ignore[no-untyped-call]
         self._await_request()
 
+    def streams(self) -> bool:
+        """Whether the body of the request whose head is complete goes into an upload."""
+        files = self.site.files
+        path = self._path.partition(b"?")[0]
+        return files is not None and files.streams(self._command, path)
+
     def _await_request(self) -> None:
-        self._serving = False
+        self._serving = self.body_complete = False
+        self.streamed = None
         self._since = self.doors.clock.seconds()
         self.doors.wheel.watch(self, self._since + self.doors.limits.handshake_time)
 
     def allContentReceived(self) -> None:
         """See HTTPChannel: a request is complete."""
-        self._serving = True
+        self._serving = self.body_complete = True
         super().allContentReceived()  # type: ignore[no-untyped-call]
 
     def requestDone(self, request: Request) -> None:
@@ -153,6 +180,11 @@ class Channel(HTTPChannel):
 
     def check(self, now: float) -> float | None:
         """See liveness.Watched: a request has to be complete some time."""
+        body = self.streamed
+        if body is not None and not self._serving and self.transport is not None:
+            limits = self.doors.limits
+            if body.waits or now - body.moved < limits.silence:
+                return now + limits.check_interval
         if not self._serving and self._successor is None and self.transport is not None:
             self.transport.abortConnection()
         return None
@@ -193,6 +225,7 @@ class ImSite(Site):
         proxied: bool = False,
         trusted: Trusted | None = None,
         access_log: bool = False,
+        files: FileSite | None = None,
     ) -> None:
         """Args:
         sockets: the WebSocket factory of each path, e.g. "/ws".
@@ -200,10 +233,13 @@ class ImSite(Site):
         api: REST, where it is served.
         proxied: a proxy stands in front: the peer's address proves nothing.
         trusted: the proxies that stand in front and say whose each request is (X-Forwarded-For).
+        files: files, where they are served.
         access_log: log every request that was answered.
         """
+        self.files = files
+        self.paths = Paths(sockets, rules, api, proxied, trusted, files)
         super().__init__(  # type: ignore[no-untyped-call]
-            Paths(sockets, rules, api, proxied, trusted),
+            self.paths,
             requestFactory=BoundedRequest,
             reactor=doors.clock,
             timeout=None,

@@ -70,6 +70,7 @@ class SessionAuthentication(SessionOutput, ABC):
             acks=traits.acks,
             secure=secure,
             media=traits.media,
+            transfers=traits.transfers,
         )
 
     def deadline(self, now: float) -> float:

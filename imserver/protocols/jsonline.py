@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, ITCPTransport
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, ISSLTransport, ITCPTransport
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from imserver.model.errors import ErrorCode
 from imserver.protocols.connections import Admission
-from imserver.protocols.doors import Doors
+from imserver.protocols.doors import Doors, host_of
 from imserver.protocols.link import Link
 from imserver.wire.base import ServerCodec, WireError
 
@@ -62,6 +62,9 @@ class JsonLineProtocol(Protocol):
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
+        located = getattr(self._codec, "located", None)
+        if located is not None:
+            located(host_of(transport.getHost()), ISSLTransport.providedBy(transport))
         self._link = self._doors.open(self, transport, self._codec, self._admission)
 
     def dataReceived(self, data: bytes) -> None:

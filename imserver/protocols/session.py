@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from imserver.model.accounts import Disconnect, LogIn, LogOut, Ping
 from imserver.model.calls import CallMedia
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.files import SendChunk
 from imserver.model.groups import LeaveGroup
 from imserver.model.messages import (
     AckMessages,
@@ -152,7 +153,8 @@ class Session(SessionAuthentication):
         command = request.command
         kind = type(command)
         now = self._clock.seconds()
-        if not self._tokens.take(now):
+        # A chunk of a file waits for the disk instead.
+        if kind is not SendChunk and not self._tokens.take(now):
             if self._codec.traits.waits_for_rate:
                 self.turns.slow_down(request, self._tokens.delay(now))
                 return

@@ -106,6 +106,14 @@ class Friends:
         """Whether somebody may be told that the other one is typing."""
         return await self._allowed(user, peer, self._settings.messages)
 
+    async def refusal(self, sender: str, recipient: str) -> ImError | None:
+        """Why nothing may be sent, in the words in which the store refuses messages; None = it may."""
+        if await self._allowed(sender, recipient, self._settings.messages):
+            return None
+        if recipient in (await self._directory.circle(sender)).blocks:
+            return ImError(ErrorCode.FORBIDDEN, "you have blocked this user")
+        return ImError(ErrorCode.FORBIDDEN, "this user takes no messages from you")
+
     async def _allowed(self, one: str, other: str, only_friends: bool) -> bool:
         if await self._directory.are_apart(one, other):
             return False

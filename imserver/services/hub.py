@@ -45,6 +45,8 @@ from imserver.services.administration import ADMIN_COMMANDS, Administration, Ses
 from imserver.services.calls import Calls, CallSettings
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
+from imserver.services.file_inband import InbandFiles
+from imserver.services.files import Files
 from imserver.services.friends import Friends, FriendSettings
 from imserver.services.group_admin import GroupAdministration
 from imserver.services.groups import GROUP_COMMANDS, Groups
@@ -181,6 +183,8 @@ class Hub:
         self.dispatch.register(dict.fromkeys(ADMIN_COMMANDS, self.administration.administer))
         self._replays = ReplayGuard(nonces or LocalNonceMemory(wall_time()), wall_time)
         self._answers: AnswerMemory = answers or LocalAnswerMemory(clock.seconds)
+        self.files: Files | None = None
+        self.inband_files: InbandFiles | None = None
         self._running: set[Deferred[Any]] = set()
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)
@@ -298,6 +302,13 @@ class Hub:
         running.addErrback(lambda failure: self.log.failure("background work failed", failure))
         running.addBoth(ended)
 
+    def add_files(self, files: Files) -> None:
+        """Serves files, too. To be called before anybody logs in."""
+        self.files = files
+        self.inband_files = InbandFiles(files, self._live, self.spawn)
+        self.dispatch.register(files.handlers())
+        self.dispatch.register(self.inband_files.handlers())
+
     def shut_down(self) -> None:
         """Ends the calls and the news of rooms. To be called before the doors say goodbye to the sessions."""
         self.calls.shut_down()
@@ -334,10 +345,20 @@ class Hub:
     def _session_started(self, session: LiveSession) -> None:
         self.presence.entered(session)
         self.calls.session_started(session)
+        if self.files is not None and session.client.transfers:
+            self.spawn(self.files.news.session_started(session.principal, session.receiver))
 
     def _session_closed(self, session: LiveSession) -> None:
         self.presence.left(session)
         self.calls.session_gone(session)
+        if self.inband_files is not None:
+            self.inband_files.session_closed(session.principal.session)
+
+    def _live(self, principal: Principal) -> LiveSession | None:
+        for session in self.registry.of(principal.user):
+            if session.principal.session == principal.session:
+                return session
+        return None
 
     async def _has_account(self, user: str) -> bool:
         return await self._directory.account(user) is not None
@@ -352,6 +373,8 @@ class Hub:
                     session.receiver.notify(event)
 
     def _on_kick(self, user: str, sid: str, session: str, event: SessionKicked) -> None:
+        if self.files is not None and not session:
+            self.files.channels.end_user(user, ImError(ErrorCode.AUTH_FAILED, event.text), sid)
         for live in self.registry.of(user):
             principal = live.principal
             if (not sid or principal.sid == sid) and (not session or principal.session == session):

@@ -8,6 +8,7 @@ are therefore one code path.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from imserver.model.accounts import Principal, SessionKicked
@@ -36,6 +37,7 @@ class LiveSession:
     Attributes:
         principal: who.
         receiver: where frames go.
+        feeder: called when the outbox has room again, for what is neither message nor change (files).
     """
 
     __slots__ = (
@@ -55,6 +57,7 @@ class LiveSession:
         "_settled",
         "_started",
         "client",
+        "feeder",
         "principal",
         "receiver",
     )
@@ -70,6 +73,7 @@ class LiveSession:
         self.principal = principal
         self.client = client
         self.receiver = receiver
+        self.feeder: Callable[[], None] | None = None
         self._home = home
         self._changes = ChangeCursor(home, principal, receiver)
         self._page_bytes = page_bytes
@@ -114,6 +118,8 @@ class LiveSession:
         if not self._direct:
             self._resume()
         self._changes.drained()
+        if self.feeder is not None:
+            self.feeder()
 
     def delivered(self, messages: bool) -> None:
         """See Attachment.delivered."""

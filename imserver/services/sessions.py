@@ -65,6 +65,7 @@ class Client(Struct, frozen=True):
             `Attachment.delivered` when the peer's kernel has the bytes.
         secure: the link is encrypted.
         media: how the format's calls travel.
+        transfers: the format has words for file transfers.
     """
 
     session: str
@@ -74,6 +75,7 @@ class Client(Struct, frozen=True):
     acks: bool
     secure: bool = False
     media: Media = Media.NONE
+    transfers: bool = False
 
 
 class Attachment(Protocol):

@@ -100,6 +100,16 @@ def close_ports(ports: Sequence[OpenPort]) -> Deferred[Any]:
     return gatherResults([maybeDeferred(opened.port.stopListening) for opened in ports])
 
 
+def channel_ports(ports: Sequence[OpenPort]) -> tuple[int, int]:
+    """The ports of the file channel, plain and TLS; 0 = there is none."""
+    found = {True: 0, False: 0}
+    for opened in ports:
+        if opened.listener.format == "files":
+            port = getattr(opened.port.getHost(), "port", 0)
+            found[opened.listener.tls is not None] = found[opened.listener.tls is not None] or port
+    return found[False], found[True]
+
+
 def write_ports(directory: Path, ports: Sequence[OpenPort]) -> None:
     """Writes `ports.json`: who listens where, for programs on this machine."""
     listeners = []

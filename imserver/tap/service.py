@@ -29,6 +29,7 @@ from imserver.assembly import (
 from imserver.backends.embedded import DataDirectoryError, EmbeddedCellar
 from imserver.backends.embedded.committer import ThreadCommitter
 from imserver.backends.embedded.metering import MeteredCommitter
+from imserver.backends.files import DiskBlobs
 from imserver.config import ConfigError, Configuration
 from imserver.config.loading import data_directory
 from imserver.http.api import Api
@@ -40,6 +41,8 @@ from imserver.protocols.doors import Doors
 from imserver.protocols.extensions import ServerExtension, UnknownExtension, load_extensions
 from imserver.protocols.formats import Format, UnknownFormat, load_formats
 from imserver.protocols.tls import TlsContexts
+from imserver.services.file_keeping import FileKeeping
+from imserver.services.files import Files
 from imserver.services.hub import Hub
 from imserver.services.ice import Ice, TurnServer
 from imserver.services.keys import Key, KeyRing, KeyRingError
@@ -54,6 +57,7 @@ from imserver.tap.key_watch import KeyWatch
 from imserver.tap.listening import (
     OpenPort,
     StartError,
+    channel_ports,
     close_ports,
     open_ports,
     parse_endpoints,
@@ -125,6 +129,9 @@ class Server(Service):
         self._hashers = BoundedThreads(
             reactor, configuration.auth.password_threads, PASSWORD_QUEUE, "imserver-hash"
         )
+        self._movers = BoundedThreads(reactor, configuration.files.threads, READ_QUEUE, "imserver-file")
+        self._files: Files | None = None
+        self._keeping: FileKeeping | None = None
         self._cellar: EmbeddedCellar | None = None
         self._doors: Doors | None = None
         self._hub: Hub | None = None
@@ -149,6 +156,7 @@ class Server(Service):
         configuration, demo = self._configuration, self._demo
         self._readers.start()
         self._hashers.start()
+        self._movers.start()
         commits = MeteredCommitter(ThreadCommitter(self._reactor.callFromThread), time.monotonic)
         cellar = EmbeddedCellar(
             self._data,
@@ -174,7 +182,9 @@ class Server(Service):
             demo=demo,
             turn_servers=self._turn_servers,
             media_servers=self._media_servers,
+            files=(cellar.files, DiskBlobs(self._data / "files", self._movers)),
         )
+        self._files = services.files
         self._keys = services.keys
         self._ice = services.ice
         self._message_keys = services.message_keys
@@ -213,6 +223,7 @@ class Server(Service):
                 nonces=nonces,
                 extensions=extensions if self._extensions else None,
                 access_log=configuration.log.access,
+                files=services.files,
             )
             for listener in configuration.listener
         ]
@@ -223,6 +234,10 @@ class Server(Service):
             )
         ]
         self._ports = await open_ports(configuration.listener, self._endpoints, factories)
+        if services.files is not None:
+            services.files.ports = channel_ports(self._ports)
+            self._keeping = FileKeeping(services.files)
+            await self._keeping.send_messages()
         for opened in self._ports:
             spoken = ", ".join(f"{path} {name}" for path, name in (opened.listener.paths or {}).items())
             self.log.info(
@@ -256,6 +271,8 @@ class Server(Service):
         assert self._cellar is not None
         try:
             await self._cellar.trim(time.time())
+            if self._keeping is not None:
+                await self._keeping.round(time.time())
         except ImError as error:
             # The disk fails; the next round finds the same work.
             self.log.warn("nothing was trimmed: {text}", text=error.text)
@@ -300,12 +317,15 @@ class Server(Service):
             await departure.drain(self._doors)
         if self._hub is not None:
             self._hub.shut_down()
+        if self._files is not None:
+            await self._files.close()
         if self._doors is not None:
             await self._doors.shut_down(self._configuration.shutdown.returns_per_second)
         if self._cellar is not None:
             await self._cellar.close()
         self._hashers.stop()
         self._readers.stop()
+        self._movers.stop()
         self._notifier.close()
 
 

@@ -14,14 +14,17 @@ from imserver.backends.embedded.database import DATABASE_NAME
 from imserver.config import ConfigError, Configuration, Listener
 from imserver.config.endpoints import is_local
 from imserver.http.api import Api, ApiLimits
+from imserver.http.files import FileSite
 from imserver.http.rules import Rule, loopback_rule, origin_rule
 from imserver.http.site import ImSite
 from imserver.model.protection import EncryptionMode, SignatureMode
 from imserver.protocols.connections import DoorLimits
 from imserver.protocols.doors import Doors
+from imserver.protocols.filechannel import FileChannelFactory
 from imserver.protocols.formats import FORMATS, CodecOptions, Format, stream_factory, websocket_factory
 from imserver.protocols.proxy import ProxyFactory, Trusted
 from imserver.protocols.tls import TlsContexts, TlsFactory
+from imserver.services.files import Files
 from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.guard import Guard
 from imserver.wire.jsonline.sealing import Nonces
@@ -110,6 +113,7 @@ def listener_factory(
     nonces: Nonces | None = None,
     extensions: Extensions | None = None,
     access_log: bool = False,
+    files: Files | None = None,
 ) -> Factory:
     """What answers on a listener.
 
@@ -136,6 +140,9 @@ def listener_factory(
         extensions=extensions,
         private=listener.tls is not None or listener.endpoint.startswith("ssl:"),
     )
+    if listener.format == "files":
+        assert files is not None
+        return FileChannelFactory(doors, files)
     if listener.format != "http":
         return stream_factory(listener.format, doors, options, formats)
     sockets = {
@@ -152,5 +159,6 @@ def listener_factory(
         proxied=listener.proxy_protocol is not None or listener.forwarded_for is not None,
         trusted=None if listener.forwarded_for is None else Trusted(listener.forwarded_for.trusted),
         access_log=access_log,
+        files=None if files is None or api is None or listener.rest is False else FileSite(files, api, doors),
     )
     return site  # type: ignore[no-any-return]

@@ -102,6 +102,7 @@ class Traits(Struct, frozen=True):
         waits_for_rate: the peer cannot be told that it is too fast, so what it asks then waits
             until its rate allows it, everything behind it, too, and nothing more is read.
         media: how this format's calls travel; NONE = it has none.
+        transfers: it has words for file transfers; waiting offers are told at the log-in.
         skips_oversize: a WebSocket message longer than `max_frame` is skipped to its
             end and answered TOO_LARGE; False: the connection is closed with 1009.
         rooms: its clients are in meeting rooms, and have no inbox.
@@ -122,6 +123,7 @@ class Traits(Struct, frozen=True):
     skips_oversize: bool = False
     ping_follows_sends: bool = False
     waits_for_rate: bool = False
+    transfers: bool = False
     media: Media = Media.NONE
     rooms: bool = False
 

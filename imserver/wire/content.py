@@ -8,6 +8,8 @@ model                 001 (message_type, content) JSON formats (`content`)      
 ... of type "text"    1, its text                 the object                         its text
 ``Form.OPAQUE`` n     n, the bytes                ``{"type": "custom",               ``[kind] name or text``
                                                   "message_type": n, "data": b64}``
+... a file's (2-5)    n, a compact object         ``{"type": "file-ref",             ``[kind] name``
+                                                  "message_type": n, ...}``
 ====================  ==========================  =================================  =====================
 
 Every body has exactly one form: an object that another row of the table writes
@@ -25,7 +27,7 @@ from typing import Any, Final
 import msgspec
 
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.messages import Content, Form
+from imserver.model.messages import Content, Form, Message
 from imserver.wire.depth import check_depth
 
 TEXT_NUMBER: Final = 1
@@ -42,6 +44,10 @@ _pack = msgspec.msgpack.Encoder().encode
 _MANY_DIGITS = re.compile(rb"[0-9]{19}")
 _TEXT_KEYS = frozenset({"type", "text"})
 _OPAQUE_KEYS = frozenset({"type", "message_type", "data"})
+_FILE: Final = "file-ref"
+_FILE_ID = re.compile(r"f-[0-9a-f]{32}", re.ASCII)
+_FILE_MARK: Final = b'"file_id":"f-'
+_FILE_NUMBER: Final = 5
 _KINDS = {2: "image", 3: "voice", 4: "video", 5: "file"}
 _JSON_FAULTS = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -101,6 +107,10 @@ def from_json(value: Any) -> Content:
         opaque = _opaque(value["message_type"], value["data"])
         if opaque is not None:
             return opaque
+    if kind == _FILE:
+        file = _file(value)
+        if file is not None:
+            return file
     return Content(Form.JSON, compact_json(value, "content"), 0)
 
 
@@ -116,7 +126,49 @@ def _opaque(number: Any, data: Any) -> Content | None:
         return None
     if number == TEXT_NUMBER or (number == JSON_NUMBER and _typed_object(body) is not None):
         return None
+    if number in _KINDS and file_fields(from_numbered(number, body)):
+        return None
     return Content(Form.OPAQUE, body, number)
+
+
+def _file(value: dict[str, Any]) -> Content | None:
+    """Reads the shape of a file that this server keeps; without a number it is a plain file."""
+    fields = dict(value)
+    del fields["type"]
+    number = fields.pop("message_type", _FILE_NUMBER)
+    if type(number) is not int or number not in _KINDS or _file_object(fields) is None:
+        return None
+    return Content(Form.OPAQUE, compact_json(fields, "content"), number)
+
+
+def _file_object(value: Any) -> dict[str, Any] | None:
+    """An object that refers to a file that this server keeps: it has an id of the server's form."""
+    if type(value) is not dict or "type" in value or "message_type" in value:
+        return None
+    file = value.get("file_id")
+    return value if type(file) is str and _FILE_ID.fullmatch(file) else None
+
+
+def file_fields(content: Content) -> bytes:
+    """The compact object in a body that refers to a file that this server keeps; b"" in all others."""
+    if content.form != Form.OPAQUE or content.number not in _KINDS or _FILE_MARK not in content.data:
+        return b""
+    file = _file_object(parse_json(content.data))
+    if file is None:
+        return b""
+    try:
+        written = compact_json(file, "content")
+    except ImError:
+        return b""  # it came as bytes, and only as bytes it can go on
+    return content.data if written == content.data else b""
+
+
+def attachments_of(message: Message) -> bytes:
+    """The `attachments` of the JSON formats: a message's own, else the file that its body refers to."""
+    if message.attachments:
+        return message.attachments
+    fields = file_fields(message.content)
+    return b"[%b]" % fields if fields else b""
 
 
 def _typed_object(data: bytes) -> dict[str, Any] | None:
@@ -137,6 +189,9 @@ def to_json(content: Content) -> bytes:
         return b'{"type":"text","text":%b}' % _encode(content.data.decode())
     if content.form == Form.JSON:
         return content.data or b"{}"
+    file = file_fields(content)
+    if file:
+        return b'{"type":"file-ref","message_type":%d,%b' % (content.number, file[1:])
     return b'{"type":"custom","message_type":%d,"data":"%b"}' % (
         content.number,
         base64.b64encode(content.data),
@@ -162,6 +217,13 @@ def from_numbered(number: int, data: bytes) -> Content:
         value = _typed_object(data)
         if value is not None:
             return from_json(value)
+    if number in _KINDS:
+        file = _file_object(parse_json(data))
+        if file is not None:
+            try:
+                data = compact_json(file, "content")
+            except ImError:
+                pass  # no other format could carry it
     return Content(Form.OPAQUE, data, number)
 
 

@@ -26,6 +26,7 @@ _MESSAGE_TYPE = re.compile(rb"[\x00-\x7f]")
 Message = dict[str, Any]
 Where = Callable[[Message], bool]
 
+OFFER, CHUNK, CHUNK_ACK, CANCEL, COMPLETE = range(5)
 TEXT, FILE, CALL_REQUEST, CALL_ACCEPT, CALL_REJECT, CALL_END, MEDIA, HEARTBEAT = range(8)
 LOGIN, REGISTER, AUTH_RESPONSE, ERROR, PRESENCE = range(8, 13)
 NAMES = [
@@ -119,9 +120,29 @@ class Reader:
         return self.take(length).decode("utf-16-be")
 
 
+def _file(r: Reader) -> Message:
+    op = r.number("B")
+    if op == OFFER:
+        offer = {"op": op, "peer": r.string(), "transfer": r.string(), "name": r.string()}
+        return {**offer, "size": r.number("Q"), "sha256": r.string()}
+    fields: Message = {"op": op, "transfer": r.string()}
+    if op == CHUNK:
+        fields["offset"] = r.number("Q")
+        return {**fields, "data": r.take(r.number("I"))}
+    if op == CHUNK_ACK:
+        return {**fields, "offset": r.number("Q")}
+    if op == CANCEL:
+        return {**fields, "reason": r.string()}
+    if op == COMPLETE:
+        return fields
+    raise ServerViolation(f"file operation {op}")
+
+
 def _fields(kind: int, r: Reader) -> Message:
     if kind == TEXT:
         return {"sender": r.string(), "text": r.string()}
+    if kind == FILE:
+        return _file(r)
     if kind == CALL_REQUEST:
         return {"call": r.string(), "caller": r.string(), "video": r.number("B")}
     if kind in (CALL_ACCEPT, CALL_END):
@@ -226,6 +247,28 @@ class QDataStreamClient(Protocol):
     def send_text(self, to: str, text: str) -> None:
         """TEXT has no answer."""
         self.send(self.text(to, text))
+
+    def offer_file(self, to: str, transfer: str, name: str, size: int, sha256: str) -> None:
+        """FILE 0."""
+        fields = self.string(to) + self.string(transfer) + self.string(name)
+        self.send(bytes((FILE, OFFER)) + fields + struct.pack(">Q", size) + self.string(sha256))
+
+    def chunk(self, transfer: str, offset: int, data: bytes) -> bytes:
+        """FILE 1."""
+        head = bytes((FILE, CHUNK)) + self.string(transfer)
+        return head + struct.pack(">QI", offset, len(data)) + data
+
+    def ack_file(self, transfer: str, offset: int) -> None:
+        """FILE 2."""
+        self.send(bytes((FILE, CHUNK_ACK)) + self.string(transfer) + struct.pack(">Q", offset))
+
+    def cancel_file(self, transfer: str, reason: str = "") -> None:
+        """FILE 3."""
+        self.send(bytes((FILE, CANCEL)) + self.string(transfer) + self.string(reason))
+
+    def complete_file(self, transfer: str) -> None:
+        """FILE 4."""
+        self.send(bytes((FILE, COMPLETE)) + self.string(transfer))
 
     def call(self, callee: str, *, video: bool = True) -> None:
         """CALL_REQUEST. The caller hears of it when it is accepted, rejected or over."""

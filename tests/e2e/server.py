@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
-FREE_PORTS = tuple(f"listener.{number}.endpoint=tcp:0:interface=127.0.0.1" for number in range(4))
+FREE_PORTS = tuple(f"listener.{number}.endpoint=tcp:0:interface=127.0.0.1" for number in range(5))
 WEAK_PASSWORDS = ("auth.password_time_cost=1", "auth.password_memory_kib=8")
 NO_RATES = (
     "limits.sends_per_second=1e9",

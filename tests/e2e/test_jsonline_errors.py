@@ -6,6 +6,7 @@ what only the server can know.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest_twisted
@@ -18,11 +19,13 @@ from tests.e2e.conftest import Serve
 TEXT = {"type": "text", "text": "x"}
 BOB = {"type": "user", "id": "bob"}
 LONG = "x" * 300
+FILE = {"file_name": "a", "file_size": 1}
 
 BAD, DENIED, FORBIDDEN, MISSING = (400, 1004), (401, 1001), (403, 1008), (404, 1007)
 EXISTS, CONFLICT, TOO_LARGE = (409, 1006), (409, 1010), (413, 1009)
 
-# What carol, who is logged in, may not ask; "MINE" and "THEIRS" are ids of messages of hers and of others.
+# What carol, who is logged in, may not ask; "THEIRS" and "HIDDEN" are messages of others, "TRANSFER" is a
+# transfer between others.
 TABLE: dict[str, list[tuple[Any, tuple[int, int]]]] = {
     "auth/login": [({"username": "carol", "password": "carol"}, CONFLICT)],
     "auth/register": [
@@ -112,6 +115,29 @@ TABLE: dict[str, list[tuple[Any, tuple[int, int]]]] = {
     "friend/list": [(True, BAD)],
     "friend/block": [({}, BAD), ({"user_id": "carol"}, BAD), ({"user_id": "nobody"}, MISSING)],
     "friend/unblock": [({}, BAD), ({"user_id": "carol"}, BAD), ({"user_id": "nobody"}, MISSING)],
+    "file/request": [
+        ({**FILE, "target": {"type": "user", "id": "nobody"}}, MISSING),
+        ({**FILE, "target": {"type": "group", "id": "nowhere"}}, MISSING),
+        ({**FILE, "target": {"type": "room", "id": "closed"}}, FORBIDDEN),
+        ({**FILE, "conversation_id": "no-such-name"}, MISSING),
+        ({**FILE, "file_name": "../a"}, BAD),
+        ({**FILE, "file_name": LONG}, BAD),
+        ({**FILE, "file_size": 2**52}, TOO_LARGE),
+        ({**FILE, "hash": "sha256:00"}, BAD),
+        ({**FILE, "resume": {"transfer_id": "tr-none"}}, MISSING),
+        ({**FILE, "resume": {"transfer_id": "TRANSFER"}}, MISSING),
+        ({**FILE, "encryption": "aes-gcm"}, BAD),
+    ],
+    "file/accept": [
+        ({"transfer_id": "tr-none"}, MISSING),
+        ({"file_id": "f-none"}, MISSING),
+        ({"transfer_id": "TRANSFER"}, MISSING),
+    ],
+    "file/reject": [({"transfer_id": "tr-none"}, MISSING), ({"transfer_id": "TRANSFER"}, MISSING)],
+    "file/ack": [({"transfer_id": "tr-none"}, MISSING), ({"transfer_id": "TRANSFER"}, MISSING)],
+    "file/cancel": [({"transfer_id": "tr-none"}, MISSING), ({"transfer_id": "TRANSFER"}, MISSING)],
+    "file/complete": [({"transfer_id": "tr-none"}, MISSING), ({"transfer_id": "TRANSFER"}, MISSING)],
+    "file/list": [({"after": "no-cursor"}, BAD)],
     "control/ping": [("x", BAD)],
 }
 BEFORE_LOG_IN = {"auth/login", "auth/register", "auth/refresh", "presence/heartbeat", "control/ping"}
@@ -136,6 +162,8 @@ GOOD = {
     "friend/list": {},
     "friend/block": {"user_id": "bob"},
     "friend/unblock": {"user_id": "bob"},
+    "file/request": FILE,
+    **{f"file/{name}": {"transfer_id": "t"} for name in ("accept", "reject", "ack", "cancel", "complete")},
 }
 
 
@@ -164,11 +192,14 @@ async def test_each_command_with_each_fault(serve: Serve) -> None:
         "THEIRS": (await alice.send_text("carol", "x"))["payload"]["message_id"],
         "HIDDEN": (await alice.send_text("bob", "x"))["payload"]["message_id"],
     }
+    begun = (await alice.request("file/request", {**FILE, "target": BOB}))["payload"]["transfer_id"]
     wrong: list[str] = []
     for command, faults in TABLE.items():
         for payload, expected in faults:
             if isinstance(payload, dict) and payload.get("message_id") in ids:
                 payload = {**payload, "message_id": ids[payload["message_id"]]}
+            if isinstance(payload, dict) and "TRANSFER" in str(payload):
+                payload = json.loads(json.dumps(payload).replace("TRANSFER", begun))
             for spelling in (command, command.replace("/", ".")):
                 got = _numbers(await carol.request(spelling, payload))
                 if got != expected:

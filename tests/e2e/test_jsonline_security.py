@@ -34,7 +34,7 @@ async def _operate(server: Server, *arguments: str) -> str:
     return result.stdout
 
 
-async def _add_key(server: Server, user: str, **options: Any) -> Keys:
+async def add_key(server: Server, user: str, **options: Any) -> Keys:
     """Provisions a key as an operator does, in the running server."""
     written = await _operate(server, "key", "add", user)
     kid, secret = written.split()
@@ -103,7 +103,7 @@ async def test_over_tls_with_the_log_ins_key(serve: Serve, tmp_path: Path) -> No
 async def test_encrypted_and_replayed(serve: Serve) -> None:
     server = await serve(overrides=("listener.2.signature=verify", SEALED)).start()
     nonces: set[bytes] = set()
-    keys = await _add_key(server, "alice", seal=True, nonces=nonces)
+    keys = await add_key(server, "alice", seal=True, nonces=nonces)
     assert keys.psk is not None
     await sleep(1.1)  # nothing of the second of the start passes
     alice = await _client(server, keys, "alice")
@@ -167,7 +167,7 @@ async def test_encrypted_and_replayed(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_client_corrects_its_clock(serve: Serve) -> None:
     server = await serve(overrides=(SEALED,)).start()
-    keys = await _add_key(server, "alice", sign=False, seal=True)
+    keys = await add_key(server, "alice", sign=False, seal=True)
     await sleep(1.1)
     keys.clock = 4000
     alice = await _client(server, keys)
@@ -183,8 +183,8 @@ async def test_wrong_keys(serve: Serve) -> None:
     server = await serve(
         overrides=("listener.2.signature=required", "listener.2.encryption=required")
     ).start()
-    alice_keys = await _add_key(server, "alice", seal=True)
-    bob_keys = await _add_key(server, "bob", seal=True)
+    alice_keys = await add_key(server, "alice", seal=True)
+    bob_keys = await add_key(server, "bob", seal=True)
     await sleep(1.1)
     stranger = await _client(server, Keys(sign=False))
     assert (await stranger.log_in("alice"))["payload"]["error"] == "SIGNATURE"
@@ -219,7 +219,7 @@ async def test_digital_signatures(serve: Serve) -> None:
 @pytest_twisted.ensureDeferred
 async def test_pages_of_an_encrypted_session_fit_into_lines(serve: Serve) -> None:
     server = await serve(overrides=(SEALED,)).start()
-    keys = await _add_key(server, "alice", sign=False, seal=True)
+    keys = await add_key(server, "alice", sign=False, seal=True)
     bob = await _client(server, Keys(sign=False), "bob")
     for number in range(12):
         text = f"{number} " + "x" * 50_000
@@ -258,7 +258,7 @@ class _Deaf(jsonline_client.JsonLineClient):
 @pytest_twisted.ensureDeferred
 async def test_a_file_that_was_changed_by_hand_is_read_on_reload(serve: Serve) -> None:
     server = await serve(overrides=(SEALED,)).start()
-    keys = await _add_key(server, "alice", sign=False, seal=True)
+    keys = await add_key(server, "alice", sign=False, seal=True)
     path = server.data / "message-keys.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.write_text(path.read_text().replace(f'"{keys.kid}"', '"renamed"'))

@@ -10,9 +10,11 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 
 import imserver
+from tests.clients.filechannel_client import Content
 from tests.clients.schema_client import SchemaClient, Schemas
 from tests.e2e.conftest import Serve
 from tests.e2e.server import Server
+from tests.e2e.test_files import download, upload
 
 FOLDER = Path(imserver.__file__).parent / "wire" / "jsonline" / "schemas"
 
@@ -109,6 +111,31 @@ async def test_a_conversation_by_the_schemas_alone(serve: Serve) -> None:
     await ask(ann, "group/kick", group_id="team", user_id="ben")
     await ask(ann, "group/delete", group_id="team")
     await ask(ben, "group/join", 404, group_id="team")
+
+    # A file: what the channel itself speaks is told by its page.
+    data = Content(200_000)
+    target = {"type": "user", "id": "ben"}
+    place = await ask(
+        ann, "file/request", file_name="a.pdf", file_size=data.size, hash=data.sha256, target=target
+    )
+    offer = await ben.next("file/request")
+    assert offer["stored"] is False
+    end = await upload(place, data)
+    stored = await ann.next("file/complete")
+    assert (stored["stage"], stored["file_id"]) == ("stored", end["file_id"])
+    assert (await ben.next("file/complete"))["stage"] == "stored"
+    accepted = await ask(ben, "file/accept", transfer_id=offer["transfer_id"])
+    assert (await ann.next("file/accept"))["user_id"] == "ben"
+    await download(accepted, data)
+    assert (await ann.next("file/complete"))["stage"] == "delivered"
+    await ask(ben, "file/ack", transfer_id=offer["transfer_id"], offset=data.size)
+    await ask(ben, "file/complete", transfer_id=offer["transfer_id"])
+    assert (await ask(ann, "file/list", limit=10))["transfers"][0]["file_id"] == end["file_id"]
+    for ending, asker, told in (("file/reject", ben, ann), ("file/cancel", ann, ben)):
+        place = await ask(ann, "file/request", file_name="b.pdf", file_size=5, target=target)
+        await ben.next("file/request")
+        await ask(asker, ending, transfer_id=place["transfer_id"], reason="too large")
+        assert (await told.next(ending))["reason"] == "too large"
 
     await ask(ann, "message/send", content=content, target={"type": "user", "id": "ben"})
     await ask(ben, "auth/logout")

@@ -125,6 +125,7 @@ async def test_it_listens_writes_its_ports_and_stops(serve: Serve) -> None:
         "http",
         "jsonline",
         "qdatastream",
+        "files",
     ]
     for listener in ports["listeners"]:
         with socket.create_connection((listener["host"], listener["port"]), timeout=5):
@@ -150,7 +151,7 @@ async def test_what_is_kept_is_readable_by_the_owner_only(serve: Serve) -> None:
 async def test_a_port_in_use_leaves_nothing_behind(serve: Serve) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        listeners = [*FREE_PORTS[:3], f"listener.3.endpoint=tcp:{port}:interface=127.0.0.1"]
+        listeners = [*FREE_PORTS[:3], f"listener.3.endpoint=tcp:{port}:interface=127.0.0.1", FREE_PORTS[4]]
         server = serve(listeners=listeners)
         with pytest.raises(StartFailed) as failed:
             await server.start()

@@ -154,7 +154,7 @@ async def test_socket_activation(serve: Serve) -> None:
             "listener.2.endpoint=systemd:domain=INET:name=lines",
             "auth.self_registration=true",
         ],
-        listeners=[FREE_PORTS[0], FREE_PORTS[3]],
+        listeners=[FREE_PORTS[0], FREE_PORTS[3], FREE_PORTS[4]],
     )
     server.launch()
     # The first connection starts the server, and is served by it.

@@ -19,6 +19,7 @@ from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.database import Database, DataDirectoryError, FileDatabase
 from imserver.backends.embedded.devices import Devices
 from imserver.backends.embedded.directory import EmbeddedDirectory
+from imserver.backends.embedded.files import Files
 from imserver.backends.embedded.indexing import Indexer
 from imserver.backends.embedded.retention import Retention
 from imserver.backends.embedded.settings import EngineSettings, Failpoints, NoFailpoints
@@ -42,7 +43,7 @@ class EmbeddedCellar:
         failpoints: for tests.
 
     Attributes:
-        store, directory, bus: the ports; usable between `open` and `close`.
+        store, directory, bus, files: the ports; usable between `open` and `close`.
     """
 
     _log = Logger()
@@ -73,6 +74,7 @@ class EmbeddedCellar:
         self._calls = Calls(self.core)
         self.store = EmbeddedStore(self.core, self._devices, self._broadcasts, self._calls)
         self.directory = EmbeddedDirectory(self.core)
+        self.files = Files(self.core)
         self.bus = LocalBus()
         self._tick_call: IDelayedCall | None = None
         self._open = False

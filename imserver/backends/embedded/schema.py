@@ -113,6 +113,29 @@ CREATE TABLE blocks (
 CREATE INDEX blocks_of_blocked ON blocks (blocked);
 """
 
+_FILES = """
+-- Files that are sent, in the order of the requests. Their bytes are in DATA/files (docs/files.md), by
+-- sha256. recipient and group_id: the target; state and kind: as services.file_ports has them.
+CREATE TABLE transfers (
+    no INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, file TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL, format TEXT NOT NULL, client_id TEXT NOT NULL, name TEXT NOT NULL,
+    size INTEGER NOT NULL, sha256 TEXT NOT NULL, kind INTEGER NOT NULL, recipient TEXT NOT NULL,
+    group_id TEXT NOT NULL, conversation TEXT NOT NULL, state TEXT NOT NULL, created_at REAL NOT NULL,
+    expires_at REAL NOT NULL, message_id TEXT NOT NULL);
+CREATE UNIQUE INDEX transfers_by_client_id ON transfers (owner, format, client_id) WHERE client_id <> '';
+CREATE INDEX transfers_of_owner ON transfers (owner, no);
+CREATE INDEX transfers_to_user ON transfers (recipient, no) WHERE recipient <> '';
+CREATE INDEX transfers_to_group ON transfers (group_id, no) WHERE group_id <> '';
+CREATE INDEX transfers_by_hash ON transfers (sha256);
+CREATE INDEX transfers_by_expiry ON transfers (expires_at);
+CREATE INDEX transfers_alive ON transfers (size) WHERE state IN ('open', 'stored');
+CREATE INDEX transfers_untold ON transfers (no) WHERE state = 'stored' AND message_id = '';
+-- What recipients did about them.
+CREATE TABLE deliveries (
+    no INTEGER NOT NULL, user TEXT NOT NULL, state TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (no, user)) WITHOUT ROWID;
+"""
+
 
 def _create(connection: sqlite3.Connection) -> None:
     """Version 1."""
@@ -132,6 +155,12 @@ def _add_friends(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _add_files(connection: sqlite3.Connection) -> None:
+    """Version 4: files that are sent."""
+    for statement in _statements(_FILES):
+        connection.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """The statements of a script one by one; executescript() would commit."""
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
@@ -140,7 +169,7 @@ def _statements(script: str) -> list[str]:
 
 Migration = Callable[[sqlite3.Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = (_create, _add_calls, _add_friends)
+MIGRATIONS: tuple[Migration, ...] = (_create, _add_calls, _add_friends, _add_files)
 """Step i brings a file from version i to i + 1; released steps are never changed."""
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from imserver.backends.embedded.database import DATABASE_NAME, connect
 from imserver.backends.embedded.schema import APPLICATION_ID, MIGRATIONS
+from imserver.backends.embedded.verify_files import check_files
 from imserver.backends.embedded.verify_index import IndexCheck
 from imserver.backends.embedded.verify_log import LogCheck
 from imserver.model.calls import Ending
@@ -166,7 +167,9 @@ def verify(
     try:
         with closing(connect(path, read_only=True)) as connection:
             connection.execute("BEGIN")
-            return _verify(connection, tell, dedupe_seconds, now)[:MAX_FAULTS]
+            faults = _verify(connection, tell, dedupe_seconds, now)
+            blobs = path.parent / "files" / "blobs" if where.is_dir() else None
+            return (faults + check_files(connection, blobs))[:MAX_FAULTS]
     except (sqlite3.Error, msgspec.MsgspecError, ValueError) as error:
         return [f"{path}: cannot be read: {error}"]
 
@@ -175,7 +178,7 @@ def verify_connection(
     connection: sqlite3.Connection, *, dedupe_seconds: float = 86400.0, now: float
 ) -> list[str]:
     """Checks what one connection sees, for tests of a store in memory."""
-    return _verify(connection, _silent, dedupe_seconds, now)
+    return _verify(connection, _silent, dedupe_seconds, now) + check_files(connection, None)
 
 
 def _silent(what: str, count: int) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from imserver.model.accounts import LoggedIn, Pong, Registered, TokensRefreshed
 from imserver.model.extensions import OwnReply
+from imserver.model.files import TransferPage
 from imserver.model.friends import FriendList, FriendReply
 from imserver.model.groups import GroupList, GroupReply, MemberList
 from imserver.model.messages import (
@@ -20,6 +21,7 @@ from imserver.model.messages import (
 )
 from imserver.model.presence import PresenceList, SetPresence
 from imserver.wire.jsonline.events import presence_to_dict
+from imserver.wire.jsonline.files import FILE_ANSWERS, transfer_to_dict
 from imserver.wire.jsonline.friends import friend_list_payloads, standing_to_dict
 from imserver.wire.jsonline.groups import group_to_dict, member_to_dict
 from imserver.wire.jsonline.pushes import PAGE_BYTES, item, split
@@ -129,6 +131,11 @@ def _done(reply: Done, command: Any) -> list[bytes]:
     return _one(group_id=group) if group else _one()
 
 
+def _transfers(reply: TransferPage, command: Any) -> list[bytes]:
+    items = [_encode(transfer_to_dict(one)) for one in reply.transfers]
+    return _list("transfers", items, next_cursor=reply.next_cursor, has_more=bool(reply.next_cursor))
+
+
 def _one(**fields: Any) -> list[bytes]:
     return [_encode({"status": 200, **fields})]
 
@@ -154,6 +161,10 @@ def _own(reply: OwnReply, command: Any) -> list[bytes]:
     return [_encode({**reply.payload, "status": 200})]
 
 
+def _fields(write: Callable[[Any], dict[str, Any]]) -> Callable[[Any, Any], list[bytes]]:
+    return lambda reply, command: _one(**write(reply))
+
+
 _WRITERS: Final[dict[type, Callable[[Any, Any], list[bytes]]]] = {
     LoggedIn: _logged_in,
     Registered: _registered,
@@ -171,6 +182,8 @@ _WRITERS: Final[dict[type, Callable[[Any, Any], list[bytes]]]] = {
     FriendList: _friends,
     Done: _done,
     OwnReply: _own,
+    TransferPage: _transfers,
+    **{kind: _fields(write) for kind, write in FILE_ANSWERS.items()},
 }
 
 

@@ -25,6 +25,7 @@ from imserver.wire.base import WireError
 from imserver.wire.jsonline.commands import MsgType, find
 from imserver.wire.jsonline.errors import ProtocolError, error_from_payload
 from imserver.wire.jsonline.events import event_from_payload
+from imserver.wire.jsonline.file_client import FILE_WRITERS
 from imserver.wire.jsonline.framing import decode_msg
 from imserver.wire.jsonline.friends import FRIEND_WRITERS
 from imserver.wire.jsonline.groups import GROUP_WRITERS
@@ -246,4 +247,5 @@ _WRITERS: Final[dict[type, tuple[MsgType, Callable[[Any], dict[str, Any]]]]] = {
     SetTyping: (MsgType.TYPING, lambda command: {"typing": command.typing, **_place(command)}),
     **GROUP_WRITERS,
     **FRIEND_WRITERS,
+    **FILE_WRITERS,
 }

@@ -52,6 +52,13 @@ class MsgType(enum.StrEnum):
     FRIEND_LIST = "friend/list"
     FRIEND_BLOCK = "friend/block"
     FRIEND_UNBLOCK = "friend/unblock"
+    FILE_REQUEST = "file/request"
+    FILE_ACCEPT = "file/accept"
+    FILE_REJECT = "file/reject"
+    FILE_ACK = "file/ack"
+    FILE_CANCEL = "file/cancel"
+    FILE_COMPLETE = "file/complete"
+    FILE_LIST = "file/list"
 
     PING = "control/ping"
     ERROR = "control/error"
@@ -119,6 +126,18 @@ _COMMANDS: Final = (
     Command(MsgType.FRIEND_LIST, _C, "list friends, open requests and blocked users"),
     Command(MsgType.FRIEND_BLOCK, _C, "have nothing to do with a user", once=True),
     Command(MsgType.FRIEND_UNBLOCK, _C, "take a block back", once=True),
+    Command(MsgType.FILE_REQUEST, _B, "ask to send a file; or: somebody sends one"),
+    Command(MsgType.FILE_ACCEPT, _B, "ask to download a file; or: a recipient does"),
+    Command(MsgType.FILE_REJECT, _B, "not want a file; or: a recipient does not", once=True),
+    Command(MsgType.FILE_ACK, _C, "tell how much of a file arrived"),
+    Command(MsgType.FILE_CANCEL, _B, "give a transfer up; or: it was given up", once=True),
+    Command(
+        MsgType.FILE_COMPLETE,
+        _B,
+        "have all of a file; or: it is whole, or a recipient has all of it",
+        once=True,
+    ),
+    Command(MsgType.FILE_LIST, _C, "list one's transfers"),
     Command(MsgType.PING, _B, "probe the link"),
     Command(MsgType.ERROR, _S, "something went wrong that is no answer to a request"),
     Command(MsgType.NOTIFICATION, _S, "what happened to groups, friends and messages"),

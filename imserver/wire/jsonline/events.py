@@ -15,6 +15,8 @@ from imserver.model.presence import PresenceChanged, PresenceState, UserPresence
 from imserver.wire.base import WireError
 from imserver.wire.jsonline.commands import MsgType
 from imserver.wire.jsonline.errors import ProtocolError, error_from_payload
+from imserver.wire.jsonline.file_client import FILE_EVENTS, file_event
+from imserver.wire.jsonline.files import FILE_EVENT_WRITERS
 from imserver.wire.jsonline.friends import FRIEND_EVENTS, news_from_dict, news_to_dict
 from imserver.wire.jsonline.groups import change_from_dict, change_to_dict
 
@@ -120,6 +122,7 @@ _WRITERS: Final[dict[type, Callable[[Any], Written]]] = {
     MessagesRead: _read,
     CallMissed: _missed,
     TypingChanged: _typing,
+    **FILE_EVENT_WRITERS,
 }
 
 
@@ -150,6 +153,8 @@ def event_from_payload(name: MsgType, payload: dict[str, Any]) -> Any:
         return PresenceChanged(one.user, one.state, one.last_seen)
     if name is MsgType.NOTIFICATION:
         return _notification(payload)
+    if name in FILE_EVENTS:
+        return file_event(name, payload)
     raise ValueError(f"{name} is not an event")
 
 

@@ -53,8 +53,9 @@ def more_fields(message: Message) -> bytes:
             _encode(message.revoked.by),
             message.revoked.at,
         )
-    if message.attachments:
-        more += b',"attachments":' + message.attachments
+    attachments = contents.attachments_of(message)
+    if attachments:
+        more += b',"attachments":' + attachments
     if message.meta:
         more += b',"meta":' + message.meta
     if message.extra:

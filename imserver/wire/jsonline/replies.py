@@ -17,6 +17,7 @@ from imserver.model.messages import (
 from imserver.model.presence import PresenceList
 from imserver.wire.jsonline.commands import MsgType
 from imserver.wire.jsonline.events import presence_from_dict
+from imserver.wire.jsonline.file_client import FILE_ANSWER_READERS
 from imserver.wire.jsonline.friends import FRIEND_LISTS, friend_list_from_dict, standing_from_dict
 from imserver.wire.jsonline.groups import group_from_dict, member_from_dict
 from imserver.wire.jsonline.pushes import row_from_dict
@@ -115,9 +116,10 @@ _READERS: Final[dict[MsgType, Callable[[dict[str, Any]], Any]]] = {
     MsgType.FRIEND_LIST: friend_list_from_dict,
     MsgType.FRIEND_BLOCK: standing_from_dict,
     MsgType.FRIEND_UNBLOCK: standing_from_dict,
+    **FILE_ANSWER_READERS,
 }
 
-_LISTS: Final = ("messages", "users", "groups", "members", *FRIEND_LISTS)
+_LISTS: Final = ("messages", "users", "groups", "members", "transfers", *FRIEND_LISTS)
 
 
 def read_reply(name: MsgType, payload: dict[str, Any]) -> Any:

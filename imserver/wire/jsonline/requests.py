@@ -21,6 +21,7 @@ from imserver.model.presence import ListPresence, PresenceState, SetPresence
 from imserver.wire import content as contents
 from imserver.wire import extras
 from imserver.wire.jsonline.commands import MsgType
+from imserver.wire.jsonline.files import FILE_READERS
 from imserver.wire.jsonline.friends import FRIEND_READERS
 from imserver.wire.jsonline.groups import GROUP_READERS, group_id
 from imserver.wire.jsonline.messages import (
@@ -253,6 +254,7 @@ _READERS: Final[dict[MsgType, tuple[type, Build]]] = {
     MsgType.TYPING: (TypingPayload, _typing),
     **GROUP_READERS,
     **FRIEND_READERS,
+    **FILE_READERS,
 }
 _BY_NAME: Final[dict[MsgType, tuple[Callable[[bytes | Raw], Any], Build]]] = {
     name: (msgspec.json.Decoder(payload).decode, build) for name, (payload, build) in _READERS.items()

@@ -11,6 +11,7 @@ from msgspec import Struct
 from imserver.model.accounts import Ping, Pong
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.extensions import OwnEvent
+from imserver.model.files import Channel
 from imserver.model.ids import MAX_JSON_INTEGER
 from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
 from imserver.model.protection import Once
@@ -21,6 +22,7 @@ from imserver.wire.jsonline.compression import ENCODING, WORTH_IT, pack, unpack
 from imserver.wire.jsonline.errors import ProtocolError
 from imserver.wire.jsonline.events import event_to_payload
 from imserver.wire.jsonline.extensions import Extensions
+from imserver.wire.jsonline.files import channel_to_dict, check_sealing, place_channel
 from imserver.wire.jsonline.framing import MAX_LINE, is_blank
 from imserver.wire.jsonline.messages import Envelope, Headers
 from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
@@ -46,11 +48,13 @@ TRAITS: Final = Traits(
     login_deadline_alive=600.0,
     max_frame=MAX_LINE,
     page_bytes=PAGE_BYTES,
+    transfers=True,
 )
 
 _MAX_COMMAND_BYTES: Final = 128
 _FAULTS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _OWN_CREDENTIALS: Final = frozenset({MsgType.LOGIN, MsgType.REGISTER, MsgType.REFRESH})
+_SEALING: Final = frozenset({MsgType.FILE_REQUEST, MsgType.FILE_ACCEPT})
 
 _PACKED: Final = b'"encoding":"%b"' % ENCODING.encode()
 
@@ -103,7 +107,7 @@ class JsonLineServerCodec:
         extensions: commands and content types of other programs.
     """
 
-    __slots__ = ("_deflate", "_events", "_extensions", "_now", "_security", "traits")
+    __slots__ = ("_deflate", "_events", "_extensions", "_host", "_now", "_secure", "_security", "traits")
 
     def __init__(self, now: Callable[[], float], extensions: Extensions | None = None) -> None:
         self.traits = TRAITS
@@ -112,6 +116,12 @@ class JsonLineServerCodec:
         self._events = 0
         self._deflate = False  # the peer wants long payloads compressed
         self._security: SessionSecurity | None = None  # see `secured`
+        self._host = ""
+        self._secure = False
+
+    def located(self, host: str, secure: bool) -> None:
+        """Told at the start where this server's end of the connection is, and whether it is encrypted."""
+        self._host, self._secure = host, secure
 
     @property
     def profile(self) -> Hashable:
@@ -157,6 +167,9 @@ class JsonLineServerCodec:
             if known is None:
                 return self._own_command(envelope, tag, authorization, seal)
             command = read_command(known.name, envelope)
+            if known.name in _SEALING:
+                sealed = self._security is not None and self._security.sealed
+                check_sealing(command, self._secure or sealed)
             if self._extensions is not None and type(command) is SendMessage:
                 self._extensions.check(command.content)
             if seal is not None:
@@ -194,7 +207,11 @@ class JsonLineServerCodec:
             return []
         if type(reply) is MessageAccepted:
             return [self._line(tag, b"response", accepted_payload(reply))]
-        payloads = answer_payloads(reply, request.command)
+        if type(reply) is Channel:
+            place = place_channel(reply, self._host, self._secure)
+            payloads = [_encode({"status": 200, **channel_to_dict(reply, place)})]
+        else:
+            payloads = answer_payloads(reply, request.command)
         if tag.room:
             payloads = [_with_room_id(payload) for payload in payloads]
         return [self._line(tag, b"response", payload) for payload in payloads]

@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from imserver.model.accounts import KickReason, LoggedIn, LogIn, Pong, SessionKicked
 from imserver.model.calls import CallAccepted, CallAnswered, CallEnded, CallMedia, Media
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.files import AckChunks, CancelFile, CompleteFile, FileOffered, FileStored, OfferFile
 from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
 from imserver.model.presence import PresenceChanged
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.qdatastream import tables
-from imserver.wire.qdatastream.commands import READERS, address, send_text, write_reject
+from imserver.wire.qdatastream.commands import READERS, address, send_text, write_file, write_reject
 from imserver.wire.qdatastream.events import EVENTS, Push, media, media_head, presence, push
 from imserver.wire.qdatastream.framing import Framing
 from imserver.wire.qdatastream.grammar import MAX_MEDIA, Malformed, Mode, Parsed, parse
@@ -30,6 +31,7 @@ TRAITS: Final = Traits(
     answers_before_login=True,
     ping_follows_sends=True,
     media=Media.RELAY,
+    transfers=True,
 )
 REGISTRATION: Final = -1
 """The tag of a first message that is neither LOGIN nor REGISTER: good ones have no answer."""
@@ -47,6 +49,8 @@ _KICK_CODES: Final = {
 
 # Whether a call runs here after the event.
 _RUNS: Final[dict[type, bool]] = {CallAnswered: True, CallAccepted: True, CallEnded: False}
+# An answer is waited for, for this transfer. (A refused chunk would be told once for each that follows.)
+_AWAITED: Final = (OfferFile, AckChunks, CompleteFile)
 
 
 class QDataStreamServerCodec:
@@ -202,6 +206,8 @@ class QDataStreamServerCodec:
             return []
         if kind is Pong:
             return [b"\x07"]
+        if kind is AckChunks or kind is CompleteFile:
+            return [write_file(reply, self.form)]
         if kind is LoggedIn:
             self._user = reply.user
             if request.tag != REGISTRATION:
@@ -209,13 +215,23 @@ class QDataStreamServerCodec:
         return []
 
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
-        """AUTH_RESPONSE to what should have logged in; ERROR to peers that understand it, or CALL_REJECT."""
+        """AUTH_RESPONSE to what should have logged in; ERROR to peers that understand it, or CALL_REJECT.
+
+        Of a file also the cancel, which names the transfer, to everybody.
+        """
         if tag in (REGISTRATION, tables.LOGIN, tables.REGISTER):
             return [b"\x0a\x00" + encode_u16(error.text)]
+        if isinstance(command, _AWAITED):
+            told = self._error(tag, error.code, error.text) if self._understands_errors else []
+            return [*told, write_file(CancelFile(command.transfer, error.text), self.form)]
         return self._error(tables.NO_REQUEST if tag is None else tag, error.code, error.text)
 
+    @property
+    def _understands_errors(self) -> bool:
+        return self._framing is Framing.INT16 or (self._framing is not None and self._errors)
+
     def _error(self, request: int, code: ErrorCode, text: str) -> list[bytes]:
-        if self._framing is Framing.INT16 or (self._framing is not None and self._errors):
+        if self._understands_errors:
             head = bytes((tables.ERROR, request)) + tables.STATUS[code].to_bytes(2, "big")
             return [head + encode(text, self.form)]
         if request == tables.CALL_REQUEST:
@@ -238,6 +254,15 @@ class QDataStreamServerCodec:
             if self.on_call is not None and kind in _RUNS:
                 self.on_call(event.call, _RUNS[kind])
             return [writer(event, self.form)]
+        if kind is FileOffered or kind is FileStored:
+            info = event.info
+            if not info.stored or info.sender == self._user:
+                return []
+            return [
+                write_file(
+                    OfferFile(info.sender, info.transfer, info.name, info.size, info.sha256), self.form
+                )
+            ]
         if kind is SessionKicked:
             return self._error(tables.NO_REQUEST, _KICK_CODES[event.reason], event.text)
         if kind is PresenceChanged and self._presence and self._framing is Framing.INT16:

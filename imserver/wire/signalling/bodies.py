@@ -64,8 +64,6 @@ def write_content(content: Content) -> tuple[bytes, bytes]:
     if content.form == _TEXT_FORM:
         return encode(content.data.decode()), b'"text"'
     written = contents.to_json(content)
-    if content.form != _JSON_FORM:
-        return written, b'"custom"'
     kind = _typed(written).type
     return written, encode(CUSTOM if kind == TEXT else kind)
 

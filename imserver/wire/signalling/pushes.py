@@ -9,6 +9,7 @@ from typing import Any
 
 from imserver.model.ids import BROADCAST_NAME, group_name, single_name
 from imserver.model.messages import Content, Form, InboxRow, Message, Revocation
+from imserver.wire import content as contents
 from imserver.wire import extras
 from imserver.wire.signalling.bodies import read_content, reply_to, write_content
 from imserver.wire.signalling.envelope import encode, id_json, iso_json, parse_time
@@ -38,8 +39,9 @@ def message_fields(message: Message) -> bytes:
     fields += b',"sent_at":' + iso_json(message.server_at)
     if message.revoked is not None:
         return fields
-    if message.attachments:
-        fields += b',"attachments":' + message.attachments
+    attachments = contents.attachments_of(message)
+    if attachments:
+        fields += b',"attachments":' + attachments
     if message.meta:
         replied = reply_to(message.meta)
         if replied:

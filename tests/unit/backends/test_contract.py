@@ -11,6 +11,7 @@ from imserver.backends.embedded.verify import verify_connection
 from tests.contracts.calls_suite import CallSuite
 from tests.contracts.changes_suite import DeviceSuite, ReceiptSuite, RevokeSuite
 from tests.contracts.directory_suite import AccountSuite, BusSuite, GroupSuite
+from tests.contracts.files_suite import FileSuite
 from tests.contracts.friends_suite import BlockSuite, FriendSuite
 from tests.contracts.store_suite import AppendSuite, BroadcastSuite, HistorySuite, NamesSuite, RetrySuite
 from tests.unit.backends.engine import EngineCase
@@ -54,6 +55,10 @@ class RevokeTest(_Sound, RevokeSuite, SynchronousTestCase):
 
 
 class ReceiptTest(_Sound, ReceiptSuite, SynchronousTestCase):
+    pass
+
+
+class FileTest(_Sound, FileSuite, SynchronousTestCase):
     pass
 
 

@@ -140,7 +140,7 @@ class DoctorTests(CliCase):
     def doctor(self, code: int, *arguments: str) -> dict[str, list[str]]:
         """Status by check."""
         free = [
-            word for n in range(4) for word in ("--set", f"listener.{n}.endpoint=tcp:0:interface=127.0.0.1")
+            word for n in range(5) for word in ("--set", f"listener.{n}.endpoint=tcp:0:interface=127.0.0.1")
         ]
         found: dict[str, list[str]] = {}
         for finding in self.json("doctor", *free, *arguments, code=code):

@@ -82,7 +82,13 @@ class Example(SynchronousTestCase):
         }
         self.assertEqual(
             spoken,
-            {("8444", "protobuf"), ("8443", "meeting", "protobuf", "signalling"), ("8089",), ("8889",)},
+            {
+                ("8444", "protobuf"),
+                ("8443", "meeting", "protobuf", "signalling"),
+                ("8089",),
+                ("8889",),
+                ("9501",),
+            },
         )
         self.assertTrue(all(listener.tls for listener in listeners))
 

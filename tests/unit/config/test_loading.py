@@ -26,6 +26,7 @@ class Defaults(SynchronousTestCase):
                 ),
                 ("jsonline", "tcp:8088:interface=127.0.0.1", None),
                 ("qdatastream", "tcp:8888:interface=127.0.0.1", None),
+                ("files", "tcp:9500:interface=127.0.0.1", None),
             ],
         )
         self.assertTrue(all(is_loopback(listener.endpoint) for listener in listeners))
@@ -239,7 +240,10 @@ class Formats(SynchronousTestCase):
 
     def test_faults_are_named(self) -> None:
         for overrides, told in (
-            (["listener.2.format=irc"], "listener[2].format: 'irc' is none of qdatastream, jsonline, http"),
+            (
+                ["listener.2.format=irc"],
+                "listener[2].format: 'irc' is none of qdatastream, jsonline, files, http",
+            ),
             (["formats.jsonline=a:b"], "formats.jsonline: is built in"),
             (["formats.signalling=a:b"], "formats.signalling: is built in"),
             (["formats.irc=no place"], "formats"),

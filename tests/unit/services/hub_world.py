@@ -156,9 +156,12 @@ class HubCase(ServiceCase):
         pulls: bool = False,
         format: str = "f",
         media: Media = Media.NONE,
+        transfers: bool = False,
     ) -> tuple[LiveSession, LoggedIn]:
         """Logs in without starting delivery."""
-        client = Client(self.hub.new_session_id(), format, "127.0.0.1", pulls, True, media=media)
+        client = Client(
+            self.hub.new_session_id(), format, "127.0.0.1", pulls, True, media=media, transfers=transfers
+        )
         command = LogIn(user=user, token=f"demo_token_{user}", device=device)
         result: tuple[LiveSession, LoggedIn] = self.wait(self.hub.log_in(client, Hello(), command, peer))
         return result

@@ -279,3 +279,66 @@ class BesideTests(SynchronousTestCase):
         ):
             packed = {"im.content": value}
             self.assertEqual(extras.unpack_extra(packed, text), (packed, b"", b"", text), value)
+
+
+FILE_ID = "f-" + "0123456789abcdef" * 2
+
+
+class FileTests(SynchronousTestCase):
+    """References to files that this server keeps."""
+
+    def test_every_number_has_one_shape(self) -> None:
+        for number in (2, 3, 4, 5):
+            data = b'{"file_id":"%b","name":"a","width":7}' % FILE_ID.encode()
+            content = table.from_numbered(number, data)
+            self.assertEqual(content, Content(Form.OPAQUE, data, number))
+            written = json.loads(table.to_json(content))
+            self.assertEqual(
+                written,
+                {"type": "file-ref", "message_type": number, "file_id": FILE_ID, "name": "a", "width": 7},
+            )
+            self.assertEqual(table.from_json(written), content)
+            self.assertEqual(table.to_numbered(content), (number, data))
+
+    def test_what_is_no_reference_stays_what_it_is(self) -> None:
+        for number, data in (
+            (1, b'{"file_id":"%b"}' % FILE_ID.encode()),
+            (6, b'{"file_id":"%b"}' % FILE_ID.encode()),
+            (5, b'{"file_id":"f1"}'),
+            (5, b'{"file_id":5}'),
+            (5, b'{"file_id":"%b","type":"x"}' % FILE_ID.encode()),
+            (5, b'{"file_id":"%b","n":100000000000000000000000}' % FILE_ID.encode()),
+            (5, b'[{"file_id":"%b"}]' % FILE_ID.encode()),
+        ):
+            content = table.from_numbered(number, data)
+            self.assertEqual(table.file_fields(content), b"", data)
+            self.assertEqual(content.data, data)
+            written = table.to_json(content)
+            self.assertEqual(table.from_json(json.loads(written)), content, written)
+        for value in (
+            {"type": "file-ref", "file_id": "f1"},
+            {"type": "file-ref", "file_id": FILE_ID, "message_type": 6},
+            {"type": "file-ref", "file_id": FILE_ID, "message_type": True},
+            {
+                "type": "custom",
+                "message_type": 5,
+                "data": base64.b64encode(b'{"file_id":"%b"}' % FILE_ID.encode()).decode(),
+            },
+        ):
+            content = table.from_json(value)
+            self.assertEqual(content.form, Form.JSON)
+            self.assertEqual(json.loads(table.to_json(content)), value)
+
+    @given(
+        st.sampled_from([2, 3, 4, 5]),
+        st.dictionaries(
+            keys.filter(lambda key: key not in ("type", "message_type")), json_values, max_size=4
+        ),
+    )
+    def test_any_further_members_travel_with_it(self, number: int, more: dict[str, Any]) -> None:
+        value = {"type": "file-ref", "message_type": number, **more, "file_id": FILE_ID}
+        content = table.from_json(value)
+        self.assertEqual((content.form, content.number), (Form.OPAQUE, number))
+        self.assertEqual(json.loads(table.to_json(content)), value)
+        self.assertEqual(over_001(content), content)
+        self.assertEqual(table.from_json(json.loads(table.to_json(content))), content)

@@ -29,6 +29,7 @@ from imserver.model.calls import (
     StartCall,
 )
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.files import AckChunks, CancelFile, CompleteFile, OfferFile, SendChunk
 from imserver.model.messages import Content, Form, InboxPage, InboxRow, Message, MessageAccepted, Revocation
 from imserver.model.presence import PresenceChanged, PresenceState
 from imserver.wire.base import WireError
@@ -253,6 +254,19 @@ class Answers(SynchronousTestCase):
         told = codec(Framing.NONE, errors=True)
         self.assertEqual(told.refusal(2, error)[0][:2], b"\x0b\x02")
         self.assertEqual(told.refusal(0, error), [b"\x0b\x00\x01\x94\x00\x00\x00\x04\x00n\x00o"])
+
+    def test_what_a_file_waits_for_is_called_off_by_its_name(self) -> None:
+        error = ImError(ErrorCode.FORBIDDEN, "no")
+        for command in (OfferFile("bob", "t1", "a", 5, "0" * 64), CompleteFile("t1"), AckChunks("t1", 0)):
+            cancel = b"\x01\x03\x00\x02t1\x00\x02no"
+            self.assertEqual(codec().refusal(1, error, command), [b"\x0b\x01\x01\x93\x00\x02no", cancel])
+            unframed = codec(Framing.NONE)
+            wide = b"\x01\x03\x00\x00\x00\x04\x00t\x001\x00\x00\x00\x04\x00n\x00o"
+            self.assertEqual(unframed.refusal(1, error, command), [wide])
+            self.assertEqual(unframed.unanswered, 0)
+        for quiet in (SendChunk("t1", 0, b"x"), CancelFile("t1")):
+            self.assertEqual(codec().refusal(1, error, quiet), [b"\x0b\x01\x01\x93\x00\x02no"])
+            self.assertEqual(codec(Framing.NONE).refusal(1, error, quiet), [])
 
     def test_every_code_has_a_status(self) -> None:
         for code in ErrorCode:

@@ -12,6 +12,21 @@ from msgspec import Struct
 
 from imserver.wire.jsonline.commands import MsgType
 from imserver.wire.jsonline.described.base import Empty, Error, Ok
+from imserver.wire.jsonline.described.files import (
+    ChannelAnswer,
+    FileAccept,
+    FileAccepted,
+    FileAck,
+    FileComplete,
+    FileCompleted,
+    FileDone,
+    FileEnd,
+    FileEnded,
+    FileList,
+    FileListAnswer,
+    FileOffer,
+    FileRequest,
+)
 from imserver.wire.jsonline.described.friends import (
     FriendAnswer,
     FriendAsk,
@@ -93,6 +108,13 @@ REQUESTS: Final[dict[MsgType, type[Struct]]] = {
     MsgType.FRIEND_LIST: Empty,
     MsgType.FRIEND_BLOCK: FriendUser,
     MsgType.FRIEND_UNBLOCK: FriendUser,
+    MsgType.FILE_REQUEST: FileRequest,
+    MsgType.FILE_ACCEPT: FileAccept,
+    MsgType.FILE_REJECT: FileEnd,
+    MsgType.FILE_ACK: FileAck,
+    MsgType.FILE_CANCEL: FileEnd,
+    MsgType.FILE_COMPLETE: FileComplete,
+    MsgType.FILE_LIST: FileList,
 }
 """The payloads of what clients send."""
 
@@ -127,6 +149,13 @@ ANSWERS: Final[dict[MsgType, type[Struct]]] = {
     MsgType.FRIEND_LIST: FriendListAnswer,
     MsgType.FRIEND_BLOCK: FriendAnswer,
     MsgType.FRIEND_UNBLOCK: FriendAnswer,
+    MsgType.FILE_REQUEST: ChannelAnswer,
+    MsgType.FILE_ACCEPT: ChannelAnswer,
+    MsgType.FILE_REJECT: FileDone,
+    MsgType.FILE_ACK: FileDone,
+    MsgType.FILE_CANCEL: FileDone,
+    MsgType.FILE_COMPLETE: FileDone,
+    MsgType.FILE_LIST: FileListAnswer,
 }
 """The payloads of successful responses."""
 
@@ -137,6 +166,11 @@ EVENTS: Final[dict[MsgType, type[Struct]]] = {
     MsgType.ACK: Error,
     MsgType.MESSAGE_EVENT: MessageEvent,
     MsgType.OFFLINE: Offline,
+    MsgType.FILE_REQUEST: FileOffer,
+    MsgType.FILE_ACCEPT: FileAccepted,
+    MsgType.FILE_REJECT: FileEnded,
+    MsgType.FILE_CANCEL: FileEnded,
+    MsgType.FILE_COMPLETE: FileCompleted,
     MsgType.ERROR: Error,
     MsgType.NOTIFICATION: Notification,
 }
@@ -149,5 +183,6 @@ ALTERNATIVES: Final[dict[type[Struct], list[list[str]]]] = {
     Read: [["message_ids"], ["message_id"]],
     Typing: [["conversation_id"], ["target"]],
     FriendRequestId: [["user_id"], ["request_id"]],
+    FileAccept: [["transfer_id"], ["file_id"]],
 }
 """Members of which at least one group must be there."""

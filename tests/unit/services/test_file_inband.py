@@ -1,0 +1,135 @@
+"""Files inside a chat connection (document 000), over the real engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imserver.model.accounts import Principal
+from imserver.model.errors import ErrorCode
+from imserver.model.files import (
+    AckChunks,
+    CancelFile,
+    CompleteFile,
+    FileOffered,
+    FileRejected,
+    OfferFile,
+    SendChunk,
+)
+from imserver.services.delivery import LiveSession
+from imserver.services.file_inband import CHUNK
+from tests.unit.services.hub_world import Peer
+from tests.unit.services.test_files import DATA, HASH, FileCase
+
+OFFER = OfferFile("bob", "t1", "a.txt", len(DATA), HASH)
+
+
+class Inband(FileCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.alice, self.hers = self.session("alice")
+
+    def session(self, user: str) -> tuple[LiveSession, Peer]:
+        live, peer = self.log_in(user, transfers=True, format="q")
+        return live, peer
+
+    def say(self, live: LiveSession, command: Any) -> Any:
+        return self.wait(self.hub.dispatch.handle(live.principal, command))
+
+    def told(self, peer: Peer, kind: type) -> list[Any]:
+        return [event for event in peer.events if type(event) is kind]
+
+    def code_of(self, who: Principal, command: Any) -> ErrorCode:
+        return self.refusal(self.hub.dispatch.handle(who, command)).code
+
+    def test_there_and_back(self) -> None:
+        self.assertEqual(self.say(self.alice, OFFER), AckChunks("t1", 0))
+        self.say(self.alice, SendChunk("t1", 0, DATA[:600]))
+        self.clock.advance(0.2)
+        self.assertEqual(self.told(self.hers, AckChunks), [AckChunks("t1", 600)])
+        # The same offer again says where it is.
+        self.assertEqual(self.say(self.alice, OFFER), AckChunks("t1", 600))
+        self.say(self.alice, SendChunk("t1", 600, DATA[600:]))
+        self.assertEqual(self.say(self.alice, CompleteFile("t1")), CompleteFile("t1"))
+        self.assertEqual(len(self.files.channels), 0)
+        bob, his = self.session("bob")
+        self.settle()
+        (offer,) = self.told(his, FileOffered)
+        self.say(bob, AckChunks(offer.info.transfer, 100))
+        self.settle()
+        (chunk,) = self.told(his, SendChunk)
+        self.assertEqual((chunk.offset, chunk.data), (100, DATA[100:]))
+        self.assertEqual(len(self.told(his, CompleteFile)), 1)
+        self.say(bob, AckChunks(offer.info.transfer, len(DATA)))
+        self.assertEqual((len(self.files.channels), self.files.channels.downloads), (0, {}))
+
+    def test_a_lost_session_keeps_what_is_synced(self) -> None:
+        self.say(self.alice, OFFER)
+        self.say(self.alice, SendChunk("t1", 0, DATA[:300]))
+        self.clock.advance(0.2)
+        self.alice.close()
+        self.settle()
+        self.assertEqual((len(self.files.channels), self.files.channels.uploads), (0, {}))
+        again, _ = self.session("alice")
+        self.assertEqual(self.say(again, OFFER), AckChunks("t1", 300))
+
+    def test_what_is_not_the_file(self) -> None:
+        self.say(self.alice, OFFER)
+        self.say(self.alice, SendChunk("t1", 0, b"x" * len(DATA)))
+        self.assertEqual(self.code_of(self.alice.principal, CompleteFile("t1")), ErrorCode.CONFLICT)
+        self.assertEqual(self.say(self.alice, OFFER), AckChunks("t1", 0))
+
+    def test_given_up_by_either(self) -> None:
+        self.say(self.alice, OFFER)
+        bob, his = self.session("bob")
+        self.settle()
+        (offer,) = self.told(his, FileOffered)
+        self.say(bob, CancelFile(offer.info.transfer, "no"))
+        self.assertEqual(self.told(self.hers, FileRejected), [FileRejected(offer.info.transfer, "bob", "no")])
+        self.assertEqual(len(self.told(self.hers, CancelFile)), 1)
+        self.assertEqual(self.code_of(self.alice.principal, SendChunk("t1", 0, b"x")), ErrorCode.NOT_FOUND)
+        # The id is free again.
+        self.assertEqual(self.say(self.alice, OFFER), AckChunks("t1", 0))
+        self.say(self.alice, CancelFile("t1"))
+        self.assertEqual((len(self.files.channels), self.blobs.parts), (0, {}))
+
+    def test_only_as_much_as_the_peer_takes(self) -> None:
+        data = bytes(10 * CHUNK)
+        channel = self.request("carol", "bob", data)
+        self.whole(channel, data, "carol")
+        bob, his = self.session("bob")
+        his.room = 0
+        self.say(bob, AckChunks(channel.transfer, 0))
+        self.settle()
+        self.assertEqual(self.told(his, SendChunk), [])
+        his.room = None
+        bob.drained()
+        self.settle()
+        self.assertEqual(
+            [chunk.offset for chunk in self.told(his, SendChunk)], list(range(0, 10 * CHUNK, CHUNK))
+        )
+        self.assertEqual(len(self.told(his, CompleteFile)), 1)
+
+    def test_who_goes_while_it_waits(self) -> None:
+        data = bytes(3 * CHUNK)
+        channel = self.request("carol", "bob", data)
+        bob, his = self.session("bob")
+        self.say(bob, AckChunks(channel.transfer, 0))  # not whole yet
+        self.whole(channel, data, "carol")
+        self.settle()
+        self.assertEqual(len(self.told(his, CompleteFile)), 1)
+        other, deaf = self.session("bob")
+        deaf.room = 0
+        self.say(other, AckChunks(channel.transfer, 0))
+        self.settle()
+        for live in (bob, other):
+            live.close()
+        self.settle()
+        self.assertEqual((len(self.files.channels), self.files.channels.downloads), (0, {}))
+
+    def test_nonsense(self) -> None:
+        for command in (SendChunk("t9", 0, b"x"), CompleteFile("t9"), AckChunks("t9", 0), CancelFile("t9")):
+            self.assertEqual(self.code_of(self.alice.principal, command), ErrorCode.NOT_FOUND, command)
+        self.say(self.alice, OFFER)
+        self.assertEqual(self.code_of(self.alice.principal, SendChunk("t1", 5, b"x")), ErrorCode.BAD_REQUEST)
+        self.assertEqual(self.code_of(self.alice.principal, CompleteFile("t1")), ErrorCode.BAD_REQUEST)
+        self.assertEqual(len(self.files.channels), 0)
