@@ -150,6 +150,7 @@ def file_settings(configuration: Configuration) -> FileSettings:
         chunk_bytes=files.chunk_bytes,
         host=files.public_host,
         port=files.public_port,
+        protocol=files.public_protocol,
     )
 
 

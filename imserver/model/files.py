@@ -159,6 +159,7 @@ class Channel(Struct, frozen=True):
         chunk: bytes of the largest chunk.
         host: the host to connect to; "" = the one the client is connected to.
         port / tls_port: of the listeners; 0 = there is none.
+        protocol: "tcp" or "tls" where it is not the session's that counts.
         encryption: how chunks travel.
         key: 32 bytes for AES-GCM; b"" without.
     """
@@ -175,6 +176,7 @@ class Channel(Struct, frozen=True):
     tls_port: int = 0
     encryption: Encryption = Encryption.NONE
     key: bytes = b""
+    protocol: str = ""
 
 
 class FileEnded(Struct, frozen=True, gc=False):

@@ -42,6 +42,8 @@ from imserver.wire.base import Request, ServerCodec, WireError
 # What must see, or must not overtake, the effect of the sends before it.
 _BARRIERS = frozenset({SyncInbox, ReadHistory, LeaveGroup, LogOut, Disconnect})
 _LAST = frozenset({LogOut, Disconnect})
+SMALL_CHUNK = 4096
+"""Bytes of a file's chunk from which on it is no command to be counted."""
 _DONE = Done()
 
 
@@ -153,8 +155,9 @@ class Session(SessionAuthentication):
         command = request.command
         kind = type(command)
         now = self._clock.seconds()
-        # A chunk of a file waits for the disk instead.
-        if kind is not SendChunk and not self._tokens.take(now):
+        # A chunk of a file waits for the disk instead, unless it is so small that it costs like a command.
+        free = kind is SendChunk and len(command.data) >= SMALL_CHUNK
+        if not free and not self._tokens.take(now):
             if self._codec.traits.waits_for_rate:
                 self.turns.slow_down(request, self._tokens.delay(now))
                 return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from msgspec.structs import replace
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
@@ -12,6 +11,7 @@ from imserver.model.errors import ErrorCode, ImError
 from imserver.services.file_downloads import Download, DownloadSink
 from imserver.services.file_ports import Blobs, FileStore, Mismatch, State, Transfer
 from imserver.services.file_rules import FileSettings
+from imserver.services.file_shelf import Shelf
 from imserver.services.file_table import Event, Ticket, Tickets, follow
 from imserver.services.file_uploads import Upload, UploadSink
 from imserver.services.named_locks import NamedLock
@@ -27,6 +27,7 @@ class Channels:
         check: raises ImError where a file may not go to its target any more.
 
     Attributes:
+        shelf: where whole files are.
         uploads: those under way, by transfer.
         received / sent: bytes since the start.
         stored / mismatched: uploads that became whole, and whole ones that were not the announced file.
@@ -50,6 +51,7 @@ class Channels:
         self._told = stored
         self._check = check
         self._locks: dict[str, DeferredLock] = {}
+        self.shelf = Shelf(store, blobs)
         self._waiting: dict[str, dict[DownloadSink, Deferred[None]]] = {}
         self._by_user: dict[str, int] = {}
         self._closed = False
@@ -156,10 +158,8 @@ class Channels:
         async with self._lock(transfer.id):
             if self.uploads.get(transfer.id) is not upload:
                 raise ImError(ErrorCode.CONFLICT, "a newer channel of this transfer took over")
-            found = await self._finish(upload, transfer.sha256 or sha256)
-            kept = replace(transfer, state=State.STORED, sha256=found)
-            if not await self._store.move_transfer(transfer.id, State.OPEN, State.STORED, sha256=found):
-                raise ImError(ErrorCode.NOT_FOUND, "the transfer ended meanwhile")
+            found = await self._verified(upload, transfer.sha256 or sha256)
+            kept = await self.shelf.put(transfer, upload.part, found)
             await self._close(upload)
             await self._blobs.discard(transfer.id)
         upload.part, upload.transfer = None, kept
@@ -169,10 +169,10 @@ class Channels:
         await self._told(kept)
         return kept
 
-    async def _finish(self, upload: Upload, sha256: str) -> str:
+    async def _verified(self, upload: Upload, sha256: str) -> str:
         assert upload.part is not None
         try:
-            return await upload.part.finish(upload.transfer.size, sha256)
+            return await upload.part.verify(upload.transfer.size, sha256)
         except Mismatch:
             self.mismatched += 1
             await self._close(upload)

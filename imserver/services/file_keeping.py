@@ -56,7 +56,7 @@ class FileKeeping:
         kept_blobs, kept_parts = await files.store.kept(blobs, parts)
         lost = (blobs - kept_blobs, parts - kept_parts)
         for sha256 in lost[0] & self._seen[0]:
-            await files.blobs.remove(sha256)
+            await files.channels.shelf.take_away(sha256)
         for part in lost[1] & self._seen[1]:
             await files.blobs.discard(part)
         self._seen = lost

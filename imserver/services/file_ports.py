@@ -160,12 +160,15 @@ class Part(Protocol):
     async def append(self, pieces: Sequence[Piece]) -> int:
         """Appends and syncs; the new length."""
 
-    async def finish(self, size: int, sha256: str) -> str:
-        """Makes it a blob. Returns its hash, which may not have been known ("").
+    async def verify(self, size: int, sha256: str) -> str:
+        """Syncs it for good. Returns its hash, which may not have been known ("").
 
         Raises:
             Mismatch: another size or hash; the part is empty.
         """
+
+    async def keep(self, sha256: str) -> None:
+        """Makes it the blob of the hash that `verify` gave, or finds that this is there already; durable."""
 
     async def close(self) -> None:
         """Lets go of it; what is synced stays."""

@@ -31,6 +31,7 @@ class FileSettings(Struct, frozen=True):
         chunk_bytes: of the largest chunk on a file channel.
         host: told to clients as the file channel's; "" = the one they are connected to.
         port: likewise; 0 = the listener's.
+        protocol: likewise; "" = as the session.
     """
 
     max_bytes: int = 4 * 1024**3
@@ -44,6 +45,7 @@ class FileSettings(Struct, frozen=True):
     chunk_bytes: int = 65536
     host: str = ""
     port: int = 0
+    protocol: str = ""
 
 
 def _bad(text: str) -> ImError:

@@ -218,6 +218,8 @@ class Files:
         token, key = self.tickets.issue(principal.user, transfer.id, role, sealed, principal.sid)
         settings = self.settings
         plain, tls = self.ports
+        if settings.protocol:
+            plain = tls = plain or tls
         return Channel(
             transfer.id,
             transfer.file,
@@ -231,4 +233,5 @@ class Files:
             tls and (settings.port or tls),
             Encryption.AES_GCM if sealed else Encryption.NONE,
             key,
+            settings.protocol,
         )

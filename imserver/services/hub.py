@@ -12,22 +12,16 @@ from twisted.logger import Logger
 
 from imserver.model.accounts import (
     Hello,
-    HelloReply,
-    KickReason,
     LoggedIn,
     LogIn,
     LogOut,
-    Ping,
-    Pong,
     Principal,
     RefreshTokens,
     Register,
-    Registered,
     SessionKicked,
 )
-from imserver.model.calls import CallMedia, Media
+from imserver.model.calls import CallMedia
 from imserver.model.conversations import ListConversations
-from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import (
     AckMessages,
     Done,
@@ -40,12 +34,13 @@ from imserver.model.messages import (
 )
 from imserver.model.presence import ListPresence, SetPresence
 from imserver.model.protection import Once
-from imserver.services.accounts import Accounts, Authenticated
+from imserver.services.accounts import Accounts
 from imserver.services.administration import ADMIN_COMMANDS, Administration, Sessions
 from imserver.services.calls import Calls, CallSettings
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
-from imserver.services.file_inband import InbandFiles
+from imserver.services.entrance import Entrance
+from imserver.services.file_sessions import FileSessions
 from imserver.services.files import Files
 from imserver.services.friends import Friends, FriendSettings
 from imserver.services.group_admin import GroupAdministration
@@ -114,13 +109,10 @@ class Hub:
         ice: STUN and TURN servers; None = there are none.
         media_servers: behind the rooms; None = there are none.
         """
-        self._store = store
         self._directory = directory
         self._bus = bus
         self._accounts = accounts
-        self._wall_time = wall_time
         self._random_bytes = random_bytes
-        self._settings = settings
         self._ice = Ice(wall_time) if ice is None else ice
         self.registry: Registry[LiveSession] = Registry(settings.sessions_per_user)
         self.delivery = Delivery(
@@ -142,6 +134,16 @@ class Hub:
             self.friends.may_call,
         )
         self.log_ins = LogInCounts()
+        self._entrance = Entrance(
+            store,
+            accounts,
+            self.delivery,
+            self.registry,
+            self._ice,
+            self.log_ins,
+            wall_time,
+            settings.messages.page_bytes,
+        )
         self.rooms = Rooms(
             bus,
             accounts,
@@ -184,7 +186,7 @@ class Hub:
         self._replays = ReplayGuard(nonces or LocalNonceMemory(wall_time()), wall_time)
         self._answers: AnswerMemory = answers or LocalAnswerMemory(clock.seconds)
         self.files: Files | None = None
-        self.inband_files: InbandFiles | None = None
+        self._file_sessions: FileSessions | None = None
         self._running: set[Deferred[Any]] = set()
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)
@@ -200,54 +202,11 @@ class Hub:
         self, client: Client, hello: Hello, command: LogIn, receiver: Receiver
     ) -> tuple[LiveSession, LoggedIn]:
         """See SessionHub."""
-        try:
-            known = await self._accounts.authenticate(command, client.address)
-        except ImError as error:
-            self.log_ins.refused(error.code)
-            raise
-        principal = Principal(
-            user=known.account.user,
-            session=client.session,
-            format=client.format,
-            device=command.device or hello.client_id or command.platform or hello.platform,
-            platform=command.platform or hello.platform or known.platform,
-            role=known.account.role,
-            sid=known.sid,
-        )
-        live = LiveSession(self.delivery, principal, client, receiver, self._settings.messages.page_bytes)
-        # Entered before the last look at the account: a kick or a disabling from
-        # here on finds the session; one from before is seen by `still_valid`.
-        for oldest in self.registry.enter(live):
-            oldest.kick(SessionKicked(KickReason.OTHER_DEVICE, "too many sessions of this user"))
-        try:
-            cursor = await self._store.cursor(principal.user, principal.format, principal.device)
-            head, first_seq = await self._store.head(principal.user)
-            if not await self._accounts.still_valid(known) or live.closed:
-                raise ImError(ErrorCode.AUTH_FAILED, "the log-in was overtaken")
-        except BaseException:
-            live.close()
-            raise
-        live.prepare(cursor, head)
-        self.log_ins.accepted += 1
-        reply = self._logged_in(known, head, first_seq)
-        if client.media is Media.WEBRTC:
-            reply = msgspec.structs.replace(reply, ice_servers=self._ice.servers(principal.user).servers)
-        return live, reply
+        return await self._entrance.log_in(client, hello, command, receiver)
 
     async def before_log_in(self, client: Client, command: Any) -> Any:
         """See SessionHub."""
-        match command:
-            case Hello():
-                return HelloReply(client.session, self._wall_time())
-            case Ping():
-                return Pong(self._wall_time(), command.time, command.seq)
-            case Register():
-                await self._accounts.register(command, client.address)
-                return Registered(command.user)
-            case RefreshTokens():
-                return await self._accounts.refresh(command)
-            case _:
-                raise ImError(ErrorCode.AUTH_FAILED, "log in first")
+        return await self._entrance.before_log_in(client, command)
 
     def send(self, attachment: LiveSession, command: SendMessage, tag: Any) -> None:
         """See SessionHub."""
@@ -272,7 +231,7 @@ class Hub:
     async def handle(self, attachment: LiveSession, command: Any, retry_id: str = "") -> Any:
         """See SessionHub."""
         if isinstance(command, LogIn):
-            return await self._reauthenticate(attachment, command)
+            return await self._entrance.reauthenticate(attachment, command)
         if isinstance(command, Hello | Register | RefreshTokens):
             return await self.before_log_in(attachment.client, command)
         principal = attachment.principal
@@ -305,38 +264,13 @@ class Hub:
     def add_files(self, files: Files) -> None:
         """Serves files, too. To be called before anybody logs in."""
         self.files = files
-        self.inband_files = InbandFiles(files, self._live, self.spawn)
-        self.dispatch.register(files.handlers())
-        self.dispatch.register(self.inband_files.handlers())
+        self._file_sessions = FileSessions(files, self.registry, self.spawn)
+        self.dispatch.register(self._file_sessions.handlers())
 
     def shut_down(self) -> None:
         """Ends the calls and the news of rooms. To be called before the doors say goodbye to the sessions."""
         self.calls.shut_down()
         self.rooms.shut_down()
-
-    async def _reauthenticate(self, live: LiveSession, command: LogIn) -> LoggedIn:
-        """A fresh token for a session that goes on (document 001, REAUTH); never another user's."""
-        known = await self._accounts.authenticate(command, live.client.address)
-        principal = live.principal
-        if known.account.user != principal.user:
-            raise ImError(ErrorCode.AUTH_FAILED, "the session belongs to another user")
-        head, first_seq = await self._store.head(principal.user)
-        if not await self._accounts.still_valid(known) or live.closed:
-            raise ImError(ErrorCode.AUTH_FAILED, "the log-in was overtaken")
-        # Under its new grant the session outlives the end of the old one.
-        live.principal = msgspec.structs.replace(principal, sid=known.sid, role=known.account.role)
-        return self._logged_in(known, head, first_seq)
-
-    def _logged_in(self, known: Authenticated, head: int, first_seq: int) -> LoggedIn:
-        return LoggedIn(
-            user=known.account.user,
-            token=known.token,
-            refresh_token=known.refresh_token,
-            expires_in=known.expires_in,
-            head=head,
-            first_seq=first_seq,
-            epoch=self._store.epoch,
-        )
 
     async def _log_out(self, principal: Principal, command: LogOut) -> Done:
         await self._accounts.log_out(principal)
@@ -345,20 +279,14 @@ class Hub:
     def _session_started(self, session: LiveSession) -> None:
         self.presence.entered(session)
         self.calls.session_started(session)
-        if self.files is not None and session.client.transfers:
-            self.spawn(self.files.news.session_started(session.principal, session.receiver))
+        if self._file_sessions is not None:
+            self._file_sessions.started(session)
 
     def _session_closed(self, session: LiveSession) -> None:
         self.presence.left(session)
         self.calls.session_gone(session)
-        if self.inband_files is not None:
-            self.inband_files.session_closed(session.principal.session)
-
-    def _live(self, principal: Principal) -> LiveSession | None:
-        for session in self.registry.of(principal.user):
-            if session.principal.session == principal.session:
-                return session
-        return None
+        if self._file_sessions is not None:
+            self._file_sessions.closed(session)
 
     async def _has_account(self, user: str) -> bool:
         return await self._directory.account(user) is not None
@@ -373,8 +301,8 @@ class Hub:
                     session.receiver.notify(event)
 
     def _on_kick(self, user: str, sid: str, session: str, event: SessionKicked) -> None:
-        if self.files is not None and not session:
-            self.files.channels.end_user(user, ImError(ErrorCode.AUTH_FAILED, event.text), sid)
+        if self._file_sessions is not None:
+            self._file_sessions.kicked(user, sid, session, event)
         for live in self.registry.of(user):
             principal = live.principal
             if (not sid or principal.sid == sid) and (not session or principal.session == session):

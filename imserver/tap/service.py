@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import sys
@@ -29,7 +28,6 @@ from imserver.assembly import (
 from imserver.backends.embedded import DataDirectoryError, EmbeddedCellar
 from imserver.backends.embedded.committer import ThreadCommitter
 from imserver.backends.embedded.metering import MeteredCommitter
-from imserver.backends.files import DiskBlobs
 from imserver.config import ConfigError, Configuration
 from imserver.config.loading import data_directory
 from imserver.http.api import Api
@@ -41,8 +39,6 @@ from imserver.protocols.doors import Doors
 from imserver.protocols.extensions import ServerExtension, UnknownExtension, load_extensions
 from imserver.protocols.formats import Format, UnknownFormat, load_formats
 from imserver.protocols.tls import TlsContexts
-from imserver.services.file_keeping import FileKeeping
-from imserver.services.files import Files
 from imserver.services.hub import Hub
 from imserver.services.ice import Ice, TurnServer
 from imserver.services.keys import Key, KeyRing, KeyRingError
@@ -52,12 +48,13 @@ from imserver.services.protection import Protection
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
 from imserver.tap.control import ControlPort, open_control
+from imserver.tap.filing import Filing
 from imserver.tap.going import Departure
 from imserver.tap.key_watch import KeyWatch
+from imserver.tap.leaving import exit_with
 from imserver.tap.listening import (
     OpenPort,
     StartError,
-    channel_ports,
     close_ports,
     open_ports,
     parse_endpoints,
@@ -129,9 +126,7 @@ class Server(Service):
         self._hashers = BoundedThreads(
             reactor, configuration.auth.password_threads, PASSWORD_QUEUE, "imserver-hash"
         )
-        self._movers = BoundedThreads(reactor, configuration.files.threads, READ_QUEUE, "imserver-file")
-        self._files: Files | None = None
-        self._keeping: FileKeeping | None = None
+        self._filing = Filing(reactor, data / "files", configuration.files.threads)
         self._cellar: EmbeddedCellar | None = None
         self._doors: Doors | None = None
         self._hub: Hub | None = None
@@ -156,7 +151,7 @@ class Server(Service):
         configuration, demo = self._configuration, self._demo
         self._readers.start()
         self._hashers.start()
-        self._movers.start()
+        self._filing.start()
         commits = MeteredCommitter(ThreadCommitter(self._reactor.callFromThread), time.monotonic)
         cellar = EmbeddedCellar(
             self._data,
@@ -182,9 +177,8 @@ class Server(Service):
             demo=demo,
             turn_servers=self._turn_servers,
             media_servers=self._media_servers,
-            files=(cellar.files, DiskBlobs(self._data / "files", self._movers)),
+            files=(cellar.files, self._filing.blobs),
         )
-        self._files = services.files
         self._keys = services.keys
         self._ice = services.ice
         self._message_keys = services.message_keys
@@ -235,9 +229,7 @@ class Server(Service):
         ]
         self._ports = await open_ports(configuration.listener, self._endpoints, factories)
         if services.files is not None:
-            services.files.ports = channel_ports(self._ports)
-            self._keeping = FileKeeping(services.files)
-            await self._keeping.send_messages()
+            await self._filing.open(services.files, self._ports)
         for opened in self._ports:
             spoken = ", ".join(f"{path} {name}" for path, name in (opened.listener.paths or {}).items())
             self.log.info(
@@ -271,8 +263,7 @@ class Server(Service):
         assert self._cellar is not None
         try:
             await self._cellar.trim(time.time())
-            if self._keeping is not None:
-                await self._keeping.round(time.time())
+            await self._filing.round(time.time())
         except ImError as error:
             # The disk fails; the next round finds the same work.
             self.log.warn("nothing was trimmed: {text}", text=error.text)
@@ -287,7 +278,7 @@ class Server(Service):
             self.log.failure("the server cannot start", failure)
             line = f"cannot start: {type(error).__name__}"
         print(f"imserver: {line}", file=sys.__stderr__, flush=True)
-        _exit_with(1)
+        exit_with(1)
         self._reactor.stop()
 
     def stopService(self) -> Deferred[None]:
@@ -300,7 +291,7 @@ class Server(Service):
         self._keys = None
         departure = Departure(self._reactor, self._configuration.shutdown)
         departure.begin()
-        if self._vitals is not None:
+        if self._vitals is not None and self._vitals.listening:
             self._vitals.listening = False
             await departure.notice()
         self._media_servers.stop()
@@ -317,15 +308,14 @@ class Server(Service):
             await departure.drain(self._doors)
         if self._hub is not None:
             self._hub.shut_down()
-        if self._files is not None:
-            await self._files.close()
+        await self._filing.close()
         if self._doors is not None:
             await self._doors.shut_down(self._configuration.shutdown.returns_per_second)
         if self._cellar is not None:
             await self._cellar.close()
         self._hashers.stop()
         self._readers.stop()
-        self._movers.stop()
+        self._filing.stop()
         self._notifier.close()
 
 
@@ -370,14 +360,3 @@ def makeService(options: Options) -> Server:
         extensions,
         demo=demo,
     )
-
-
-def _exit_with(code: int) -> None:
-    """Makes the process end with this code; twistd itself ends with 0 whenever the reactor was stopped."""
-    atexit.register(_leave, code)
-
-
-def _leave(code: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -22,8 +22,8 @@ from tests.e2e.tls_clients import endpoint
 
 SAMPLE = Path(__file__).parents[2] / "etc" / "haproxy.cfg"
 TRUSTED = "{trusted=['127.0.0.1']}"
-FRONTS = {8443: "web", 8444: "protobuf", 8089: "jsonline", 8889: "qdatastream"}
-SPOKEN = {8080: "/im", 8081: "/ws", 8088: "jsonline", 8888: "qdatastream"}
+FRONTS = {8443: "web", 8444: "protobuf", 8089: "jsonline", 8889: "qdatastream", 9501: "files"}
+SPOKEN = {8080: "/im", 8081: "/ws", 8088: "jsonline", 8888: "qdatastream", 9500: "files"}
 
 
 def balancer(folder: Path, authority: Authority, nodes: list[Server]) -> HAProxy:
@@ -90,7 +90,7 @@ async def test_rolling_restart_behind_the_sample(serve: Serve, tmp_path: Path) -
     authority = Authority(tmp_path / "pki")
     overrides = [
         *NO_RATES,
-        *(f"listener.{number}.proxy_protocol={TRUSTED}" for number in range(4)),
+        *(f"listener.{number}.proxy_protocol={TRUSTED}" for number in range(5)),
         "listener.3.auth=password",
         "auth.self_registration=true",
         "shutdown.notice_seconds=5",
@@ -99,7 +99,7 @@ async def test_rolling_restart_behind_the_sample(serve: Serve, tmp_path: Path) -
     nodes = []
     for name in ("one", "two"):
         # A restart takes the same ports: the balancer knows no others.
-        ports = [free_port() for _ in range(4)]
+        ports = [free_port() for _ in range(5)]
         listeners = [f"listener.{n}.endpoint=tcp:{port}:interface=127.0.0.1" for n, port in enumerate(ports)]
         nodes.append(await serve(name, demo=False, overrides=overrides, listeners=listeners).start())
     proxy = await balancer(tmp_path, authority, nodes).start()

@@ -97,7 +97,7 @@ async def test_a_second_sigterm_ends_the_waiting(serve: Serve) -> None:
 
 def sharing(port: int) -> list[str]:
     """Settings of a server that shares its port for document 004."""
-    found = [f"listener.{number}.endpoint=tcp:0:interface=127.0.0.1" for number in (0, 1, 3)]
+    found = [f"listener.{number}.endpoint=tcp:0:interface=127.0.0.1" for number in (0, 1, 3, 4)]
     return [*found, f"listener.2.endpoint=tcp:{port}:interface=127.0.0.1", "listener.2.share_port=true"]
 
 

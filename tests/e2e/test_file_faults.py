@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import resource
 import struct
 from pathlib import Path
 from typing import Any
@@ -155,40 +154,6 @@ async def test_hostile_names_and_sizes(serve: Serve) -> None:
     assert (await ask(alice, Content(200_000)))["status"] == 413  # all together
     for one in (alice, bob):
         await one.close()
-    await server.stop()
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_full_disk_is_answered_and_recovered_from(serve: Serve) -> None:
-    server = await serve().start()
-    alice = await client(server, "alice")
-    bob = await client(server, "bob")
-    content = Content(12 * MIB)
-    answer = await ask(alice, content)
-    before = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (4 * MIB, before[1]))
-    line = await channel.connect(reactor, answer)
-    await line.hello(answer)
-    sending = line.upload(content.read, content.size, 0, answer["chunk_size"])
-    kind, error = await line.expect(END, ERROR)
-    assert (kind, error["status"], error["retryable"]) == (ERROR, 503, True)
-    await line.ended
-    await sending
-    acked = line.acked
-    assert 0 < acked <= 4 * MIB
-    # The server goes on with everything else.
-    assert (await alice.send_text("bob", "still here"))["payload"]["status"] == 200
-    assert (await bob.expect("message/event"))["payload"]["content"]["text"] == "still here"
-    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
-    answer = await ask(alice, content, resume={"transfer_id": answer["transfer_id"], "offset": acked})
-    assert acked <= answer["resume_offset"] <= 4 * MIB
-    end = await upload(answer, content)
-    accepted = (await bob.request("file/accept", {"file_id": end["file_id"]}))["payload"]
-    await download(accepted, content)
-    for one in (alice, bob):
-        await one.close()
-    output = server.output()
-    assert "Traceback" not in output, output
     await server.stop()
 
 

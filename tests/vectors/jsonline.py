@@ -14,6 +14,28 @@ BOB = {"type": "user", "id": "bob"}
 TEXT = {"type": "text", "text": HELLO}
 
 
+HASH = "0123456789abcdef" * 4
+CHANNEL_WIRE = {
+    "transfer_id": "tr-1", "mode": "passive", "endpoint": {"host": "files.example.org", "port": 9500, "protocol": "tcp"}, "channel_token": "t",
+    "chunk_size": 65536, "resume_offset": 1048576, "encryption": "none", "file_id": "f-1", "file_size": 5242880, "role": "sender",
+}
+CHANNEL = {
+    "transfer": "tr-1", "file": "f-1", "role": "sender", "size": 5242880, "offset": 1048576, "token": "t", "chunk": 65536, "host": "files.example.org", "port": 9500,
+    "encryption": "none",
+}
+OPEN_WIRE = {
+    "transfer_id": "tr-1", "sender_id": "bob", "file_name": "a.ogg", "file_size": 5, "file_type": "voice", "stored": False, "sent_at": SECONDS, "expires_at": SECONDS + 60,
+    "target": {"type": "group", "id": "team"},
+}
+OPEN = {"transfer": "tr-1", "sender": "bob", "group": "team", "name": "a.ogg", "size": 5, "kind": "voice", "sent_at": SECONDS, "expires_at": SECONDS + 60}
+FILE_WIRE = {**OPEN_WIRE, "stored": True, "hash": f"sha256:{HASH}", "file_id": "f-1", "target": {"type": "user", "id": "alice"}}
+FILE = {**{k: v for k, v in OPEN.items() if k != "group"}, "file": "f-1", "recipient": "alice", "sha256": HASH, "stored": True}
+
+
+def _requested(**fields: Any) -> Meaning:
+    return {"is": "request_file", "kind": "file", "client_id": "1", "encryption": "none", **fields}
+
+
 def _client(name: str, command: str, payload: Any, meaning: Any, *, id: Any = "1", also: bool = False, **form: Any) -> Vector:
     line = encode(command, payload, id=id, **form)[:-1].decode()
     vector: Vector = {"name": name, "from": "client", "text": line, "meaning": meaning}
@@ -123,6 +145,21 @@ REQUESTS = [
     _client("list friends", "friend/list", {}, {"is": "list_friends"}),
     _client("block", "friend/block", {"user_id": "bob"}, {"is": "block_user", "user": "bob"}),
     _client("unblock", "friend/unblock", {"user_id": "bob"}, {"is": "unblock_user", "user": "bob"}),
+    _client("send a file", "file/request", {"file_name": "张三.pdf", "file_size": 5242880, "hash": f"sha256:{HASH}", "target": BOB},
+            _requested(name="张三.pdf", size=5242880, sha256=HASH, recipient="bob")),
+    _client("send a picture to a group", "file/request", {"file_name": "a.png", "file_size": 0, "target": {"type": "group", "id": "team"}, "file_type": "image"},
+            _requested(name="a.png", group="team", kind="image")),
+    _client("go on with a file", "file/request", {"file_name": "a.png", "file_size": 5, "conversation_id": S, "resume": {"transfer_id": "tr-1"}},
+            _requested(name="a.png", size=5, conversation=S, resume="tr-1")),
+    _client("go on as the document does", "file.request", {"file_name": "a.png", "file_size": 5, "checksum": HASH.upper(), "resume": {"transfer_id": "tr-1", "offset": 5}},
+            _requested(name="a.png", size=5, sha256=HASH, resume="tr-1"), also=True),
+    _client("fetch a file that was offered", "file/accept", {"transfer_id": "tr-1"}, {"is": "accept_file", "transfer": "tr-1", "encryption": "none"}),
+    _client("fetch a file from a message", "file/accept", {"file_id": "f-1"}, {"is": "accept_file", "file": "f-1", "encryption": "none"}),
+    _client("not this file", "file/reject", {"transfer_id": "tr-1", "reason": "太大"}, {"is": "reject_file", "transfer": "tr-1", "reason": "太大"}),
+    _client("no more of this file", "file/cancel", {"transfer_id": "tr-1"}, {"is": "cancel_transfer", "transfer": "tr-1"}),
+    _client("some of a file has come", "file/ack", {"transfer_id": "tr-1", "offset": 1310720}, {"is": "report_file", "transfer": "tr-1", "offset": 1310720}),
+    _client("all of a file has come", "file/complete", {"transfer_id": "tr-1"}, {"is": "report_file", "transfer": "tr-1"}, also=True),
+    _client("list one's files", "file/list", {"after": "17", "limit": 5}, {"is": "list_transfers", "after": "17", "limit": 5}),
 ]
 
 REFUSED = [
@@ -145,6 +182,10 @@ REFUSED = [
     _wrong("offline as a state", "presence/update", {"state": "offline"}),
     _wrong("friends with nobody", "friend/request", {}),
     _wrong("accepting nothing", "friend/accept", {"request_id": 0}),
+    _wrong("a file without a size", "file/request", {"file_name": "a", "target": BOB}),
+    _wrong("a file to all", "file/request", {"file_name": "a", "file_size": 1, "target": {"type": "broadcast"}}),
+    _wrong("a key where others may read it", "file/request", {"file_name": "a", "file_size": 1, "encryption": "aes-gcm"}),
+    _wrong("fetching nothing", "file/accept", {}),
     _wrong("a login without a password", "auth/login", {"username": "alice"}),
 ]
 
@@ -184,6 +225,12 @@ ANSWERS = [
     _answer("asked", "ask a friend", "friend/request", {"user_id": "bob", "state": "requested", "request_id": 7}, {"is": "friend_reply", "user": "bob", "standing": "requested", "request": 7}),
     _answer("accepted", "accept by name", "friend/accept", {"user_id": "bob", "state": "friends"}, {"is": "friend_reply", "user": "bob", "standing": "friends"}),
     _answer("rejected", "reject by number", "friend/reject", {"user_id": "bob", "state": "none"}, {"is": "friend_reply", "user": "bob", "standing": "none"}),
+    _answer("where to send a file", "send a file", "file/request", CHANNEL_WIRE, {"is": "channel", **CHANNEL}),
+    _answer("where to fetch a file", "fetch a file that was offered", "file/accept", {**CHANNEL_WIRE, "resume_offset": 0, "role": "receiver"},
+            {"is": "channel", **{k: v for k, v in CHANNEL.items() if k != "offset"}, "role": "receiver"}),
+    _answer("the file was rejected", "not this file", "file/reject", {"transfer_id": "tr-1"}, {"is": "file_ended", "transfer": "tr-1"}),
+    _answer("one's files", "list one's files", "file/list", {"transfers": [FILE_WIRE, OPEN_WIRE], "next_cursor": "12", "has_more": True},
+            {"is": "transfer_page", "transfers": [FILE, OPEN], "next_cursor": "12"}),
     _answer("blocked", "block", "friend/block", {"user_id": "bob", "state": "blocked"}, {"is": "friend_reply", "user": "bob", "standing": "blocked"}),
     _answer("the friends", "list friends", "friend/list",
             {"friends": [{"user_id": "bob", "since": SECONDS}], "pending_requests": [{"request_id": 7, "user_id": "carol", "message": "hi", "at": SECONDS}],
@@ -256,6 +303,12 @@ PUSHES = [
       for kind in ("friend_accepted", "friend_rejected", "friend_withdrawn")],
     *[_notice(f"news of a friend: {kind}", kind, {"user_id": "alice", "by": "bob", "at": SECONDS}, {"is": "friend_changed", "change": kind, "user": "alice", "by": "bob", "at": SECONDS})
       for kind in ("friend_deleted", "user_blocked", "user_unblocked")],
+    _event("bob sends a file", "file/request", OPEN_WIRE, {"is": "file_offered", "info": OPEN}),
+    _event("bob's file is whole", "file/complete", {"stage": "stored", **FILE_WIRE}, {"is": "file_stored", "info": FILE}),
+    _event("bob has a file", "file/complete", {"stage": "delivered", "transfer_id": "tr-1", "file_id": "f-1", "user_id": "bob"}, {"is": "file_delivered", "transfer": "tr-1", "file": "f-1", "user": "bob"}),
+    _event("bob wants a file", "file/accept", {"transfer_id": "tr-1", "user_id": "bob"}, {"is": "file_accepted", "transfer": "tr-1", "user": "bob"}),
+    _event("bob wants no file", "file/reject", {"transfer_id": "tr-1", "user_id": "bob", "reason": ""}, {"is": "file_rejected", "transfer": "tr-1", "user": "bob"}),
+    _event("bob sends no file after all", "file/cancel", {"transfer_id": "tr-1", "user_id": "bob", "reason": "no"}, {"is": "file_cancelled", "transfer": "tr-1", "user": "bob", "reason": "no"}),
     _event("bob is offline", "presence/event", {"user_id": "bob", "state": "offline", "last_seen": SECONDS}, {"is": "presence_changed", "user": "bob", "state": "offline", "last_seen": SECONDS}),
     _event("kicked: one session too many", "auth/kick", {"reason": "other_device", "message": "bye"}, {"is": "session_kicked", "reason": "other_device", "text": "bye"}),
     _event("kicked: the account", "auth/kick", {"reason": "account", "message": "bye"}, {"is": "session_kicked", "reason": "account", "text": "bye"}),

@@ -166,15 +166,15 @@ class DiskPart:
                 rest = rest[written:]
         return at
 
-    async def finish(self, size: int, sha256: str) -> str:
+    async def verify(self, size: int, sha256: str) -> str:
         """See Part."""
-        found = await self._blobs.run(self._finish, size, sha256)
+        found = await self._blobs.run(self._verify, size, sha256)
         if found is None:
             self._length = 0
             raise Mismatch
         return str(found)
 
-    def _finish(self, size: int, sha256: str) -> str | None:
+    def _verify(self, size: int, sha256: str) -> str | None:
         if self._hashed != self._length:
             self._read_again()
         found = self._hash.hexdigest()
@@ -182,7 +182,14 @@ class DiskPart:
             self._begin_again()
             return None
         os.fsync(self._descriptor)
-        target = self._blobs.blob_path(found)
+        return found
+
+    async def keep(self, sha256: str) -> None:
+        """See Part."""
+        await self._blobs.run(self._keep, sha256)
+
+    def _keep(self, sha256: str) -> None:
+        target = self._blobs.blob_path(sha256)
         if not target.parent.is_dir():
             target.parent.mkdir(mode=0o700, exist_ok=True)
             sync_directory(target.parent.parent)
@@ -190,7 +197,6 @@ class DiskPart:
         with contextlib.suppress(FileExistsError):
             os.link(self._path, target)
         sync_directory(target.parent)
-        return found
 
     def _begin_again(self) -> None:
         """An empty part in the place of this one, whose bytes may be a blob's, too."""

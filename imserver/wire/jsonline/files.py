@@ -224,7 +224,7 @@ def place_channel(channel: Channel, host: str, secure: bool) -> tuple[str, int, 
     port = channel.tls_port if secure else channel.port
     if not port:
         raise ImError(ErrorCode.UNAVAILABLE, "there is no file channel here")
-    return channel.host or host, port, "tls" if secure else "tcp"
+    return channel.host or host, port, channel.protocol or ("tls" if secure else "tcp")
 
 
 def channel_to_dict(channel: Channel, place: tuple[str, int, str]) -> dict[str, Any]:

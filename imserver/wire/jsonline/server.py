@@ -12,31 +12,27 @@ from imserver.model.accounts import Ping, Pong
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.extensions import OwnEvent
 from imserver.model.files import Channel
-from imserver.model.ids import MAX_JSON_INTEGER
 from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
 from imserver.model.protection import Once
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.jsonline.answers import accepted_payload, answer_payloads
-from imserver.wire.jsonline.commands import Command, MsgType, find, is_room
+from imserver.wire.jsonline.commands import MsgType, find
 from imserver.wire.jsonline.compression import ENCODING, WORTH_IT, pack, unpack
 from imserver.wire.jsonline.errors import ProtocolError
 from imserver.wire.jsonline.events import event_to_payload
 from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.files import channel_to_dict, check_sealing, place_channel
 from imserver.wire.jsonline.framing import MAX_LINE, is_blank
-from imserver.wire.jsonline.messages import Envelope, Headers
+from imserver.wire.jsonline.messages import Envelope
 from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
 from imserver.wire.jsonline.requests import read_command
 from imserver.wire.jsonline.security import Seal, SessionSecurity
+from imserver.wire.jsonline.tags import Tag, check_headers, tag_of, with_room_id, with_trace
 from imserver.wire.jsonline.validator import (
     MAX_ID_BYTES,
-    MAX_TRACE_BYTES,
     SUPPORTED_VERSIONS,
     bad,
-    bearer_token,
-    check_depth,
     check_timestamp,
-    check_version,
 )
 
 TRAITS: Final = Traits(
@@ -51,7 +47,6 @@ TRAITS: Final = Traits(
     transfers=True,
 )
 
-_MAX_COMMAND_BYTES: Final = 128
 _FAULTS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _OWN_CREDENTIALS: Final = frozenset({MsgType.LOGIN, MsgType.REGISTER, MsgType.REFRESH})
 _SEALING: Final = frozenset({MsgType.FILE_REQUEST, MsgType.FILE_ACCEPT})
@@ -71,26 +66,6 @@ class _Probe(Struct):
 
 
 _probe: Final = msgspec.json.Decoder(_Probe).decode
-
-
-class Tag(Struct, frozen=True, gc=False):
-    """What an answer must know of its request.
-
-    Attributes:
-        id: as JSON; `null` if there was none.
-        command: as JSON, in the client's spelling.
-        name: the command meant; None if unknown.
-        silent: it came as an event, which gets no answer.
-        trace: `headers.trace` as JSON; b"" if there was none.
-        room: the client said room for group.
-    """
-
-    id: bytes = b"null"
-    command: bytes = b'"control/error"'
-    name: MsgType | None = None
-    silent: bool = False
-    trace: bytes = b""
-    room: bool = False
 
 
 _NO_TAG: Final = Tag()
@@ -144,15 +119,15 @@ class JsonLineServerCodec:
                 return _KEEP_ALIVE
             raise _unreadable(frame, fault) from None
         known = find(envelope.command)
-        tag = _tag(envelope.id, envelope.command, known, envelope.type)
+        tag = tag_of(envelope.id, envelope.command, known, envelope.type)
         try:
             if tag is None:
-                tag = _tag(None, envelope.command, known, envelope.type)
+                tag = tag_of(None, envelope.command, known, envelope.type)
                 raise bad(f"id must be a string of at most {MAX_ID_BYTES} bytes")
             authorization = ""
             if envelope.headers is not None:
-                tag = _with_trace(tag, envelope.headers)
-                authorization = _check_headers(envelope.headers)
+                tag = with_trace(tag, envelope.headers)
+                authorization = check_headers(envelope.headers)
                 if envelope.headers.accept_encoding is not None and self._security is None:
                     self._deflate = ENCODING in envelope.headers.accept_encoding
             seal = None
@@ -213,7 +188,7 @@ class JsonLineServerCodec:
         else:
             payloads = answer_payloads(reply, request.command)
         if tag.room:
-            payloads = [_with_room_id(payload) for payload in payloads]
+            payloads = [with_room_id(payload) for payload in payloads]
         return [self._line(tag, b"response", payload) for payload in payloads]
 
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
@@ -291,48 +266,6 @@ class JsonLineServerCodec:
         return b'"ev-%d"' % self._events
 
 
-def _tag(id: Any, command: Any, known: Command | None, kind: Any) -> Tag | None:
-    """The tag of a request; None if its id cannot be echoed."""
-    if type(id) is str:
-        # A character takes at most four bytes, so most ids need not be measured.
-        if len(id) > MAX_ID_BYTES // 4 and len(id.encode()) > MAX_ID_BYTES:
-            return None
-        written = _encode(id)
-    elif id is None:
-        written = b"null"
-    elif type(id) is int and -MAX_JSON_INTEGER <= id <= MAX_JSON_INTEGER:
-        written = b"%d" % id
-    else:
-        return None
-    silent = kind == "event"
-    if known is not None:
-        return Tag(written, _encode(command), known.name, silent, b"", is_room(command))
-    if type(command) is str and len(command.encode()) <= _MAX_COMMAND_BYTES:
-        return Tag(written, _encode(command), silent=silent)
-    return Tag(written, silent=silent)
-
-
-def _with_trace(tag: Tag, headers: Headers) -> Tag:
-    """The tag with the client's trace, if it sent one."""
-    trace = bytes(headers.trace)
-    if not trace or trace == b"null":
-        return tag
-    if len(trace) > MAX_TRACE_BYTES:
-        raise bad(f"headers.trace is longer than {MAX_TRACE_BYTES} bytes")
-    check_depth(trace, "headers.trace")
-    return msgspec.structs.replace(tag, trace=msgspec.json.format(trace, indent=-1))
-
-
-def _check_headers(headers: Headers) -> str:
-    """Refuses another version; the bearer token ("" = none)."""
-    if headers.version is not None:
-        check_version(headers.version)
-    authorization = headers.authorization
-    if authorization is None:
-        authorization = headers.authorization_lower
-    return "" if authorization is None else bearer_token(authorization)
-
-
 def _unreadable(frame: bytes, fault: Exception) -> WireError:
     """The error for a line that is no envelope, with whatever can be echoed."""
     try:
@@ -341,14 +274,6 @@ def _unreadable(frame: bytes, fault: Exception) -> WireError:
     except _FAULTS:
         return WireError(ErrorCode.BAD_REQUEST, "the line is not a JSON object in UTF-8")
     known = find(found.command) if type(found.command) is str else None
-    tag = _tag(found.id, found.command, known, found.type) or _tag(None, found.command, known, found.type)
+    tag = tag_of(found.id, found.command, known, found.type) or tag_of(None, found.command, known, found.type)
     text = str(fault) if isinstance(fault, msgspec.ValidationError) else "the line cannot be read"
     return WireError(ErrorCode.BAD_REQUEST, text, tag=tag, command=known.name.value if known else "")
-
-
-def _with_room_id(payload: bytes) -> bytes:
-    """Repeats group_id as room_id, for clients that say room."""
-    fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
-    if "group_id" in fields:
-        fields["room_id"] = fields["group_id"]
-    return _encode(fields)

@@ -47,10 +47,16 @@ class DiskCase(SynchronousTestCase):
     def part(self, name: str = "tr-1") -> DiskPart:
         return self.done(self.blobs.part(name))
 
+    def whole(self, part: DiskPart, size: int, sha256: str) -> str:
+        """Makes it a blob."""
+        found = self.done(part.verify(size, sha256))
+        self.done(part.keep(found))
+        return found
+
     def stored(self, name: str = "tr-1", data: bytes = DATA) -> str:
         part = self.part(name)
         self.done(part.append([data]))
-        found = self.done(part.finish(len(data), ""))
+        found = self.whole(part, len(data), "")
         self.done(part.close())
         self.done(self.blobs.discard(name))
         return found
@@ -65,7 +71,7 @@ class Parts(DiskCase):
         self.assertEqual(part.length, 0)
         self.assertEqual(self.done(part.append([DATA[:10], DATA[10:100]])), 100)
         self.assertEqual(self.done(part.append([DATA[100:]])), len(DATA))
-        self.assertEqual(self.done(part.finish(len(DATA), HASH)), HASH)
+        self.assertEqual(self.whole(part, len(DATA), HASH), HASH)
         self.done(part.close())
         self.done(self.blobs.discard("tr-1"))
         self.assertEqual(self.files(), {f"blobs/{HASH[:2]}/{HASH}"})
@@ -95,26 +101,26 @@ class Parts(DiskCase):
         again = self.part()
         self.assertEqual(again.length, 1234)
         self.done(again.append([DATA[1234:]]))
-        self.assertEqual(self.done(again.finish(len(DATA), HASH)), HASH)
+        self.assertEqual(self.whole(again, len(DATA), HASH), HASH)
 
     def test_killed_before_the_store_knows(self) -> None:
         part = self.part()
         self.done(part.append([DATA]))
-        self.done(part.finish(len(DATA), HASH))
+        self.whole(part, len(DATA), HASH)
         # Nobody recorded it: everything that was acknowledged is still there.
         again = self.part()
         self.assertEqual(again.length, len(DATA))
-        self.assertEqual(self.done(again.finish(len(DATA), HASH)), HASH)
+        self.assertEqual(self.whole(again, len(DATA), HASH), HASH)
 
     def test_what_is_not_the_file_begins_again_and_harms_no_other(self) -> None:
         self.stored("tr-0")
         part = self.part()
         self.done(part.append([DATA]))
         for size, sha256 in ((len(DATA), "0" * 64), (len(DATA) + 1, HASH)):
-            self.failureResultOf(Deferred.fromCoroutine(part.finish(size, sha256)), Mismatch)
+            self.failureResultOf(Deferred.fromCoroutine(part.verify(size, sha256)), Mismatch)
             self.assertEqual(part.length, 0)
             self.assertEqual(self.done(part.append([DATA])), len(DATA))
-        self.assertEqual(self.done(part.finish(len(DATA), HASH)), HASH)
+        self.assertEqual(self.whole(part, len(DATA), HASH), HASH)
         # The same bytes again, by somebody else.
         self.assertEqual(self.stored("tr-2"), HASH)
         blob = self.done(self.blobs.blob(HASH))
@@ -168,7 +174,7 @@ class FullDisk(DiskCase):
         self.assertEqual((self.directory / "parts" / "tr-1").stat().st_size, 1000)
         self.undo()
         self.done(part.append([DATA[1000:]]))
-        self.assertEqual(self.done(part.finish(len(DATA), HASH)), HASH)
+        self.assertEqual(self.whole(part, len(DATA), HASH), HASH)
         self.flushLoggedErrors()
 
     def test_a_failing_sync_is_not_an_acknowledgement(self) -> None:
@@ -186,7 +192,7 @@ class FullDisk(DiskCase):
         # Other bytes than those that failed: none of the failed ones may be in the file.
         self.done(part.append([b"x" * 24]))
         wanted = hashlib.sha256(DATA[:1000] + b"x" * 24).hexdigest()
-        self.assertEqual(self.done(part.finish(1024, wanted)), wanted)
+        self.assertEqual(self.whole(part, 1024, wanted), wanted)
 
     def test_no_directory_can_be_made(self) -> None:
         self.directory.write_bytes(b"a file")

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from imserver.cli import checks
 from imserver.cli.checks import Finding, Status
 from imserver.config import Configuration, Listener
-from imserver.config.schema import Auth, Limits, Proxies, Tls
+from imserver.config.limits import Limits
+from imserver.config.schema import Auth, Proxies, Tls
 from tests.unit.cli.running import CliCase
 
 NOW = 1_790_000_000.0

@@ -8,8 +8,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import KickReason, LogIn, Ping, SessionKicked
 from imserver.model.calls import RejectCall
+from imserver.model.files import SendChunk
 from imserver.model.messages import SendMessage
 from imserver.protocols.connections import TokenBucket
+from imserver.protocols.session import SMALL_CHUNK
 from imserver.protocols.turns import QUEUED_FRAMES
 from tests.unit.protocols.stub import StubHub
 from tests.unit.protocols.test_qdatastream import Peer, framed
@@ -92,6 +94,14 @@ class Slowing(SynchronousTestCase):
             self.peer.clock.advance(0.005)
         self.assertEqual(self.hub.done.count(Ping()), 450)
         self.assertTrue(self.reading)
+
+    def test_chunks_of_a_file_wait_only_if_they_are_small(self) -> None:
+        for size, taken in ((SMALL_CHUNK, 450), (SMALL_CHUNK - 1, 399)):
+            self.setUp()
+            one = b"\x01\x01\x00\x02t1" + bytes(8) + size.to_bytes(4, "big") + bytes(size)
+            self.peer.say(REGISTRATION + one * 450)
+            done = len([command for command in self.hub.done if type(command) is SendChunk])
+            self.assertEqual((done, self.reading), (taken, taken == 450), size)
 
     def test_what_waits_in_the_kernel_meanwhile_is_not_taken_for_silence(self) -> None:
         """A CALL_REJECT whose reason could not be read yet."""

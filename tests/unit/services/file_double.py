@@ -95,7 +95,7 @@ class MemoryPart:
         if self._epoch != self._blobs.epoch:
             await Deferred()  # of a process that is gone
 
-    async def finish(self, size: int, sha256: str) -> str:
+    async def verify(self, size: int, sha256: str) -> str:
         assert not self.closed
         await self._alive()
         data = self._blobs.parts[self._name]
@@ -103,8 +103,11 @@ class MemoryPart:
         if len(data) != size or (sha256 and sha256 != found):
             self._blobs.parts[self._name] = b""
             raise Mismatch
-        self._blobs.blobs[found] = data
         return found
+
+    async def keep(self, sha256: str) -> None:
+        await self._alive()
+        self._blobs.blobs[sha256] = self._blobs.parts[self._name]
 
     async def close(self) -> None:
         assert not self.closed

@@ -123,7 +123,7 @@ class History:
             return
         assert not self.spoilt
         assert result.sha256 == HASH
-        self.upload = None
+        self.cut()  # as the channel ends
 
     def cut(self) -> None:
         self.acknowledged()
@@ -231,6 +231,7 @@ class History:
             assert self.upload is not None
             self.upload.feed(self.upload.position, DATA[self.upload.position :])
             self.finish()
+        self.cut()
         state = self.state()
         assert state is not State.OPEN
         keeping = FileKeeping(self.case.files)

@@ -7,6 +7,7 @@ import itertools
 import json
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import ensureDeferred
 
 from imserver.model.accounts import KickReason, Principal, SessionKicked
@@ -520,6 +521,26 @@ class Limits(FileCase):
         channels.enter("dave")
 
 
+class Places(FileCase):
+    """Where clients are told that the file channel is: plain and TLS."""
+
+    def told(self, ports: tuple[int, int], **settings: Any) -> tuple[str, int, int, str]:
+        self.files.ports, self.files.settings = ports, replace(self.settings, **settings)
+        channel = self.request(client_id="c")
+        return channel.host, channel.port, channel.tls_port, channel.protocol
+
+    def test_all(self) -> None:
+        self.assertEqual(self.told((0, 0)), ("", 0, 0, ""))
+        self.assertEqual(self.told((9500, 0)), ("", 9500, 0, ""))
+        self.assertEqual(self.told((9500, 9501)), ("", 9500, 9501, ""))
+        public: Any = {"host": "files", "port": 443}
+        self.assertEqual(self.told((9500, 0), **public), ("files", 443, 0, ""))
+        # TLS ends before this server, whose sessions are not TLS for it.
+        self.assertEqual(self.told((9500, 0), **public, protocol="tls"), ("files", 443, 443, "tls"))
+        self.assertEqual(self.told((9500, 0), protocol="tls"), ("", 9500, 9500, "tls"))
+        self.assertEqual(self.told((0, 0), **public, protocol="tls"), ("files", 0, 0, "tls"))
+
+
 class FewFiles(FileCase):
     settings = FileSettings(user_files=2)
 
@@ -565,6 +586,50 @@ class Time(FileCase):
         for days in (51, 51, 51):
             self.wait(keeping.round(1_700_000_000.0 + days * 86400))
         self.assertEqual(self.blobs.blobs, {})
+
+    def test_bytes_that_are_sent_again_while_they_are_taken_away(self) -> None:
+        """The round found that nobody refers to them; by now somebody does."""
+        self.blobs.blobs[HASH] = DATA
+        keeping = FileKeeping(self.files)
+        self.wait(keeping.round(1_700_000_000.0))
+        listing, store = self.blobs.listing, self.cellar.files
+        channel = self.request()
+        upload, _ = self.upload(channel)
+        upload.feed(0, DATA)
+        self.settle()
+        finished: list[Any] = []
+
+        async def kept(hashes: Any, parts: Any) -> Any:
+            """The first answer is given; before anything is done about it, the upload ends."""
+            found = await type(store).kept(store, hashes, parts)
+            if not finished:
+                finished.append(ensureDeferred(self.files.channels.finish(upload)))
+                self.settle()
+            return found
+
+        self.patch(store, "kept", kept)
+        self.wait(keeping.round(1_700_000_000.0))
+        self.successResultOf(finished[0])
+        self.assertEqual(self.state(channel), State.STORED)
+        self.assertEqual(self.blobs.blobs, {HASH: DATA})
+        self.assertEqual(self.wait(listing())[0], {HASH})
+
+    def test_a_blob_is_not_taken_away_between_its_bytes_and_its_record(self) -> None:
+        self.blobs.blobs[HASH] = DATA
+        store = self.cellar.files
+        taken: list[Any] = []
+
+        async def move(*values: Any, **more: Any) -> Any:
+            if not taken:
+                taken.append(ensureDeferred(self.files.channels.shelf.take_away(HASH)))
+                self.settle()
+            return await type(store).move_transfer(store, *values, **more)
+
+        self.patch(store, "move_transfer", move)
+        self.whole(self.request())
+        self.successResultOf(taken[0])
+        self.assertEqual(self.blobs.blobs, {HASH: DATA})
+        self.assertEqual(self.files.channels.shelf._locks, {})
 
     def test_what_has_no_record_goes_after_two_rounds(self) -> None:
         self.blobs.blobs["ab"] = b"lost"

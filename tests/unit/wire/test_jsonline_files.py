@@ -240,6 +240,11 @@ class Keys(SynchronousTestCase):
         for secure in (False, True):
             error = self.assertRaises(ImError, codec(secure=secure).reply, asked, nowhere)
             self.assertEqual(error.code, ErrorCode.UNAVAILABLE)
+        for secure in (False, True):
+            told = Channel("tr-1", "f-1", Role.SENDER, 5, 0, "t", 65536, "h", 7, 7, protocol="tls")
+            (line,) = codec(secure=secure).reply(asked, told)
+            place = json.loads(line)["payload"]["endpoint"]
+            self.assertEqual(place, {"host": "h", "port": 7, "protocol": "tls"})
         here = Channel("tr-1", "f-1", Role.SENDER, 5, 0, "t", 65536, port=1)
         (line,) = codec().reply(asked, here)
         self.assertEqual(json.loads(line)["payload"]["endpoint"]["host"], "192.0.2.1")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.config.schema import RoomLimits
+from imserver.config.limits import RoomLimits
 from imserver.model.rooms import Notice, RoomFault
 from imserver.services.room_state import RoomSettings
 from imserver.wire.base import WireError

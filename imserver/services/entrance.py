@@ -1,0 +1,140 @@
+"""How somebody comes in: log-ins, and what may be asked before one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from imserver.model.accounts import (
+    Hello,
+    HelloReply,
+    KickReason,
+    LoggedIn,
+    LogIn,
+    Ping,
+    Pong,
+    Principal,
+    RefreshTokens,
+    Register,
+    Registered,
+    SessionKicked,
+)
+from imserver.model.calls import Media
+from imserver.model.errors import ErrorCode, ImError
+from imserver.services.accounts import Accounts, Authenticated
+from imserver.services.delivery import Delivery, LiveSession
+from imserver.services.ice import Ice
+from imserver.services.log_ins import LogInCounts
+from imserver.services.ports import Store
+from imserver.services.registry import Registry
+from imserver.services.sessions import Client, Receiver
+
+
+class Entrance:
+    """See the module.
+
+    Args:
+        delivery, registry: where new sessions belong.
+        counts: of log-ins, by outcome.
+        wall_time: float seconds.
+        page_bytes: of pages that a session reads.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        accounts: Accounts,
+        delivery: Delivery,
+        registry: Registry[LiveSession],
+        ice: Ice,
+        counts: LogInCounts,
+        wall_time: Callable[[], float],
+        page_bytes: int,
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._delivery = delivery
+        self._registry = registry
+        self._ice = ice
+        self._counts = counts
+        self._wall_time = wall_time
+        self._page_bytes = page_bytes
+
+    async def log_in(
+        self, client: Client, hello: Hello, command: LogIn, receiver: Receiver
+    ) -> tuple[LiveSession, LoggedIn]:
+        """See SessionHub."""
+        try:
+            known = await self._accounts.authenticate(command, client.address)
+        except ImError as error:
+            self._counts.refused(error.code)
+            raise
+        principal = Principal(
+            user=known.account.user,
+            session=client.session,
+            format=client.format,
+            device=command.device or hello.client_id or command.platform or hello.platform,
+            platform=command.platform or hello.platform or known.platform,
+            role=known.account.role,
+            sid=known.sid,
+        )
+        live = LiveSession(self._delivery, principal, client, receiver, self._page_bytes)
+        # Entered before the last look at the account: a kick or a disabling from
+        # here on finds the session; one from before is seen by `still_valid`.
+        for oldest in self._registry.enter(live):
+            oldest.kick(SessionKicked(KickReason.OTHER_DEVICE, "too many sessions of this user"))
+        try:
+            cursor = await self._store.cursor(principal.user, principal.format, principal.device)
+            head, first_seq = await self._store.head(principal.user)
+            if not await self._accounts.still_valid(known) or live.closed:
+                raise ImError(ErrorCode.AUTH_FAILED, "the log-in was overtaken")
+        except BaseException:
+            live.close()
+            raise
+        live.prepare(cursor, head)
+        self._counts.accepted += 1
+        reply = self._logged_in(known, head, first_seq)
+        if client.media is Media.WEBRTC:
+            reply = msgspec.structs.replace(reply, ice_servers=self._ice.servers(principal.user).servers)
+        return live, reply
+
+    async def before_log_in(self, client: Client, command: Any) -> Any:
+        """See SessionHub."""
+        match command:
+            case Hello():
+                return HelloReply(client.session, self._wall_time())
+            case Ping():
+                return Pong(self._wall_time(), command.time, command.seq)
+            case Register():
+                await self._accounts.register(command, client.address)
+                return Registered(command.user)
+            case RefreshTokens():
+                return await self._accounts.refresh(command)
+            case _:
+                raise ImError(ErrorCode.AUTH_FAILED, "log in first")
+
+    async def reauthenticate(self, live: LiveSession, command: LogIn) -> LoggedIn:
+        """A fresh token for a session that goes on (document 001, REAUTH); never another user's."""
+        known = await self._accounts.authenticate(command, live.client.address)
+        principal = live.principal
+        if known.account.user != principal.user:
+            raise ImError(ErrorCode.AUTH_FAILED, "the session belongs to another user")
+        head, first_seq = await self._store.head(principal.user)
+        if not await self._accounts.still_valid(known) or live.closed:
+            raise ImError(ErrorCode.AUTH_FAILED, "the log-in was overtaken")
+        # Under its new grant the session outlives the end of the old one.
+        live.principal = msgspec.structs.replace(principal, sid=known.sid, role=known.account.role)
+        return self._logged_in(known, head, first_seq)
+
+    def _logged_in(self, known: Authenticated, head: int, first_seq: int) -> LoggedIn:
+        return LoggedIn(
+            user=known.account.user,
+            token=known.token,
+            refresh_token=known.refresh_token,
+            expires_in=known.expires_in,
+            head=head,
+            first_seq=first_seq,
+            epoch=self._store.epoch,
+        )
