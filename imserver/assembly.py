@@ -18,6 +18,7 @@ from imserver.services.accounts import Accounts
 from imserver.services.calls import CallSettings
 from imserver.services.extensions import Workplace
 from imserver.services.file_ports import Blobs, FileStore
+from imserver.services.file_relays import RelaySettings
 from imserver.services.file_rules import FileSettings
 from imserver.services.files import Files
 from imserver.services.friends import FriendSettings
@@ -245,6 +246,12 @@ class Services:
                     media_bytes_per_second=calls.media_bytes_per_second,
                 ),
                 friends=friend_settings(configuration),
+                relays=RelaySettings(
+                    max_bytes=configuration.files.max_bytes,
+                    offer_seconds=configuration.files.offer_seconds,
+                    host=configuration.files.public_host,
+                    port=configuration.files.public_port,
+                ),
                 rooms=RoomSettings(
                     rooms=rooms.rooms,
                     endpoints=rooms.endpoints,

@@ -99,7 +99,7 @@ def find(options: argparse.Namespace, format: str, port: int, path: str) -> Addr
             paths = [key for key, spoken in listener.get("paths", {}).items() if spoken == format]
             if path in paths or (paths and not path):
                 return Address(options.host, listener["port"], path or paths[0], tls)
-            if listener.get("format") == format:
+            if listener.get("format") == format and listener.get("dialect", "") in ("", "draft"):
                 return Address(options.host, listener["port"], "", tls)
     return Address(options.host, port or known.port, path or known.path, tls)
 

@@ -105,6 +105,7 @@ class FileLimits(Struct, frozen=True, forbid_unknown_fields=True):
         channels / user_channels: files moved at a time, of all and of one user.
         expiry_days: how long a file is kept after its request.
         chunk_bytes: of the largest chunk on a file channel.
+        offer_seconds: in which an offer of the dialect chat-app has to be answered.
         threads: that read and write files.
         public_host / public_port: told to clients as the file channel's, where they differ from what they
             are connected to and from the listener's port.
@@ -121,6 +122,7 @@ class FileLimits(Struct, frozen=True, forbid_unknown_fields=True):
     user_channels: Count = 16
     expiry_days: Annotated[float, Meta(gt=0)] = 30.0
     chunk_bytes: Annotated[int, Meta(ge=4_096, le=1_048_576)] = 65_536
+    offer_seconds: Seconds = 600.0
     threads: Annotated[int, Meta(ge=1, le=64)] = 4
     public_host: str = ""
     public_port: Annotated[int, Meta(ge=0, le=65_535)] = 0

@@ -167,6 +167,9 @@ def _listener_fault(listener: Listener, formats: Mapping[str, str]) -> str | Non
     for option, format in _ONLY_FOR.items():
         if getattr(listener, option) is not None and listener.format != format:
             return f"{option}: is for listeners of format {format} only"
+    for option in ("signature", "encryption"):
+        if listener.dialect == "chat-app" and getattr(listener, option) not in (None, "off"):
+            return f"{option}: the dialect chat-app has none"
     if listener.format == "http" and not listener.paths and not listener.rest:
         return "paths: an http listener needs at least one, or rest = true"
     for option in ("proxy_protocol", "forwarded_for"):

@@ -76,7 +76,7 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
             TLS), whose address counts as the client's.
         forwarded_for: http: every request has the header X-Forwarded-For, whose last address
             that is not itself trusted counts as the client's.
-        dialect: jsonline: which of its dialects is spoken.
+        dialect: jsonline: which of its dialects is spoken; absent = "draft", document 004 itself.
         require_authorization: jsonline: every request needs `headers.Authorization`.
         signature: jsonline: signatures of messages: "off", "verify" (where there are some), "required".
         encryption: jsonline: encrypted payloads: "off", "allowed", "required".
@@ -99,7 +99,7 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
     tls: Tls | None = None
     proxy_protocol: Proxies | None = None
     forwarded_for: Proxies | None = None
-    dialect: Literal["draft"] | None = None
+    dialect: Literal["draft", "chat-app"] | None = None
     require_authorization: bool | None = None
     paths: dict[Path, Literal["protobuf", "signalling", "meeting"]] | None = None
     signature: SignatureMode | None = None

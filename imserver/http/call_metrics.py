@@ -20,6 +20,8 @@ def call_metrics(vitals: Vitals) -> Iterator[Metric]:
     yield ended
     yield gauge("calls_ringing", "Calls that ring", counts.ringing)
     yield gauge("calls_running", "Calls that were answered and last", counts.running)
+    yield counter("group_calls_started", "Calls of groups", counts.group_started)
+    yield gauge("group_calls_running", "Calls of groups that last", counts.group_running)
     yield counter("calls_media_bytes", "Bytes of media relayed", counts.media_bytes)
     yield counter("calls_media_packets", "Pieces of media relayed", counts.media_packets)
     dropped = CounterMetricFamily(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from imserver.http.families import counter, gauge
+from imserver.services.file_relays import Relays
 from imserver.services.files import Files
 
 
@@ -20,3 +21,15 @@ def file_metrics(files: Files) -> Iterator[Metric]:
     yield gauge("files_channels", "Files moved at this moment", len(channels))
     yield counter("files_stored", "Uploads that became whole and verified", channels.stored)
     yield counter("files_mismatched", "Whole uploads that were not what was announced", channels.mismatched)
+
+
+def relay_metrics(relays: Relays) -> Iterator[Metric]:
+    """Files that go straight from one user to another."""
+    yield gauge("relays", "Files offered or passed on at this moment", len(relays))
+    ended = CounterMetricFamily(
+        "imserver_relays_ended", "Files passed on, by how it ended", labels=["outcome"]
+    )
+    ended.add_metric(["completed"], relays.completed)
+    ended.add_metric(["failed"], relays.failed)
+    yield ended
+    yield counter("relays_bytes", "Bytes of files passed on", relays.passed)

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 import imserver
 from imserver.http.call_metrics import call_metrics
 from imserver.http.families import counter, gauge, histogram
-from imserver.http.file_metrics import file_metrics
+from imserver.http.file_metrics import file_metrics, relay_metrics
 from imserver.http.media_metrics import media_server_metrics
 from imserver.http.room_metrics import room_metrics
 from imserver.http.vitals import Vitals
@@ -53,6 +53,7 @@ class Metrics(Collector):
         files = self._vitals.hub.files
         if files is not None:
             yield from file_metrics(files)
+        yield from relay_metrics(self._vitals.hub.relays)
         yield from self._store()
         requests = CounterMetricFamily("imserver_http_requests", "REST requests answered", labels=["status"])
         for status, count in self._vitals.requests.items():

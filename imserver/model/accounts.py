@@ -131,6 +131,15 @@ class RefreshTokens(Struct, frozen=True, gc=False):
     request_id: str = ""
 
 
+class RenewToken(Struct, frozen=True, gc=False):
+    """Exchange an access token that is still good for a later one (document 004, dialect chat-app).
+
+    For clients that know no refresh tokens: it renews as long as that of the log-in would have lived.
+    """
+
+    token: str
+
+
 class LogOut(Struct, frozen=True, gc=False):
     """End this session and revoke its grant."""
 
@@ -185,7 +194,7 @@ class Registered(Struct, frozen=True, gc=False):
 
 
 class TokensRefreshed(Struct, frozen=True, gc=False):
-    """New tokens; the refresh token that was sent is spent."""
+    """New tokens; the refresh token that was sent is spent. After RenewToken there is no new one ("")."""
 
     user: str
     token: str

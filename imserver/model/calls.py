@@ -30,6 +30,13 @@ class Media(enum.StrEnum):
     """Through this server (document 000, MSG_MEDIA_DATA)."""
     WEBRTC = "webrtc"
     """From peer to peer; only its signalling comes through here (document 002)."""
+    VOICE = "voice"
+    """Through this server, to one or to several others (document 004, dialect chat-app)."""
+
+    @property
+    def relayed(self) -> bool:
+        """Whether it comes through this server, and is cut with a party's connection."""
+        return self in (Media.RELAY, Media.VOICE)
 
 
 class Ending(enum.StrEnum):
@@ -176,10 +183,16 @@ class SignalCall(Struct, frozen=True, gc=False):
 
 
 class CallMedia(Struct, frozen=True, gc=False):
-    """A piece of the running call's media, opaque. As a command `call` is "": the one running here."""
+    """A piece of the running call's media, opaque.
+
+    Attributes:
+        call: as a command "" = the one running here.
+        sender: as an event, the user it comes from.
+    """
 
     data: bytes
     call: str = ""
+    sender: str = ""
 
 
 # Events

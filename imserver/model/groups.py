@@ -31,6 +31,7 @@ class Group(Struct, frozen=True):
         open: anybody may join.
         has_password: joining needs a password.
         members: sorted by user id; empty where the asker may not see them.
+        encrypted: its members' programs encrypt what they write there; to the server it means nothing.
     """
 
     group: str
@@ -41,6 +42,7 @@ class Group(Struct, frozen=True):
     created_at: float
     member_count: int
     members: list[GroupMember] = []
+    encrypted: bool = False
 
 
 # Commands
@@ -54,6 +56,7 @@ class CreateGroup(Struct, frozen=True, gc=False):
     open: bool = False
     password: str = ""
     members: tuple[str, ...] = ()
+    encrypted: bool = False
 
 
 class JoinGroup(Struct, frozen=True, gc=False):
@@ -143,6 +146,10 @@ class GroupChange(enum.StrEnum):
     KICKED = "group_kicked"
     DELETED = "group_deleted"
     OWNER_CHANGED = "group_owner_changed"
+
+
+MEMBERSHIP_ENDS = frozenset({GroupChange.LEFT, GroupChange.KICKED, GroupChange.DELETED})
+"""After these somebody, or everybody, is a member no more."""
 
 
 class GroupChanged(Struct, frozen=True, gc=False):

@@ -128,6 +128,7 @@ class ReadHistory(Struct, frozen=True, gc=False):
         conversation / recipient / group: at most one; all empty = whole inbox.
         since: exclusive: a `next_cursor`, or for the whole inbox also a seq in digits; "" = from the start.
         limit: rows at the most; 0 = the default.
+        page_bytes: where the page ends, for clients that take less than others; 0 = the default.
     """
 
     conversation: str = ""
@@ -135,6 +136,7 @@ class ReadHistory(Struct, frozen=True, gc=False):
     group: str = ""
     since: str = ""
     limit: int = 0
+    page_bytes: int = 0
 
 
 class MarkRead(Struct, frozen=True, gc=False):

@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from imserver.model.accounts import Hello, LoggedIn, LogIn, Ping, RefreshTokens, Register
+from imserver.model.accounts import Hello, LoggedIn, LogIn, Ping, RefreshTokens, Register, RenewToken
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import MessageAccepted
 from imserver.protocols.output import (
@@ -30,7 +30,7 @@ from imserver.protocols.turns import Turns
 from imserver.services.sessions import Attachment, Client, SessionHub
 from imserver.wire.base import Request, ServerCodec, WireError
 
-BEFORE_LOG_IN = frozenset({Hello, Register, RefreshTokens, Ping})
+BEFORE_LOG_IN = frozenset({Hello, Register, RefreshTokens, RenewToken, Ping})
 """Commands that need no log-in; `LogIn` itself apart."""
 
 # Seconds after which a connection that is just logging in is looked at again.

@@ -20,6 +20,7 @@ from imserver.protocols.websocket import WebSocketFactory
 from imserver.wire import meeting
 from imserver.wire.base import Negotiated, ServerCodec, Upgrade
 from imserver.wire.jsonline import JsonLineServerCodec
+from imserver.wire.jsonline.chat_app import ChatAppServerCodec
 from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.guard import Guard
 from imserver.wire.jsonline.sealing import Nonces
@@ -98,6 +99,14 @@ def _jsonline(options: CodecOptions) -> ServerCodec:
         nonces = options.nonces or Nonces(options.random_bytes)
         security = SessionSecurity(options.guard, nonces, options.random_bytes, private=options.private)
         codec = SecuredJsonLineServerCodec(options.wall_time, security, options.extensions)
+    return _authorized(codec, options)
+
+
+def _chat_app(options: CodecOptions) -> ServerCodec:
+    return _authorized(ChatAppServerCodec(options.wall_time, options.extensions), options)
+
+
+def _authorized(codec: JsonLineServerCodec, options: CodecOptions) -> ServerCodec:
     if options.require_authorization:
         codec.traits = replace(codec.traits, requires_authorization=True)
     return codec
@@ -127,10 +136,11 @@ FORMATS = {
     "qdatastream": Format(Door.MESSAGES, _qdatastream),
     "protobuf": Format(Door.BINARY_MESSAGES, _protobuf),
     "jsonline": Format(Door.LINES, _jsonline),
+    "jsonline/chat-app": Format(Door.LINES, _chat_app),
     "signalling": Format(Door.TEXT_MESSAGES, _signalling, _negotiate_signalling),
     "meeting": Format(Door.TEXT_MESSAGES, _meeting, _negotiate_meeting),
 }
-"""By format key."""
+"""By format key; a dialect of a format has the format's key before its own."""
 _STREAMS = frozenset({Door.LINES, Door.MESSAGES})
 
 

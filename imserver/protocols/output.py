@@ -12,6 +12,7 @@ from imserver.model.call_records import CallMissed
 from imserver.model.calls import CallEnded, CallMedia
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.friends import FriendChanged
+from imserver.model.group_calls import GroupCallChange, GroupCallChanged
 from imserver.model.messages import InboxPage, MessageRevoked, MessagesRead, TypingChanged
 from imserver.model.presence import PresenceChanged
 from imserver.protocols.outbox import Outbox
@@ -30,6 +31,12 @@ NORMAL, GOING_AWAY, POLICY, BROKEN = 1000, 1001, 1008, 1011
 _CHANGES = frozenset({MessageRevoked, MessagesRead, CallMissed, FriendChanged})
 """Events of the change log: told again until the peer's kernel has them."""
 _DROPPABLE = frozenset({TypingChanged, PresenceChanged}) | _CHANGES
+
+
+def _ends_call(event: Any) -> bool:
+    """Whether a call is over, and nobody wants the media of it that still waits."""
+    kind = type(event)
+    return kind is CallEnded or (kind is GroupCallChanged and event.change is GroupCallChange.ENDED)
 
 
 class SessionLink(Protocol):
@@ -184,7 +191,7 @@ class SessionOutput:
             return False
         if type(event) in _CHANGES:
             self._outbox.confirm()
-        elif type(event) is CallEnded and event.call == self._media_call:
+        elif _ends_call(event) and event.call == self._media_call:
             self._tally.media_dropped += self._outbox.drop_media()
         return True
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from imserver.model.calls import CallError, CallFault, Media, Signal
+from imserver.model.calls import CallError, CallFault, Signal
 from imserver.services.call_ends import Ends, stop
 from imserver.services.call_events import Cause, detail_of, seat_of, signal_of, signalled
 from imserver.services.call_records import CallCounts, CallRecords
@@ -172,7 +172,7 @@ class Effects:
 
     def _tell_answer(self, call: Call, seat: Seat) -> None:
         """With the media's way, which may be used at once."""
-        if call.media is Media.RELAY:
+        if call.media.relayed:
             caller = call.caller.seat
             self._bus.tell(seat, Linked(call.id, caller, call.accepted()))
             self._bus.tell(caller, Linked(call.id, seat, call.answered()))

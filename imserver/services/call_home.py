@@ -211,7 +211,7 @@ class CallHome:
         if call is None:
             return
         session = request.seat.session
-        cut = call.media is Media.RELAY
+        cut = call.media.relayed
         if session == call.caller.seat.session:
             if not call.caller.away:
                 self.step(call, On.CALLER_CUT if cut else On.CALLER_LOST, Cause(request.seat))

@@ -1,21 +1,32 @@
-"""Media that travels through this server (document 000, type 6): from one party to the other.
+"""Media that travels through this server (document 000, type 6; voice/data): from one party to the others.
 
-The path of a packet is two table look-ups and a plain call on either node. Nothing here
+The path of a packet is two table look-ups and a plain call for each other party. Nothing here
 keeps any: what a peer does not take, its session's outbox drops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
 
 from imserver.model.calls import CallMedia
 from imserver.services.call_records import CallCounts
 from imserver.services.call_requests import Linked
+from imserver.services.group_call_requests import GroupLinked
 from imserver.services.limits import RateLimiter
-from imserver.services.ports import Bus
+from imserver.services.ports import Bus, Seat
 
 PACKET_OVERHEAD = 512
 """Bytes that a piece counts beside its own: small ones cost as much work as large ones."""
+
+
+class _Link(Struct, frozen=True, gc=False):
+    """Where a session's media goes, and what is told of whom it comes from ("" = nothing)."""
+
+    call: str
+    peers: Sequence[Seat]
+    sender: str
 
 
 class MediaRelay:
@@ -24,21 +35,30 @@ class MediaRelay:
     Args:
         clock: monotonic float seconds.
         rate: bytes a second of one call (of both directions, where both parties are on this
-            node), with a burst of one second; each piece counts `PACKET_OVERHEAD` more.
+            node), with a burst of one second; each piece counts `PACKET_OVERHEAD` more, and
+            for every receiver.
     """
 
     def __init__(self, bus: Bus, counts: CallCounts, clock: Callable[[], float], rate: int) -> None:
         self._bus = bus
         self._counts = counts
-        self._links: dict[str, Linked] = {}  # by session
+        self._links: dict[str, _Link] = {}  # by session
         self._limiter = RateLimiter(clock, rate, rate)
 
     def __len__(self) -> int:
         return len(self._links)
 
-    def link(self, session: str, linked: Linked) -> None:
-        """A call runs at this session from now on."""
-        self._links[session] = linked
+    def link(self, session: str, linked: Linked, sender: str = "") -> None:
+        """A call of two runs at this session from now on.
+
+        Args:
+            sender: what the peer is told of who speaks.
+        """
+        self._links[session] = _Link(linked.call, (linked.peer,), sender)
+
+    def link_all(self, session: str, linked: GroupLinked, sender: str) -> None:
+        """A call of a group runs there, with these."""
+        self._links[session] = _Link(linked.call, linked.peers, sender)
 
     def unlink(self, session: str, call: str = "") -> None:
         """It is over; "" = whichever it is."""
@@ -51,15 +71,19 @@ class MediaRelay:
         linked = self._links.get(session)
         return linked is not None and linked.call == call
 
-    def relay(self, session: str, data: bytes) -> None:
-        """Sends a piece on, or drops it: none runs here, or there is too much."""
+    def relay(self, session: str, data: bytes, call: str = "") -> None:
+        """Sends a piece on, or drops it: this call ("" = any) does not run here, or there is too much."""
         counts = self._counts
-        linked = self._links.get(session)
-        if linked is None:
+        link = self._links.get(session)
+        if link is None or (call and call != link.call):
             counts.media_dropped["no_call"] += 1
-        elif not self._limiter.allow(linked.call, PACKET_OVERHEAD + len(data)):
+            return
+        receivers = len(link.peers)
+        if not self._limiter.allow(link.call, (PACKET_OVERHEAD + len(data)) * receivers):
             counts.media_dropped["rate"] += 1
-        else:
-            counts.media_packets += 1
-            counts.media_bytes += len(data)
-            self._bus.tell(linked.peer, CallMedia(data, linked.call))
+            return
+        counts.media_packets += receivers
+        counts.media_bytes += len(data) * receivers
+        piece = CallMedia(data, link.call, link.sender)
+        for peer in link.peers:
+            self._bus.tell(peer, piece)

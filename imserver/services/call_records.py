@@ -48,6 +48,7 @@ class CallCounts:
     """Numbers since the start, on this node.
 
     Attributes:
+        group_started / group_running: calls of groups, since the start; at home here, now.
         started: calls that were offered, those that could not ring included.
         ended: calls by how they ended.
         ringing / running: calls at home here, now.
@@ -58,6 +59,8 @@ class CallCounts:
 
     __slots__ = (
         "ended",
+        "group_running",
+        "group_started",
         "media_bytes",
         "media_dropped",
         "media_packets",
@@ -72,6 +75,8 @@ class CallCounts:
         self.ended = dict.fromkeys(Ending, 0)
         self.ringing = 0
         self.running = 0
+        self.group_started = 0
+        self.group_running = 0
         self.media_bytes = 0
         self.media_packets = 0
         self.media_dropped = {"no_call": 0, "rate": 0}

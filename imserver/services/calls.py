@@ -9,7 +9,7 @@ call's own slot names its home.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -31,6 +31,7 @@ from imserver.model.calls import (
     StartCall,
 )
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.group_calls import GroupCallChanged, StartGroupCall
 from imserver.model.messages import Done
 from imserver.services.call_home import CallHome
 from imserver.services.call_media import MediaRelay
@@ -50,6 +51,16 @@ from imserver.services.call_state import CallSettings
 from imserver.services.call_table import TABLE
 from imserver.services.call_terms import Table
 from imserver.services.dispatch import Handler
+from imserver.services.group_call_requests import REQUESTS as GROUP_REQUESTS
+from imserver.services.group_call_requests import (
+    GroupAct,
+    GroupDrop,
+    GroupLinked,
+    GroupStart,
+    group_key,
+    is_group_mark,
+)
+from imserver.services.group_calls import GroupCalls, no_members
 from imserver.services.limits import RateLimiter
 from imserver.services.ports import Bus, Seat, Store
 from imserver.services.sessions import Client, Receiver
@@ -89,6 +100,7 @@ class Calls:
     Args:
         spawn: runs a coroutine on its own and logs what it raises.
         exists / may_call / table: see `CallHome`.
+        members: see `GroupCallHome`.
 
     Attributes:
         counts: for the operator.
@@ -108,6 +120,7 @@ class Calls:
         settings: CallSettings = CallSettings(),  # noqa: B008 - frozen
         may_call: Callable[[str, str], Awaitable[bool]] = anybody,
         table: Table = TABLE,
+        members: Callable[[str], Awaitable[Sequence[str]]] = no_members,
     ) -> None:
         self._bus = bus
         self._store = store
@@ -127,6 +140,7 @@ class Calls:
         )
         self._seated: dict[str, Caller] = {}  # sessions that can call, by their id
         self._media = MediaRelay(bus, self.counts, clock.seconds, settings.media_bytes_per_second)
+        self._groups = GroupCalls(bus, members, self.counts, self._media, clock, settings)
         self._starts = RateLimiter(clock.seconds, STARTS_PER_SECOND, START_BURST)
         self._signals = RateLimiter(clock.seconds, SIGNAL_BYTES_PER_SECOND, SIGNAL_BURST_BYTES)
 
@@ -134,6 +148,7 @@ class Calls:
         """For `Dispatch`."""
         return {
             StartCall: self._start,
+            StartGroupCall: self._start_group,
             AnswerCall: self._act,
             RejectCall: self._act,
             EndCall: self._end,
@@ -153,21 +168,32 @@ class Calls:
         """A session ended."""
         if self._seated.pop(session.principal.session, None) is not None:
             self._media.unlink(session.principal.session)
+            self._groups.gone(session.principal.session)
             self._spawn(self._follow(self.seat(session), Leave))
 
     def shut_down(self) -> None:
         """Ends all calls that are at home here."""
         self._home.shut_down()
+        self._groups.home.shut_down()
 
     async def _follow(self, seat: Seat, request: type[Join] | type[Leave]) -> None:
         """Tells the home of the user's call that a session came or went."""
         try:
             call = await self._bus.holder(busy_slot(seat.user))
             home = call and await self._bus.holder(call_slot(call))
-            if home:
+            if home and is_group_mark(home):
+                if request is Leave:
+                    await self._bus.ask(marked_home(home), GroupDrop(call, seat))
+            elif home:
                 await self._bus.ask(marked_home(home), request(call, seat))
         except ImError as error:
             self.log.warn("the home of a call was not told of a session: {code}", code=error.code)
+
+    def no_member(self, group: str, user: str = "") -> None:
+        """Somebody ("" = everybody) is no member of a group any more, and hears its calls no more."""
+        for session in self._groups.hearing(group, user):
+            if session in self._seated:
+                self._spawn(self._follow(self.seat(self._seated[session]), Leave))
 
     # Commands
 
@@ -178,6 +204,8 @@ class Calls:
         self._count_signal(principal, command)
         home = command.call and await self._bus.holder(call_slot(command.call))
         if home:
+            if is_group_mark(home):
+                raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", command.call)
             await self._ask(seat, marked_home(home), Act(command.call, seat, command))
             return Done()
         if not command.callee:
@@ -189,6 +217,18 @@ class Calls:
         call = command.call or self._mint(seat.media)
         request = Start(call, seat, command.callee, command.video, command.detail, bool(command.call))
         await self._ask(seat, self._bus.home(pair_key(principal.user, command.callee)), request)
+        return Done()
+
+    async def _start_group(self, principal: Principal, command: StartGroupCall) -> Done:
+        seat = self._seat_of(principal)
+        if seat.media is not Media.VOICE:
+            raise ImError(ErrorCode.BAD_REQUEST, "this format has no calls of groups")
+        if len(command.call.encode()) > MAX_CALL_ID_BYTES:
+            raise CallError(CallFault.BAD_REQUEST, "the call id is too long")
+        if not self._starts.allow(principal.user):
+            raise ImError(ErrorCode.TOO_FAST, "too many calls a second")
+        home = self._bus.home(group_key(command.group))
+        await self._ask(seat, home, GroupStart(command.call, seat, command.group))
         return Done()
 
     async def _end(self, principal: Principal, command: EndCall) -> Done:
@@ -208,7 +248,11 @@ class Calls:
         home = await self._bus.holder(call_slot(command.call))
         if not home:
             raise CallError(CallFault.UNKNOWN_CALL, "there is no such call", command.call)
-        await self._ask(seat, marked_home(home), Act(command.call, seat, command))
+        group = is_group_mark(home)
+        if group and seat.media is not Media.VOICE:
+            raise CallError(CallFault.NOT_PARTICIPANT, "you take no part in this call", command.call)
+        act: Act | GroupAct = (GroupAct if group else Act)(command.call, seat, command)
+        await self._ask(seat, marked_home(home), act)
         if isinstance(command, SignalCall) and command.quality is not None:
             self.counts.quality.observe(command.quality)
         return Done()
@@ -221,7 +265,7 @@ class Calls:
         if not self._signals.allow(principal.user, SIGNAL_OVERHEAD + len(command.detail)):
             raise ImError(ErrorCode.TOO_FAST, "too much is said in calls")
 
-    async def _ask(self, seat: Seat, home: str, request: Start | Act) -> None:
+    async def _ask(self, seat: Seat, home: str, request: Start | Act | GroupStart | GroupAct) -> None:
         try:
             await self._bus.ask(home, request)
         finally:
@@ -250,7 +294,7 @@ class Calls:
 
     def media(self, session: str, command: CallMedia) -> None:
         """A piece of the call that runs at this session: on to the other party."""
-        self._media.relay(session, command.data)
+        self._media.relay(session, command.data, command.call)
 
     # The bus's side
 
@@ -260,6 +304,9 @@ class Calls:
         Raises:
             ImError: refused.
         """
+        if isinstance(request, GROUP_REQUESTS):
+            await self._groups.requested(request)
+            return
         match request:
             case Start():
                 await self._home.start(request)
@@ -284,8 +331,11 @@ class Calls:
             else:
                 self.counts.media_dropped["no_call"] += 1
         elif kind is Linked:
-            self._media.link(session, event)
+            voice = live.client.media is Media.VOICE
+            self._media.link(session, event, user if voice else "")
             live.receiver.notify(event.event)
+        elif kind is GroupLinked or kind is GroupCallChanged:
+            self._groups.told(user, session, event, live.receiver)
         else:
             if kind is CallEnded:
                 self._media.unlink(session, event.call)

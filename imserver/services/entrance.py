@@ -19,6 +19,7 @@ from imserver.model.accounts import (
     RefreshTokens,
     Register,
     Registered,
+    RenewToken,
     SessionKicked,
 )
 from imserver.model.calls import Media
@@ -112,6 +113,8 @@ class Entrance:
                 return Registered(command.user)
             case RefreshTokens():
                 return await self._accounts.refresh(command)
+            case RenewToken():
+                return await self._accounts.renew(command)
             case _:
                 raise ImError(ErrorCode.AUTH_FAILED, "log in first")
 

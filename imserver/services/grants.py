@@ -8,10 +8,17 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from twisted.logger import Logger
 
-from imserver.model.accounts import Grant, KickReason, RefreshTokens, SessionKicked, TokensRefreshed
+from imserver.model.accounts import (
+    Grant,
+    KickReason,
+    RefreshTokens,
+    RenewToken,
+    SessionKicked,
+    TokensRefreshed,
+)
 from imserver.model.errors import ErrorCode, ImError
 from imserver.services.ports import Bus, Directory
-from imserver.services.tokens import IssuedTokens, RefreshClaims, Tokens
+from imserver.services.tokens import AccessClaims, IssuedTokens, RefreshClaims, Tokens
 
 RETRY_SECONDS = 60.0
 
@@ -100,11 +107,7 @@ class Grants:
         """
         claims = self._tokens.verify_refresh(command.refresh_token)
         grant = await self._live(claims)
-        account = await self._directory.account(claims.user)
-        if account is None:
-            raise _refused()
-        if account.disabled:
-            raise ImError(ErrorCode.FORBIDDEN, "the account is disabled")
+        await self._check_account(claims.user)
         request_digest = _digest(command.request_id)
         if grant.refresh_id == claims.refresh_id:
             refresh_id = self._tokens.next_refresh_id(claims, command.request_id)
@@ -139,7 +142,36 @@ class Grants:
         await self.revoke(claims.user, claims.sid, "a refresh token was used twice")
         raise _refused()
 
-    async def _live(self, claims: RefreshClaims) -> Grant:
+    async def renew(self, command: RenewToken) -> TokensRefreshed:
+        """A new access token for one that is still good; the refresh token stays as it is.
+
+        The log-in ends when its refresh token does, however often this is asked.
+
+        Raises:
+            ImError: AUTH_FAILED, for tokens of others, too; TOKEN_EXPIRED; FORBIDDEN for a
+                disabled account.
+        """
+        claims = self._tokens.verify_access(command.token)
+        if claims.external:
+            raise ImError(ErrorCode.AUTH_FAILED, "only its issuer can renew this token")
+        grant = await self._live(claims)
+        await self._check_account(claims.user)
+        now = self._wall_time()
+        if grant.expires_at <= now:
+            raise ImError(ErrorCode.TOKEN_EXPIRED, "the log-in has expired")
+        tokens = self._tokens.issue(
+            claims.user, grant.platform, claims.sid, grant.refresh_id, now, claims.rooms, claims.roles
+        )
+        return TokensRefreshed(claims.user, tokens.access, "", tokens.expires_in)
+
+    async def _check_account(self, user: str) -> None:
+        account = await self._directory.account(user)
+        if account is None:
+            raise _refused()
+        if account.disabled:
+            raise ImError(ErrorCode.FORBIDDEN, "the account is disabled")
+
+    async def _live(self, claims: RefreshClaims | AccessClaims) -> Grant:
         grant = await self._directory.grant(claims.sid)
         if grant is None or grant.user != claims.user or grant.revoked:
             raise _refused()
@@ -157,4 +189,4 @@ def _digest(request_id: str) -> str:
 
 
 def _refused() -> ImError:
-    return ImError(ErrorCode.AUTH_FAILED, "the refresh token is not valid")
+    return ImError(ErrorCode.AUTH_FAILED, "the token is not valid")

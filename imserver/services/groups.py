@@ -160,7 +160,14 @@ class Groups:
             password_hash = await self._hasher.hash(digest)
         at = self.wall_time()
         record = await self.directory.create_group(
-            group, name, principal.user, command.open, password_hash, members, at
+            group,
+            name,
+            principal.user,
+            command.open,
+            password_hash,
+            members,
+            at,
+            encrypted=command.encrypted,
         )
         self.news.publish(principal, GroupChange.CREATED, group, principal.user, at, members)
         return GroupReply(record.group)

@@ -18,10 +18,13 @@ from imserver.model.accounts import (
     Principal,
     RefreshTokens,
     Register,
+    RenewToken,
     SessionKicked,
 )
 from imserver.model.calls import CallMedia
 from imserver.model.conversations import ListConversations
+from imserver.model.groups import MEMBERSHIP_ENDS, GroupChange, GroupChanged
+from imserver.model.ids import id_fault
 from imserver.model.messages import (
     AckMessages,
     Done,
@@ -40,6 +43,9 @@ from imserver.services.calls import Calls, CallSettings
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
 from imserver.services.entrance import Entrance
+from imserver.services.file_relay_requests import RelayAct
+from imserver.services.file_relays import EVENTS as RELAY_EVENTS
+from imserver.services.file_relays import Relays, RelaySettings
 from imserver.services.file_sessions import FileSessions
 from imserver.services.files import Files
 from imserver.services.friends import Friends, FriendSettings
@@ -71,6 +77,7 @@ class HubSettings(msgspec.Struct, frozen=True):
     calls: limits on calls.
     friends: what only friends may do.
     rooms: limits on meeting rooms.
+    relays: limits on files that are passed on.
     """
 
     messages: MessageSettings = MessageSettings()
@@ -78,6 +85,7 @@ class HubSettings(msgspec.Struct, frozen=True):
     calls: CallSettings = CallSettings()
     friends: FriendSettings = FriendSettings()
     rooms: RoomSettings = RoomSettings()
+    relays: RelaySettings = RelaySettings()
 
 
 class Hub:
@@ -132,6 +140,7 @@ class Hub:
             self.spawn,
             settings.calls,
             self.friends.may_call,
+            members=self._members,
         )
         self.log_ins = LogInCounts()
         self._entrance = Entrance(
@@ -185,6 +194,8 @@ class Hub:
         self.dispatch.register(dict.fromkeys(ADMIN_COMMANDS, self.administration.administer))
         self._replays = ReplayGuard(nonces or LocalNonceMemory(wall_time()), wall_time)
         self._answers: AnswerMemory = answers or LocalAnswerMemory(clock.seconds)
+        self.relays = Relays(bus, self._members, self.friends.refusal, clock, random_bytes, settings.relays)
+        self.dispatch.register(self.relays.handlers())
         self.files: Files | None = None
         self._file_sessions: FileSessions | None = None
         self._running: set[Deferred[Any]] = set()
@@ -232,7 +243,7 @@ class Hub:
         """See SessionHub."""
         if isinstance(command, LogIn):
             return await self._entrance.reauthenticate(attachment, command)
-        if isinstance(command, Hello | Register | RefreshTokens):
+        if isinstance(command, Hello | Register | RefreshTokens | RenewToken):
             return await self.before_log_in(attachment.client, command)
         principal = attachment.principal
         if not retry_id:
@@ -271,6 +282,7 @@ class Hub:
         """Ends the calls and the news of rooms. To be called before the doors say goodbye to the sessions."""
         self.calls.shut_down()
         self.rooms.shut_down()
+        self.relays.shut_down()
 
     async def _log_out(self, principal: Principal, command: LogOut) -> Done:
         await self._accounts.log_out(principal)
@@ -279,22 +291,30 @@ class Hub:
     def _session_started(self, session: LiveSession) -> None:
         self.presence.entered(session)
         self.calls.session_started(session)
+        self.relays.session_started(session)
         if self._file_sessions is not None:
             self._file_sessions.started(session)
 
     def _session_closed(self, session: LiveSession) -> None:
         self.presence.left(session)
         self.calls.session_gone(session)
+        self.relays.session_gone(session)
         if self._file_sessions is not None:
             self._file_sessions.closed(session)
 
     async def _has_account(self, user: str) -> bool:
         return await self._directory.account(user) is not None
 
+    async def _members(self, group: str) -> list[str]:
+        record = await self._directory.group(group) if id_fault(group) is None else None
+        return [] if record is None else [member.user for member in record.group.members]
+
     def _seats(self, user: str) -> list[Seat]:
         return [self.calls.seat(session) for session in self.registry.of(user) if session.started]
 
     def _on_event(self, users: Iterable[str], event: Any, origin: str) -> None:
+        if type(event) is GroupChanged and event.change in MEMBERSHIP_ENDS:
+            self.calls.no_member(event.group, "" if event.change is GroupChange.DELETED else event.user)
         for user in users:
             for session in self.registry.of(user):
                 if session.started and session.principal.session != origin:
@@ -303,6 +323,8 @@ class Hub:
     def _on_kick(self, user: str, sid: str, session: str, event: SessionKicked) -> None:
         if self._file_sessions is not None:
             self._file_sessions.kicked(user, sid, session, event)
+        if not session:
+            self.relays.end_user(user, sid)
         for live in self.registry.of(user):
             principal = live.principal
             if (not sid or principal.sid == sid) and (not session or principal.session == session):
@@ -312,9 +334,13 @@ class Hub:
     def _on_tell(self, user: str, session: str, event: Any) -> None:
         if isinstance(event, RoomNews | RoomOver):
             self.rooms.told(event)
+        elif isinstance(event, RELAY_EVENTS):
+            self.relays.told(session, event)
         else:
             self.calls.told(user, session, event)
 
     async def _on_request(self, request: Any) -> Any:
+        if isinstance(request, RelayAct):
+            return await self.relays.requested(request)
         serves = self.rooms if isinstance(request, ROOM_REQUESTS) else self.calls
         return await serves.requested(request)

@@ -140,9 +140,10 @@ class Messages:
 
     async def history(self, principal: Principal, command: ReadHistory) -> MessagePage:
         """A conversation as far as one may see it, or the whole inbox (document 004 §7)."""
-        return await self._store.history(
-            principal.user, command, _rows(command.limit), self._settings.page_bytes
-        )
+        page_bytes = self._settings.page_bytes
+        if command.page_bytes > 0:
+            page_bytes = min(command.page_bytes, page_bytes)
+        return await self._store.history(principal.user, command, _rows(command.limit), page_bytes)
 
     async def conversations(self, principal: Principal, command: ListConversations) -> ConversationPage:
         """One's conversations, the one with the newest message first."""

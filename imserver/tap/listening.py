@@ -119,6 +119,7 @@ def write_ports(directory: Path, ports: Sequence[OpenPort]) -> None:
         listeners.append(
             {
                 "format": opened.listener.format,
+                "dialect": opened.listener.dialect or "",
                 "paths": opened.listener.paths or {},
                 "endpoint": opened.listener.endpoint,
                 "host": getattr(address, "host", ""),

@@ -55,6 +55,7 @@ from imserver.tap.leaving import exit_with
 from imserver.tap.listening import (
     OpenPort,
     StartError,
+    channel_ports,
     close_ports,
     open_ports,
     parse_endpoints,
@@ -218,6 +219,7 @@ class Server(Service):
                 extensions=extensions if self._extensions else None,
                 access_log=configuration.log.access,
                 files=services.files,
+                relays=services.hub.relays,
             )
             for listener in configuration.listener
         ]
@@ -228,6 +230,7 @@ class Server(Service):
             )
         ]
         self._ports = await open_ports(configuration.listener, self._endpoints, factories)
+        services.hub.relays.ports = channel_ports(self._ports)
         if services.files is not None:
             await self._filing.open(services.files, self._ports)
         for opened in self._ports:

@@ -18,12 +18,14 @@ from imserver.http.files import FileSite
 from imserver.http.rules import Rule, loopback_rule, origin_rule
 from imserver.http.site import ImSite
 from imserver.model.protection import EncryptionMode, SignatureMode
+from imserver.protocols.channelswitch import ChannelSwitchFactory
 from imserver.protocols.connections import DoorLimits
 from imserver.protocols.doors import Doors
 from imserver.protocols.filechannel import FileChannelFactory
 from imserver.protocols.formats import FORMATS, CodecOptions, Format, stream_factory, websocket_factory
 from imserver.protocols.proxy import ProxyFactory, Trusted
 from imserver.protocols.tls import TlsContexts, TlsFactory
+from imserver.services.file_relays import Relays
 from imserver.services.files import Files
 from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.guard import Guard
@@ -114,6 +116,7 @@ def listener_factory(
     extensions: Extensions | None = None,
     access_log: bool = False,
     files: Files | None = None,
+    relays: Relays | None = None,
 ) -> Factory:
     """What answers on a listener.
 
@@ -142,9 +145,11 @@ def listener_factory(
     )
     if listener.format == "files":
         assert files is not None
-        return FileChannelFactory(doors, files)
+        channels = FileChannelFactory(doors, files)
+        return channels if relays is None else ChannelSwitchFactory(channels, relays)
     if listener.format != "http":
-        return stream_factory(listener.format, doors, options, formats)
+        dialect = "" if listener.dialect in (None, "draft") else f"/{listener.dialect}"
+        return stream_factory(listener.format + dialect, doors, options, formats)
     sockets = {
         path: websocket_factory(format, doors, options) for path, format in (listener.paths or {}).items()
     }

@@ -67,7 +67,8 @@ class Schemas:
         if line["payload"].get("status") in (200, 202):
             self.check(line["payload"], self.of(line["command"], "response"))
         else:
-            self.check(line["payload"], self.index["error"])
+            own = self.index["commands"].get(line["command"], {}).get("error")
+            self.check(line["payload"], own or self.index["error"])
 
 
 class SchemaClient(LineOnlyReceiver):

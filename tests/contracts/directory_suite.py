@@ -105,7 +105,9 @@ class GroupSuite(CellarCase):
 
     def test_a_group(self) -> None:
         created = self.wait_for(
-            self.directory.create_group("team", "The Team", "bob", False, "hash", ["alice", "bob"], 7.0)
+            self.directory.create_group(
+                "team", "The Team", "bob", False, "hash", ["alice", "bob"], 7.0, encrypted=True
+            )
         )
         self.assertEqual(created, self.wait_for(self.directory.group("team")))
         group = created.group
@@ -118,6 +120,13 @@ class GroupSuite(CellarCase):
             [(member.user, member.role, member.joined_at) for member in group.members],
         )
         self.assertEqual(("hash", frozenset()), (created.password_hash, created.invited))
+        self.assertTrue(group.encrypted)
+        self.assertEqual([True], [one.encrypted for one in self.wait_for(self.directory.groups_of("alice"))])
+        self.assertEqual([True], [one.encrypted for one in self.wait_for(self.directory.groups("", 9))])
+        self.add_group("plain", "alice")
+        plain = self.wait_for(self.directory.group("plain"))
+        assert plain is not None
+        self.assertFalse(plain.group.encrypted)
         self.assertIsNone(self.wait_for(self.directory.group("other")))
 
     def test_an_id_is_taken_for_ever(self) -> None:

@@ -21,6 +21,14 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
 FREE_PORTS = tuple(f"listener.{number}.endpoint=tcp:0:interface=127.0.0.1" for number in range(5))
+_FREE = 'endpoint="tcp:0:interface=127.0.0.1"'
+EVERY_FORMAT = (
+    f'listener=[{{format="http",{_FREE},paths={{"/ws"="protobuf"}},rest=false}},'
+    f'{{format="http",{_FREE},paths={{"/ws"="signalling","/meeting"="meeting","/im"="protobuf"}}}},'
+    f'{{format="jsonline",{_FREE}}},{{format="qdatastream",{_FREE}}},'
+    f'{{format="files",{_FREE}}},{{format="jsonline",dialect="chat-app",{_FREE}}}]',
+)
+"""The listeners of FREE_PORTS, and the dialect chat-app."""
 WEAK_PASSWORDS = ("auth.password_time_cost=1", "auth.password_memory_kib=8")
 NO_RATES = (
     "limits.sends_per_second=1e9",
@@ -146,7 +154,7 @@ class Server:
         return True
 
     def port(self, spoken: str) -> int:
-        """The port where a format (`jsonline`) or a WebSocket path (`/ws`) is served."""
+        """The port where a format (`jsonline`), a dialect (`chat-app`) or a WebSocket path (`/ws`) is."""
         ports = self.ports(spoken)
         if not ports:
             raise LookupError(spoken)
@@ -157,7 +165,7 @@ class Server:
         return [
             int(listener["port"])
             for listener in self._ports
-            if listener["format"] == spoken or spoken in listener["paths"]
+            if spoken in (listener["format"], listener["dialect"]) or spoken in listener["paths"]
         ]
 
     @property

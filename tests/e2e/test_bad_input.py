@@ -18,19 +18,23 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from tests.clients import (
+    chat_app_client,
     jsonline_client,
     meeting_client,
     protobuf_client,
     qdatastream_client,
     signalling_client,
 )
+from tests.clients.relay_channel import DATA, END, frame, open_channel
 from tests.clients.websocket_client import WebSocketClient, connect_tcp
 from tests.e2e import garbage_messages
 from tests.e2e.conftest import Serve
 from tests.e2e.garbage import FRAMES, LINES, REQUESTS
+from tests.e2e.garbage_chat_app import CHANNELS, CHAT_LINES
 from tests.e2e.garbage_rooms import ROOM_FRAMES
 from tests.e2e.garbage_signals import BINARY_FRAMES, TEXT_FRAMES, UPGRADES
-from tests.e2e.server import FREE_PORTS, NO_RATES, Server, sleep
+from tests.e2e.server import EVERY_FORMAT, FREE_PORTS, NO_RATES, Server, sleep
+from tests.e2e.test_chat_app import user as chat_app_user
 from tests.effort import effort, seeds
 
 ROUNDS = effort(40, 50, 200)
@@ -158,6 +162,23 @@ async def spoil_rooms(server: Server, chance: random.Random) -> None:
         await client.closed
 
 
+async def spoil_chat_app(server: Server, chance: random.Random) -> None:
+    """Garbage lines for the dialect chat-app, and garbage where its file channels are."""
+    if chance.random() < 0.3:
+        client = await raw(server.port("files"))
+        client.transport.write(chance.choice(CHANNELS)(chance))
+        await _leave(client, chance)
+        return
+    client = await raw(server.port("chat-app"))
+    if chance.random() < 0.7:
+        login = {"username": "carol", "password": chat_app_client.password_hash("carol")}
+        client.transport.write(jsonline_client.encode("auth/login", login, id="1"))
+        await sleep(0.02)
+    for _ in range(3):
+        client.transport.write(chance.choice(CHAT_LINES)(chance))
+    await _leave(client, chance)
+
+
 async def _leave(client: Raw, chance: random.Random) -> None:
     await sleep(0.01)
     if chance.random() < 0.5:
@@ -274,6 +295,55 @@ class Meeting:
         await self.bob.close()
 
 
+class ChatApp:
+    """Well-behaved clients of the dialect chat-app."""
+
+    async def log_in(self, server: Server) -> None:
+        """Connects both."""
+        self.alice, self.bob = [await chat_app_user(server, name) for name in ("alice", "bob")]
+        await self.alice.ask("room/create", {"room_id": "quiet", "members": ["bob"]})
+
+    async def converse(self, number: int) -> None:
+        """A message, a call, and a file."""
+        alice, bob = self.alice, self.bob
+        text = f"still here {number}"
+        await alice.ask("message/send", {"target": {"type": "user", "id": "bob"}, "content": text})
+        await bob.next("message/event", sender_id="alice", content={"type": "text", "text": text})
+        call = alice.new_id()
+        kind, to = ("group", "quiet") if number % 2 else ("direct", "bob")
+        await alice.ask("voice/call", {"call_type": kind, "target": to}, id=call)
+        await bob.next("voice/event", event_type="incoming", call_id=call)
+        await bob.ask("voice/answer", {"call_id": call})
+        await alice.next("voice/event", event_type="connected", call_id=call)
+        alice.send_event("voice/data", {"call_id": call, "data": "00"})
+        await bob.next("voice/data", call_id=call)
+        await bob.ask("voice/end", {"call_id": call})
+        await alice.next("voice/event", event_type="ended", call_id=call)
+        if not number % 10:
+            await self.file()
+        for client in (alice, bob):
+            client.lines.clear()
+            client.events.clear()
+
+    async def file(self) -> None:
+        """A file, which nobody may send all the time."""
+        alice, bob = self.alice, self.bob
+        offer = {"target": {"type": "user", "id": "bob"}, "file_name": "x", "file_size": 3}
+        (session,) = (await alice.ask("file/request", offer))["sessions"]
+        place = await bob.ask("file/accept", {"session_id": session["session_id"]})
+        receiver = await open_channel(reactor, place, "receiver", "bob")
+        sender = await open_channel(reactor, place, "sender", "alice")
+        sender.send(frame(DATA, b"abc"), frame(END))
+        await alice.next("file/complete", session_id=session["session_id"])
+        for end in (sender, receiver):
+            await end.ended
+
+    async def close(self) -> None:
+        """Ends both."""
+        await self.alice.close()
+        await self.bob.close()
+
+
 @pytest_twisted.ensureDeferred
 @pytest.mark.parametrize("seed", seeds(1))
 @pytest.mark.parametrize(
@@ -286,8 +356,9 @@ class Meeting:
         (spoil_signals, Later, NEW_DOORS),
         (spoil_upgrades, Later, NEW_DOORS),
         (spoil_rooms, Meeting, ROOM_DOOR),
+        (spoil_chat_app, ChatApp, EVERY_FORMAT),
     ],
-    ids=["lines", "frames", "requests", "messages", "signals", "upgrades", "rooms"],
+    ids=["lines", "frames", "requests", "messages", "signals", "upgrades", "rooms", "chat-app"],
 )
 async def test_garbage_hurts_nobody_else(
     serve: Serve, spoil: Any, people: Any, listeners: Any, seed: int

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from tests.content_table import Line, bodies, variations
 from tests.e2e.people import Body, JsonLinePerson, Person
-from tests.e2e.server import NO_RATES, Server, sleep
+from tests.e2e.server import EVERY_FORMAT, NO_RATES, Server, sleep
 from tests.e2e.variants import VARIANTS
 
 ATTACHMENTS = [{"file_id": "f1", "name": "a 张.png", "size": 2048}, {"type": "image"}, {"file_name": "b"}]
@@ -23,7 +23,7 @@ SHOWN_ATTACHMENTS = ["[file] a 张.png", "[image]", "[file] b"]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One process for all senders."""
-    made = Server(tmp_path_factory.mktemp("contents") / "data", overrides=NO_RATES)
+    made = Server(tmp_path_factory.mktemp("contents") / "data", overrides=NO_RATES, listeners=EVERY_FORMAT)
     pytest_twisted.blockon(Deferred.fromCoroutine(made.start()))
     yield made
     if made.running:

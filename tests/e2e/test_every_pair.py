@@ -1,7 +1,7 @@
 """One conversation, for every ordered pair of formats, through one real process.
 
-Both framings and both string forms of document 000 and both encodings of
-document 002 count as formats of their own.
+Both framings and both string forms of document 000, both encodings of
+document 002 and both dialects of document 004 count as formats of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
 from tests.e2e.people import JsonLinePerson, Notice, Person, Sent
-from tests.e2e.server import NO_RATES, Server, sleep
+from tests.e2e.server import EVERY_FORMAT, NO_RATES, Server, sleep
 from tests.e2e.variants import VARIANTS
 
 PAIRS = list(itertools.product(VARIANTS, repeat=2))
@@ -33,6 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(
         tmp_path_factory.mktemp("pairs") / "data",
         overrides=[*NO_RATES, "limits.unauthenticated_per_address=0"],
+        listeners=EVERY_FORMAT,
     )
     pytest_twisted.blockon(Deferred.fromCoroutine(made.start()))
     yield made

@@ -16,7 +16,7 @@ from tests.clients import jsonline_client, protobuf_client, signalling_client
 from tests.clients.rest_client import RestClient
 from tests.e2e.conftest import Serve
 from tests.e2e.people import Person
-from tests.e2e.server import Server, sleep
+from tests.e2e.server import EVERY_FORMAT, Server, sleep
 from tests.e2e.test_mixed_devices import RELAYS, WEBRTC, close, device
 from tests.e2e.test_rest import demo, refused
 from tests.e2e.variants import VARIANTS
@@ -226,12 +226,13 @@ async def hears(one: Person, wanted: list[str]) -> None:
 @pytest_twisted.ensureDeferred
 async def test_messages_between_all_formats(serve: Serve) -> None:
     """Who blocks has a device of every format, and the one who is blocked writes in every format."""
-    server = await serve(overrides=["limits.unauthenticated_per_address=0"]).start()
+    overrides = ["limits.unauthenticated_per_address=0"]
+    server = await serve(overrides=overrides, listeners=EVERY_FORMAT).start()
     made = await person(server, "alice")
     for number, (name, make) in enumerate(VARIANTS.items()):
         mallory, alice = make(f"mallory{number}", "m"), f"alice{number}"
         of_000 = [one for one in VARIANTS if VARIANTS[one].format == "qdatastream"][number % 4]  # type: ignore[attr-defined]
-        kinds = [of_000, "protobuf", "signalling-json", "signalling-msgpack", "jsonline"]
+        kinds = [of_000, "protobuf", "signalling-json", "signalling-msgpack", "jsonline", "chat-app"]
         devices = [VARIANTS[kind](alice, kind) for kind in kinds]
         for one in (mallory, *devices):
             await one.log_in(server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,17 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 
 import imserver
 from tests.clients.filechannel_client import Content
+from tests.clients.relay_channel import DATA, END, frame, open_channel
 from tests.clients.schema_client import SchemaClient, Schemas
 from tests.e2e.conftest import Serve
-from tests.e2e.server import Server
+from tests.e2e.server import EVERY_FORMAT, Server
 from tests.e2e.test_files import download, upload
 
 FOLDER = Path(imserver.__file__).parent / "wire" / "jsonline" / "schemas"
 
 
-async def _connect(server: Server, schemas: Schemas) -> Any:
-    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port("jsonline"), 30)
+async def _connect(server: Server, schemas: Schemas, dialect: str = "jsonline") -> Any:
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port(dialect), 30)
     return await connectProtocol(endpoint, SchemaClient(reactor, schemas))
 
 
@@ -150,3 +152,134 @@ async def test_a_conversation_by_the_schemas_alone(serve: Serve) -> None:
     assert (await goodbye)["status"] == 503
     await ann.ended
     await again.ended
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_conversation_in_the_dialect_by_its_schemas_alone(serve: Serve) -> None:
+    server = await serve(listeners=EVERY_FORMAT, overrides=["calls.ring_seconds=60"]).start()
+    schemas = Schemas(FOLDER / "chat_app")
+    said = schemas.index["commands"]
+    used: set[str] = set()
+    ann, ben = await _connect(server, schemas, "chat-app"), await _connect(server, schemas, "chat-app")
+
+    async def ask(client: Any, command: str, status: int = 200, **payload: Any) -> Any:
+        used.add(command)
+        answer = await client.call(command, **payload)
+        assert answer["status"] == status, answer
+        return answer
+
+    password = hashlib.sha256(b"secret").hexdigest()
+    for client, name in ((ann, "ann"), (ben, "ben")):
+        await ask(client, "auth/login", 401, username=name, password=password)
+        await ask(client, "auth/register", username=name, password=password)
+        session = await ask(client, "auth/login", username=name, password=password)
+        assert session["user_id"] == name
+        await ask(client, "auth/refresh", token=session["token"])
+        await ask(client, "control/ping")
+        client.tell("presence/heartbeat", seq=6)
+        used.add("presence/heartbeat")
+
+    content = {"type": "text", "text": "hello"}
+    to_ben = {"type": "user", "id": "ben"}
+    sent = await ask(ann, "message/send", content=content, target=to_ben, conversation_id="us")
+    event = await ben.next("message/event")
+    assert event["message_id"] == sent["message_id"]
+    await ask(ann, "message/send", 404, content=content, target={"type": "user", "id": "nobody"})
+    await ask(ann, "message/send", content={"type": "text", "text": "x" * 65_536}, target=to_ben)
+    assert (await ben.next("message/event"))["part"] == 1
+    assert (await ben.next("message/event"))["part"] == 2
+    await ask(ben, "message/typing", typing=True, conversation_id="us")
+    assert (await ann.next("notification/event"))["event_type"] == "typing"
+    await ask(ben, "message/read", message_ids=[event["message_id"]])
+    await ask(ann, "message/revoke", message_id=sent["message_id"])
+    page = await ask(ben, "message/history", conversation_id="us")
+    assert page["messages"][0]["revoked"] is True
+    page = await ask(ben, "message/history", limit=10)
+    while page["has_more"]:
+        page = await ask(ben, "message/history", since=page["next_cursor"])
+    await ask(ann, "presence/update", state="away")
+    assert (await ben.next("presence/event"))["user_id"] == "ann"
+    assert (await ask(ben, "presence/list"))["users"] == ["ann"]
+
+    request = await ask(ann, "friend/request", target_id="ben", message="hi")
+    offered = await ben.next("friend/event")
+    assert (offered["event_type"], offered["request_id"]) == ("new_request", request["request_id"])
+    await ask(ben, "friend/accept", request_id=offered["request_id"])
+    assert (await ann.next("friend/event"))["event_type"] == "request_accepted"
+    assert (await ask(ann, "friend/list"))["friends"][0]["friend_id"] == "ben"
+    await ask(ben, "friend/reject", 404, request_id=offered["request_id"])
+    await ask(ann, "friend/delete", friend_id="ben")
+    assert (await ben.next("friend/event"))["event_type"] == "friend_deleted"
+    await ask(ann, "friend/block", friend_id="ben")
+    await ask(ann, "friend/unblock", friend_id="ben")
+
+    room = await ask(ann, "room/create", room_id="team", encrypted=True, password="pw")
+    assert (room["encrypted"], room["members"]) == (True, ["ann"])
+    await ask(ben, "room/join", 403, room_id="team", password="wrong")
+    joined = await ask(ben, "room/join", room_id="team", password="pw")
+    assert (joined["encrypted"], joined["members"]) == (True, ["ann", "ben"])
+    calls: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("room/list", {}),
+        ("room/info", {"room_id": "team"}),
+        ("room/members", {"room_id": "team"}),
+        ("room/invite", {"room_id": "team", "user_id": "alice"}),
+    )
+    for command, payload in calls:
+        await ask(ann, command, **payload)
+
+    for target in (to_ben, {"type": "room", "id": "team"}):
+        kind = "direct" if target is to_ben else "group"
+        call = (await ask(ann, "voice/call", call_type=kind, target=target))["call_id"]
+        incoming = await ben.next("voice/event")
+        assert (incoming["event_type"], incoming["call_id"]) == ("incoming", call)
+        await ask(ben, "voice/answer", call_id=call)
+        for client in (ann, ben):
+            assert (await client.next("voice/event"))["event_type"] == "connected"
+        if kind == "group":
+            assert (await ann.next("voice/event"))["event_type"] == "member_joined"
+        ann.tell("voice/data", call_id=call, data="00ff")
+        assert (await ben.next("voice/data"))["from_user"] == "ann"
+        await ask(ben, "voice/end", call_id=call)
+        # Who leaves a call of a room has his answer; of a call of two both are told the end.
+        for client in (ann, ben) if kind == "direct" else (ann,):
+            while (await client.next("voice/event"))["event_type"] != "ended":
+                pass
+    used.add("voice/data")
+    call = (await ask(ann, "voice/call", call_type="direct", target=to_ben))["call_id"]
+    await ask(ben, "voice/reject", call_id=call)
+    assert (await ann.next("voice/event"))["event_type"] == "rejected"
+
+    offer: dict[str, Any] = {"target": to_ben, "file_name": "a.txt", "file_size": 5}
+    refusals: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("file/reject", {"reason": "no"}),
+        ("file/error", {"error_message": "no"}),
+    )
+    for command, payload in refusals:
+        (one,) = (await ask(ann, "file/request", **offer))["sessions"]
+        await ben.next("file/request")
+        await ask(ben, command, session_id=one["session_id"], **payload)
+        assert (await ann.next(command))["session_id"] == one["session_id"]
+    (one,) = (await ask(ann, "file/request", **offer))["sessions"]
+    answer = await ask(ben, "file/accept", session_id=one["session_id"])
+    place = await ann.next("file/accept")
+    assert {**place, "status": 200} == answer
+    receiver = await open_channel(reactor, place, "receiver", "ben")
+    sender = await open_channel(reactor, place, "sender", "ann")
+    sender.send(frame(DATA, b"hello"), frame(END))
+    await receiver.last()
+    assert receiver.data() == b"hello"
+    assert (await ann.next("file/complete"))["session_id"] == one["session_id"]
+    (one,) = (await ask(ann, "file/request", **offer))["sessions"]
+    await ask(ben, "file/complete", session_id=one["session_id"])
+
+    await ask(ann, "room/kick", room_id="team", user_id="ben")
+    await ask(ben, "room/leave", 404, room_id="team")
+    await ask(ann, "room/delete", room_id="team")
+    await ask(ben, "auth/logout")
+    await ben.ended
+    # Every command of clients was used.
+    assert used == {name for name, entry in said.items() if "request" in entry}
+    goodbye = ann.next("control/error")
+    await server.stop()
+    assert (await goodbye)["status"] == 503
+    await ann.ended

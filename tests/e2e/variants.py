@@ -9,7 +9,8 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from tests.clients import qdatastream_client, signalling_client
+from tests.clients import jsonline_client, qdatastream_client, signalling_client
+from tests.clients.chat_app_client import ChatAppClient, join_parts
 from tests.e2e.people import Body, JsonLinePerson, Notice, Person, ProtobufPerson, Row, Sent
 from tests.e2e.server import Server, sleep
 
@@ -242,6 +243,38 @@ class UnframedQString(QDataStreamPerson):
     form = "qstring"
 
 
+class ChatAppPerson(JsonLinePerson):
+    """Document 004's dialect chat-app. What was cut is put together again; nothing is acknowledged."""
+
+    async def log_in(self, server: Server) -> None:
+        """See Person."""
+        client = ChatAppClient(reactor)
+        client.timeout = 60.0
+        self.connection = await jsonline_client.connect_tcp(reactor, server.port("chat-app"), client)
+        payload = {"token": f"demo_token_{self.user}", "client_info": {"device": self.device}}
+        await client.ask("auth/login", payload)
+
+    def _messages(self) -> list[dict[str, Any]]:
+        lines = self.connection.events
+        return join_parts([line["payload"] for line in lines if line["command"] == "message/event"])
+
+    async def inbox(self) -> list[Row]:
+        """See Person."""
+        found: list[dict[str, Any]] = []
+        query: dict[str, Any] = {"limit": 500}
+        while True:
+            page = await self.connection.ask("message/history", query)
+            found += page["messages"]
+            if not page["has_more"]:
+                return [self._row(message) for message in join_parts(found)]
+            query["since"] = page["next_cursor"]
+
+    async def settle(self) -> None:
+        """There are no acknowledgements: what the kernel has counts."""
+        await sleep(KERNEL_SECONDS)
+        await self.barrier()
+
+
 VARIANTS: dict[str, Callable[..., Person]] = {
     "framed-u16": QDataStreamPerson,
     "framed-qstring": FramedQString,
@@ -251,4 +284,5 @@ VARIANTS: dict[str, Callable[..., Person]] = {
     "signalling-json": SignallingPerson,
     "signalling-msgpack": MessagePackPerson,
     "jsonline": JsonLinePerson,
+    "chat-app": ChatAppPerson,
 }

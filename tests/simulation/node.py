@@ -193,10 +193,12 @@ class WitnessedDirectory:
         """See ports.Directory."""
         return await self._noted(group, self._node.history.users, False, self._inner.delete_group(group))
 
-    async def create_group(self, group: str, name: str, owner: str, open: bool, *rest: Any) -> Any:
+    async def create_group(
+        self, group: str, name: str, owner: str, open: bool, *rest: Any, **more: Any
+    ) -> Any:
         """See ports.Directory."""
         self._node.history.members.setdefault(group, set())
-        inner = self._inner.create_group(group, name, owner, open, *rest)
+        inner = self._inner.create_group(group, name, owner, open, *rest, **more)
         return await self._noted(group, list(rest[1]), True, inner)
 
     async def _noted(self, group: str, users: list[str], joined: bool, work: Any) -> Any:

@@ -89,8 +89,8 @@ class GroupState:
     """
 
     __slots__ = (
-        "created_at", "deleted", "gid", "head", "invited", "mark", "members", "name", "no", "open", "owner",
-        "password_hash",
+        "created_at", "deleted", "encrypted", "gid", "head", "invited", "mark", "members", "name", "no",
+        "open", "owner", "password_hash",
     )  # fmt: skip
 
     def __init__(
@@ -115,4 +115,5 @@ class GroupState:
         self.members: dict[int, Member] = {}
         self.invited: dict[int, str] = {}
         self.deleted = False
+        self.encrypted = False
         self.mark = 0

@@ -61,6 +61,8 @@ class Groups:
         password_hash: str,
         members: Sequence[str],
         at: float,
+        *,
+        encrypted: bool = False,
     ) -> GroupRecord:
         """See `Directory.create_group`."""
         state = self._core.check_writable()
@@ -71,7 +73,8 @@ class Groups:
         state.next_conversation_no += 1
         numbers = [user.no for user in users]
         try:
-            await self._core.write(partial(_insert_group, no, group, name, open, password_hash, numbers, at))
+            insert = partial(_insert_group, no, group, name, open, password_hash, numbers, at, encrypted)
+            await self._core.write(insert)
         except sqlite3.IntegrityError:
             raise ImError(ErrorCode.CONFLICT, "the group id is or was taken") from None
         created = self._core.state.group(group)
@@ -178,7 +181,7 @@ def _without_members(group: GroupState) -> Group:
     owner = group.members.get(group.owner)
     return Group(
         group.gid, group.name, "" if owner is None else owner.name, group.open, bool(group.password_hash),
-        group.created_at, len(group.members),
+        group.created_at, len(group.members), encrypted=group.encrypted,
     )  # fmt: skip
 
 
@@ -192,7 +195,7 @@ def _record(group: GroupState) -> GroupRecord:
     return GroupRecord(
         Group(
             described.group, described.name, described.owner, described.open, described.has_password,
-            described.created_at, described.member_count, members,
+            described.created_at, described.member_count, members, described.encrypted,
         ),
         group.password_hash,
         frozenset(group.invited.values()),
@@ -207,11 +210,12 @@ def _insert_group(
     password_hash: str,
     members: Sequence[int],
     at: float,
+    encrypted: bool,
     connection: sqlite3.Connection,
 ) -> None:
     connection.execute(
-        "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-        (gid, no, name, members[0], open, password_hash, at),
+        "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?)",
+        (gid, no, name, members[0], open, password_hash, at, encrypted),
     )
     connection.executemany(
         "INSERT INTO memberships (no, user_no, joined_at, joined_pos) VALUES (?, ?, ?, 0)",
@@ -222,12 +226,12 @@ def _insert_group(
 def _list_groups(connection: sqlite3.Connection, after: str, limit: int) -> list[Group]:
     rows = connection.execute(
         "SELECT g.gid, g.name, u.name, g.open, g.password_hash != '', g.created_at,"
-        " (SELECT count(*) FROM memberships m WHERE m.no = g.no AND m.left_pos IS NULL)"
+        " (SELECT count(*) FROM memberships m WHERE m.no = g.no AND m.left_pos IS NULL), g.encrypted"
         " FROM groups g JOIN users u ON u.no = g.owner"
         " WHERE g.gid > ? AND g.deleted_at IS NULL ORDER BY g.gid LIMIT ?",
         (after, limit),
     )
     return [
-        Group(gid, name, owner, bool(is_open), bool(has_password), created_at, count)
-        for gid, name, owner, is_open, has_password, created_at, count in rows
+        Group(gid, name, owner, bool(is_open), bool(has_password), created_at, count, [], bool(encrypted))
+        for gid, name, owner, is_open, has_password, created_at, count, encrypted in rows
     ]

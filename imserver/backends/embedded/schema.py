@@ -161,6 +161,11 @@ def _add_files(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _add_encrypted_groups(connection: sqlite3.Connection) -> None:
+    """Version 5: groups whose members' programs encrypt what they write."""
+    connection.execute("ALTER TABLE groups ADD COLUMN encrypted INTEGER NOT NULL DEFAULT 0")
+
+
 def _statements(script: str) -> list[str]:
     """The statements of a script one by one; executescript() would commit."""
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
@@ -169,7 +174,13 @@ def _statements(script: str) -> list[str]:
 
 Migration = Callable[[sqlite3.Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = (_create, _add_calls, _add_friends, _add_files)
+MIGRATIONS: tuple[Migration, ...] = (
+    _create,
+    _add_calls,
+    _add_friends,
+    _add_files,
+    _add_encrypted_groups,
+)
 """Step i brings a file from version i to i + 1; released steps are never changed."""
 
 

@@ -209,7 +209,7 @@ class State:
         group = self.groups.get(gid)
         if group is None:
             row = self._connection.execute(
-                "SELECT no, gid, name, owner, open, password_hash, created_at FROM groups"
+                "SELECT no, gid, name, owner, open, password_hash, created_at, encrypted FROM groups"
                 " WHERE gid = ? AND deleted_at IS NULL",
                 (gid,),
             ).fetchone()
@@ -218,11 +218,12 @@ class State:
             group = self._add_group(row)
         return None if group.deleted else group
 
-    def _add_group(self, row: tuple[int, str, str, int, int, str, float]) -> GroupState:
-        no, gid, name, owner, is_open, password_hash, created_at = row
+    def _add_group(self, row: tuple[int, str, str, int, int, str, float, int]) -> GroupState:
+        no, gid, name, owner, is_open, password_hash, created_at, encrypted = row
         group = GroupState(
             no, gid, name, owner, bool(is_open), password_hash, created_at, self._conversation_head(no)
         )
+        group.encrypted = bool(encrypted)
         for user_no, user, joined_at, joined_pos in self._connection.execute(
             "SELECT m.user_no, u.name, m.joined_at, m.joined_pos"
             " FROM memberships m JOIN users u ON u.no = m.user_no"

@@ -92,6 +92,8 @@ class Directory(FriendDirectory, Protocol):
         password_hash: str,
         members: Sequence[str],
         at: float,
+        *,
+        encrypted: bool = False,
     ) -> GroupRecord:
         """CONFLICT if the id is (or was) taken; USER_NOT_FOUND if a member has no account."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections.abc import Callable
 from typing import Any, Final
@@ -34,10 +35,11 @@ from imserver.wire.jsonline.pushes import page_from_dict, row_from_dict
 from imserver.wire.jsonline.replies import join_parts, read_reply
 from imserver.wire.jsonline.validator import is_password_hash
 
-_encode: Final = msgspec.json.Encoder().encode
+encode: Final = msgspec.json.Encoder().encode
+"""Writes a line, without its newline."""
 _EVENTS: Final = (AckMessages, SetTyping)
 # What reading a server's fields can come to when they are not what they should be.
-_FAULTS: Final = (
+FAULTS: Final = (
     ProtocolError,
     ImError,
     LookupError,
@@ -76,10 +78,7 @@ class JsonLineClientCodec:
         Raises:
             ValueError: this format cannot carry the command.
         """
-        found = _WRITERS.get(type(command))
-        if found is None:
-            raise ValueError(f"document 004 has no {type(command).__name__}")
-        name, write = found
+        name, payload = payload_of(command)
         kind, at = "request", 0.0
         if isinstance(command, Ping):
             at = command.time
@@ -95,8 +94,8 @@ class JsonLineClientCodec:
         line: dict[str, Any] = {"id": tag, "type": kind, "command": name.value}
         if at > 0:
             line["timestamp"] = int(at) if at.is_integer() else at
-        line["payload"] = write(command)
-        return _encode(line)
+        line["payload"] = payload
+        return encode(line)
 
     def decode(self, frame: bytes) -> tuple[Any, Any]:
         """Reads one line of the server; see `ClientCodec.decode`.
@@ -110,7 +109,7 @@ class JsonLineClientCodec:
         """
         try:
             return self._decode(decode_msg(frame))
-        except _FAULTS as fault:
+        except FAULTS as fault:
             raise WireError(ErrorCode.BAD_REQUEST, "this is no line of a server") from fault
 
     def _decode(self, message: MsgBase) -> tuple[Any, Any]:
@@ -127,7 +126,7 @@ class JsonLineClientCodec:
             raise ValueError("an unknown event")
         return None, self._event(known.name, message.id, payload)
 
-    def _response(self, name: MsgType, id: Id | None, payload: dict[str, Any]) -> tuple[Any, Any]:
+    def _response(self, name: enum.StrEnum, id: Id | None, payload: dict[str, Any]) -> tuple[Any, Any]:
         if id is not None and (payload.get("continued") or id in self._parts):
             self._parts.setdefault(id, []).append(payload)
             if payload.get("continued"):
@@ -135,7 +134,7 @@ class JsonLineClientCodec:
             payload = join_parts(self._parts.pop(id))
         return id, read_reply(name, payload)
 
-    def _event(self, name: MsgType, id: Id | None, payload: dict[str, Any]) -> Any:
+    def _event(self, name: enum.StrEnum, id: Id | None, payload: dict[str, Any]) -> Any:
         if name is MsgType.MESSAGE_EVENT:
             flat = {key: value for key, value in payload.items() if key != "message"}
             return row_from_dict({**payload["message"], **flat})
@@ -146,6 +145,19 @@ class JsonLineClientCodec:
         if name is MsgType.ACK:
             return SendFailed(id, error_from_payload(payload))
         return event_from_payload(name, payload)
+
+
+def payload_of(command: Any) -> tuple[MsgType, dict[str, Any]]:
+    """What a command is called, and its payload.
+
+    Raises:
+        ValueError: this format cannot carry the command.
+    """
+    found = _WRITERS.get(type(command))
+    if found is None:
+        raise ValueError(f"document 004 has no {type(command).__name__}")
+    name, write = found
+    return name, write(command)
 
 
 def _client_info(device: str, platform: str) -> dict[str, Any]:

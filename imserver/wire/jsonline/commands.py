@@ -84,7 +84,7 @@ class Command(Struct, frozen=True, gc=False):
             Sends have their own rule, in the store.
     """
 
-    name: MsgType
+    name: enum.StrEnum
     direction: Direction
     summary: str
     once: bool = False
@@ -152,12 +152,15 @@ _ALIASES: Final = {"message/delete": MsgType.REVOKE.value}
 def find(spelling: str) -> Command | None:
     """The command that a client's spelling denotes, or None."""
     found = COMMAND_MAP.get(spelling)
-    if found is not None:
-        return found
+    return COMMAND_MAP.get(normal(spelling)) if found is None else found
+
+
+def normal(spelling: str) -> str:
+    """The normal spelling of what may be spelled otherwise."""
     name = spelling.replace(".", "/")
     if name.startswith("room/"):
         name = "group/" + name.removeprefix("room/")
-    return COMMAND_MAP.get(_ALIASES.get(name, name))
+    return _ALIASES.get(name, name)
 
 
 def is_room(spelling: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -135,7 +136,7 @@ def event_to_payload(event: Any) -> Written | None:
 # Client
 
 
-def event_from_payload(name: MsgType, payload: dict[str, Any]) -> Any:
+def event_from_payload(name: enum.StrEnum, payload: dict[str, Any]) -> Any:
     """The event in a push that is neither a message nor a page of them.
 
     Raises:

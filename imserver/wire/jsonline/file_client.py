@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import enum
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -79,7 +80,7 @@ def _page(payload: dict[str, Any]) -> TransferPage:
     return TransferPage([_info(one) for one in payload["transfers"]], payload["next_cursor"])
 
 
-FILE_ANSWER_READERS: Final[dict[MsgType, Callable[[dict[str, Any]], Any]]] = {
+FILE_ANSWER_READERS: Final[dict[enum.StrEnum, Callable[[dict[str, Any]], Any]]] = {
     MsgType.FILE_REQUEST: _channel,
     MsgType.FILE_ACCEPT: _channel,
     MsgType.FILE_REJECT: _file_ended,
@@ -100,7 +101,7 @@ FILE_EVENTS: Final = frozenset(
 )
 
 
-def file_event(name: MsgType, payload: dict[str, Any]) -> Any:
+def file_event(name: enum.StrEnum, payload: dict[str, Any]) -> Any:
     """The event in a push."""
     if name is MsgType.FILE_REQUEST:
         return FileOffered(_info(payload))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import enum
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -168,7 +169,7 @@ def _list(payload: FileListPayload, envelope: Envelope) -> ListTransfers:
     return ListTransfers(payload.after or "", limit)
 
 
-FILE_READERS: Final[dict[MsgType, tuple[type, Callable[[Any, Envelope], Any]]]] = {
+FILE_READERS: Final[dict[enum.StrEnum, tuple[type, Callable[[Any, Envelope], Any]]]] = {
     MsgType.FILE_REQUEST: (FileRequestPayload, _request),
     MsgType.FILE_ACCEPT: (FileAcceptPayload, _accept),
     MsgType.FILE_REJECT: (FileEndPayload, _reject),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -88,7 +89,7 @@ def _unblock(payload: FriendPayload, envelope: Envelope) -> UnblockUser:
     return UnblockUser(_user(payload))
 
 
-FRIEND_READERS: Final[dict[MsgType, tuple[type, Callable[[Any, Envelope], Any]]]] = {
+FRIEND_READERS: Final[dict[enum.StrEnum, tuple[type, Callable[[Any, Envelope], Any]]]] = {
     MsgType.FRIEND_REQUEST: (FriendPayload, _request),
     MsgType.FRIEND_ACCEPT: (FriendPayload, _accept),
     MsgType.FRIEND_REJECT: (FriendPayload, _reject),

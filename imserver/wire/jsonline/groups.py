@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -96,7 +97,7 @@ def _delete(payload: GroupPayload, envelope: Envelope) -> DeleteGroup:
     return DeleteGroup(_group(payload))
 
 
-GROUP_READERS: Final[dict[MsgType, tuple[type, Callable[[Any, Envelope], Any]]]] = {
+GROUP_READERS: Final[dict[enum.StrEnum, tuple[type, Callable[[Any, Envelope], Any]]]] = {
     MsgType.GROUP_CREATE: (GroupPayload, _create),
     MsgType.GROUP_JOIN: (GroupPayload, _join),
     MsgType.GROUP_LEAVE: (GroupPayload, _leave),

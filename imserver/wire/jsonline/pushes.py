@@ -7,6 +7,7 @@ every session but for the seq, which is spliced in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -26,9 +27,14 @@ _encode: Final = msgspec.json.Encoder().encode
 _REVOKED: Final = b'{"type":"%b"}' % ContentType.REVOKED.value.encode()
 
 
-def message_fields(message: Message) -> bytes:
-    """The members of the draft's `message` object, without its braces."""
-    content = _REVOKED if message.revoked is not None else contents.to_json(message.content)
+def message_fields(message: Message, content: bytes | None = None) -> bytes:
+    """The members of the draft's `message` object, without its braces.
+
+    Args:
+        content: JSON to write instead of the message's own content.
+    """
+    if content is None:
+        content = _REVOKED if message.revoked is not None else contents.to_json(message.content)
     return b'"message_id":%b,"conversation_id":%b,"sender_id":%b,"sent_at":%d,"content":%b' % (
         _encode(message.message_id),
         _encode(message.conversation),
@@ -38,8 +44,25 @@ def message_fields(message: Message) -> bytes:
     )
 
 
-def more_fields(message: Message) -> bytes:
-    """What stands beside the draft's members, each led by a comma."""
+def beside_fields(message: Message) -> list[bytes]:
+    """Attachments, meta and extra, where there are any; each led by a comma."""
+    found: list[bytes] = []
+    attachments = contents.attachments_of(message)
+    if attachments:
+        found.append(b',"attachments":' + attachments)
+    if message.meta:
+        found.append(b',"meta":' + message.meta)
+    if message.extra:
+        found.append(b',"extra":' + _encode(message.extra))
+    return found
+
+
+def more_fields(message: Message, beside: Sequence[bytes] | None = None) -> bytes:
+    """What stands beside the draft's members, each led by a comma.
+
+    Args:
+        beside: instead of all of `beside_fields`.
+    """
     if message.group:
         more = b',"target":{"type":"group","id":%b}' % _encode(message.group)
     elif message.recipient:
@@ -53,14 +76,7 @@ def more_fields(message: Message) -> bytes:
             _encode(message.revoked.by),
             message.revoked.at,
         )
-    attachments = contents.attachments_of(message)
-    if attachments:
-        more += b',"attachments":' + attachments
-    if message.meta:
-        more += b',"meta":' + message.meta
-    if message.extra:
-        more += b',"extra":' + _encode(message.extra)
-    return more
+    return more + b"".join(beside_fields(message) if beside is None else beside)
 
 
 def shared_push(message: Message) -> tuple[bytes, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -89,7 +90,7 @@ def _members(payload: dict[str, Any]) -> MemberList:
     return MemberList(payload["group_id"], [member_from_dict(one) for one in payload["members"]])
 
 
-_READERS: Final[dict[MsgType, Callable[[dict[str, Any]], Any]]] = {
+_READERS: Final[dict[enum.StrEnum, Callable[[dict[str, Any]], Any]]] = {
     MsgType.LOGIN: _logged_in,
     MsgType.REGISTER: _registered,
     MsgType.REFRESH: _refreshed,
@@ -122,7 +123,7 @@ _READERS: Final[dict[MsgType, Callable[[dict[str, Any]], Any]]] = {
 _LISTS: Final = ("messages", "users", "groups", "members", "transfers", *FRIEND_LISTS)
 
 
-def read_reply(name: MsgType, payload: dict[str, Any]) -> Any:
+def read_reply(name: enum.StrEnum, payload: dict[str, Any]) -> Any:
     """The reply in the payload of a successful response to the command `name`."""
     read = _READERS.get(name)
     return Done() if read is None else read(payload)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import enum
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -123,7 +124,8 @@ def _presence_list(payload: PresenceListPayload, envelope: Envelope) -> ListPres
     return ListPresence(tuple(id_text(user, "users") for user in payload.users or ()))
 
 
-def _send(payload: SendPayload, envelope: Envelope) -> SendMessage:
+def send(payload: SendPayload, envelope: Envelope) -> SendMessage:
+    """message/send."""
     content = contents.from_json(payload.content)
     attachments = meta = b""
     if payload.attachments is not None:
@@ -203,14 +205,16 @@ def _ack(payload: AckPayload, envelope: Envelope) -> AckMessages:
     return AckMessages(seq, message_id)
 
 
-def _history(payload: HistoryPayload, envelope: Envelope) -> ReadHistory:
+def history(payload: HistoryPayload, envelope: Envelope) -> ReadHistory:
+    """message/history."""
     conversation, recipient, group = _place(payload)
     since = "" if payload.since is None else id_text(payload.since, "since")
     limit = 0 if payload.limit is None else check_number(payload.limit, "limit")
     return ReadHistory(conversation, recipient, group, since, limit)
 
 
-def _read(payload: ReadPayload, envelope: Envelope) -> MarkRead:
+def read(payload: ReadPayload, envelope: Envelope) -> MarkRead:
+    """message/read."""
     ids = payload.message_ids or ([payload.message_id] if payload.message_id else [])
     if not ids or "" in ids:
         raise bad("message/read needs message_ids or message_id")
@@ -219,13 +223,15 @@ def _read(payload: ReadPayload, envelope: Envelope) -> MarkRead:
     return MarkRead(tuple(ids), _conversation(payload))
 
 
-def _revoke(payload: RevokePayload, envelope: Envelope) -> RevokeMessage:
+def revoke(payload: RevokePayload, envelope: Envelope) -> RevokeMessage:
+    """message/revoke."""
     if not payload.message_id:
         raise bad("message_id is empty")
     return RevokeMessage(payload.message_id, _conversation(payload))
 
 
-def _typing(payload: TypingPayload, envelope: Envelope) -> SetTyping:
+def typing(payload: TypingPayload, envelope: Envelope) -> SetTyping:
+    """message/typing."""
     typing = payload.typing if payload.typing is not None else payload.is_typing
     if typing is None:
         raise bad("message/typing needs typing")
@@ -236,8 +242,9 @@ def _typing(payload: TypingPayload, envelope: Envelope) -> SetTyping:
 
 
 Build = Callable[[Any, Envelope], Any]
+Read = Callable[[enum.StrEnum, Envelope], Any]
 
-_READERS: Final[dict[MsgType, tuple[type, Build]]] = {
+READERS: Final[dict[enum.StrEnum, tuple[type, Build]]] = {
     MsgType.LOGIN: (LoginPayload, _login),
     MsgType.REGISTER: (RegisterPayload, _register),
     MsgType.REFRESH: (RefreshPayload, _refresh),
@@ -246,38 +253,51 @@ _READERS: Final[dict[MsgType, tuple[type, Build]]] = {
     MsgType.PING: (Nothing, _ping),
     MsgType.PRESENCE_UPDATE: (PresenceUpdatePayload, _presence_update),
     MsgType.PRESENCE_LIST: (PresenceListPayload, _presence_list),
-    MsgType.SEND: (SendPayload, _send),
+    MsgType.SEND: (SendPayload, send),
     MsgType.ACK: (AckPayload, _ack),
-    MsgType.HISTORY: (HistoryPayload, _history),
-    MsgType.READ: (ReadPayload, _read),
-    MsgType.REVOKE: (RevokePayload, _revoke),
-    MsgType.TYPING: (TypingPayload, _typing),
+    MsgType.HISTORY: (HistoryPayload, history),
+    MsgType.READ: (ReadPayload, read),
+    MsgType.REVOKE: (RevokePayload, revoke),
+    MsgType.TYPING: (TypingPayload, typing),
     **GROUP_READERS,
     **FRIEND_READERS,
     **FILE_READERS,
 }
-_BY_NAME: Final[dict[MsgType, tuple[Callable[[bytes | Raw], Any], Build]]] = {
-    name: (msgspec.json.Decoder(payload).decode, build) for name, (payload, build) in _READERS.items()
-}
+"""Of each command: the struct of its payload, and what makes the model's command of it."""
 
 
-def read_command(name: MsgType, envelope: Envelope) -> Any:
-    """The model command in an envelope.
+def reader(readers: Mapping[enum.StrEnum, tuple[type, Build]], *, strict: bool = True) -> Read:
+    """What makes the model's command of a line, by a table like `READERS`.
 
-    Raises:
-        ImError: BAD_REQUEST where the payload is not what the command needs.
+    Args:
+        strict: False: numbers and booleans may also be written as strings.
     """
-    found = _BY_NAME.get(name)
-    if found is None:
-        raise bad("only the server sends this command")
-    decode, build = found
-    try:
-        payload = decode(envelope.payload)
-    except msgspec.ValidationError as fault:
-        if bytes(envelope.payload) != b"null":
-            raise bad(f"payload: {fault}") from None
-        return read_command(name, msgspec.structs.replace(envelope, payload=Raw(b"{}")))
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise bad("the payload cannot be read") from None
-    command: Any = build(payload, envelope)
-    return command
+    by_name: dict[enum.StrEnum, tuple[Callable[[bytes | Raw], Any], Build]] = {
+        name: (msgspec.json.Decoder(payload, strict=strict).decode, build)
+        for name, (payload, build) in readers.items()
+    }
+
+    def read(name: enum.StrEnum, envelope: Envelope) -> Any:
+        """The model command in an envelope.
+
+        Raises:
+            ImError: BAD_REQUEST where the payload is not what the command needs.
+        """
+        found = by_name.get(name)
+        if found is None:
+            raise bad("only the server sends this command")
+        decode, build = found
+        try:
+            payload = decode(envelope.payload)
+        except msgspec.ValidationError as fault:
+            if bytes(envelope.payload) != b"null":
+                raise bad(f"payload: {fault}") from None
+            return read(name, msgspec.structs.replace(envelope, payload=Raw(b"{}")))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise bad("the payload cannot be read") from None
+        return build(payload, envelope)
+
+    return read
+
+
+read_command: Final = reader(READERS)

@@ -6,6 +6,7 @@ The bytes are here; who may do what with which key is for the `Guard` to say.
 from __future__ import annotations
 
 import base64
+import enum
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -108,7 +109,7 @@ class SessionSecurity:
 
     # Lines in
 
-    def open(self, envelope: Envelope, name: MsgType | None) -> Seal | None:
+    def open(self, envelope: Envelope, name: enum.StrEnum | None) -> Seal | None:
         """Checks a line; `envelope.payload` becomes the clear payload.
 
         Returns:
@@ -173,7 +174,7 @@ class SessionSecurity:
         envelope.payload = Raw(clear)
         return key, Seal(key.kid, nonce, float(at))
 
-    def _named(self, name: MsgType | None, fields: dict[str, Any]) -> str:
+    def _named(self, name: enum.StrEnum | None, fields: dict[str, Any]) -> str:
         """Whom a command before the log-in names; the command itself may yet turn out wrong."""
         if name not in _CREDENTIALS:
             return ""

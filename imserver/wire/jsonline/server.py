@@ -16,7 +16,7 @@ from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMes
 from imserver.model.protection import Once
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.jsonline.answers import accepted_payload, answer_payloads
-from imserver.wire.jsonline.commands import MsgType, find
+from imserver.wire.jsonline.commands import Command, MsgType, find
 from imserver.wire.jsonline.compression import ENCODING, WORTH_IT, pack, unpack
 from imserver.wire.jsonline.errors import ProtocolError
 from imserver.wire.jsonline.events import event_to_payload
@@ -25,7 +25,7 @@ from imserver.wire.jsonline.files import channel_to_dict, check_sealing, place_c
 from imserver.wire.jsonline.framing import MAX_LINE, is_blank
 from imserver.wire.jsonline.messages import Envelope
 from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
-from imserver.wire.jsonline.requests import read_command
+from imserver.wire.jsonline.requests import Read, read_command
 from imserver.wire.jsonline.security import Seal, SessionSecurity
 from imserver.wire.jsonline.tags import Tag, check_headers, tag_of, with_room_id, with_trace
 from imserver.wire.jsonline.validator import (
@@ -84,6 +84,11 @@ class JsonLineServerCodec:
 
     __slots__ = ("_deflate", "_events", "_extensions", "_host", "_now", "_secure", "_security", "traits")
 
+    # What another dialect reads otherwise: lines, the names of commands, payloads.
+    _envelope: Callable[[bytes], Envelope] = staticmethod(_read)
+    _find: Callable[[str], Command | None] = staticmethod(find)
+    _payload: Read = staticmethod(read_command)
+
     def __init__(self, now: Callable[[], float], extensions: Extensions | None = None) -> None:
         self.traits = TRAITS
         self._now = now
@@ -113,12 +118,12 @@ class JsonLineServerCodec:
             # Skipped fields are not decoded and would pass with any bytes.
             if not frame.isascii():
                 frame.decode()
-            envelope = _read(frame)
+            envelope = self._envelope(frame)
         except _FAULTS as fault:
             if is_blank(frame):
                 return _KEEP_ALIVE
-            raise _unreadable(frame, fault) from None
-        known = find(envelope.command)
+            raise self._unreadable(frame, fault) from None
+        known = self._find(envelope.command)
         tag = tag_of(envelope.id, envelope.command, known, envelope.type)
         try:
             if tag is None:
@@ -141,7 +146,7 @@ class JsonLineServerCodec:
                 envelope.timestamp = check_timestamp(envelope.timestamp)
             if known is None:
                 return self._own_command(envelope, tag, authorization, seal)
-            command = read_command(known.name, envelope)
+            command = self._payload(known.name, envelope)
             if known.name in _SEALING:
                 sealed = self._security is not None and self._security.sealed
                 check_sealing(command, self._secure or sealed)
@@ -172,6 +177,21 @@ class JsonLineServerCodec:
         if own.once and envelope.id not in (None, ""):
             return Request(command, tag, authorization, True, f"{own.name} {envelope.id}")
         return Request(command, tag, authorization)
+
+    def _unreadable(self, frame: bytes, fault: Exception) -> WireError:
+        """The error for a line that is no envelope, with whatever can be echoed."""
+        try:
+            frame.decode()
+            found = _probe(frame)
+        except _FAULTS:
+            return WireError(ErrorCode.BAD_REQUEST, "the line is not a JSON object in UTF-8")
+        known = self._find(found.command) if type(found.command) is str else None
+        tag = tag_of(found.id, found.command, known, found.type)
+        if tag is None:
+            tag = tag_of(None, found.command, known, found.type)
+        text = str(fault) if isinstance(fault, msgspec.ValidationError) else "the line cannot be read"
+        name = known.name.value if known else ""
+        return WireError(ErrorCode.BAD_REQUEST, text, tag=tag, command=name)
 
     def reply(self, request: Request, reply: Any) -> list[bytes]:
         """The response; nothing for what came as an event, but the echo of a heartbeat with a seq."""
@@ -264,16 +284,3 @@ class JsonLineServerCodec:
     def _event_id(self) -> bytes:
         self._events += 1
         return b'"ev-%d"' % self._events
-
-
-def _unreadable(frame: bytes, fault: Exception) -> WireError:
-    """The error for a line that is no envelope, with whatever can be echoed."""
-    try:
-        frame.decode()
-        found = _probe(frame)
-    except _FAULTS:
-        return WireError(ErrorCode.BAD_REQUEST, "the line is not a JSON object in UTF-8")
-    known = find(found.command) if type(found.command) is str else None
-    tag = tag_of(found.id, found.command, known, found.type) or tag_of(None, found.command, known, found.type)
-    text = str(fault) if isinstance(fault, msgspec.ValidationError) else "the line cannot be read"
-    return WireError(ErrorCode.BAD_REQUEST, text, tag=tag, command=known.name.value if known else "")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from imserver.model.ids import MAX_JSON_INTEGER
-from imserver.wire.jsonline.commands import Command, MsgType, is_room
+from imserver.wire.jsonline.commands import Command, is_room
 from imserver.wire.jsonline.messages import Headers
 from imserver.wire.jsonline.validator import (
     MAX_ID_BYTES,
@@ -38,7 +39,7 @@ class Tag(Struct, frozen=True, gc=False):
 
     id: bytes = b"null"
     command: bytes = b'"control/error"'
-    name: MsgType | None = None
+    name: enum.StrEnum | None = None
     silent: bool = False
     trace: bytes = b""
     room: bool = False

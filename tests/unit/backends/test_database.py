@@ -198,6 +198,13 @@ class MigrationTest(SynchronousTestCase):
         self.assertEqual(2, migrate(connection, both))
         self.assertEqual([0, 1], ran)
 
+    def test_groups_from_before_are_not_encrypted(self) -> None:
+        connection = connect(":memory:")
+        migrate(connection, MIGRATIONS[:4])
+        connection.execute("INSERT INTO groups VALUES ('g', 1, 'G', 1, 1, '', 0.0, NULL)")
+        self.assertEqual(4, migrate(connection))
+        self.assertEqual([(0,)], connection.execute("SELECT encrypted FROM groups").fetchall())
+
     def test_a_failing_step_leaves_the_old_version(self) -> None:
         connection = connect(":memory:")
         migrate(connection)

@@ -149,6 +149,12 @@ class Faults(SynchronousTestCase):
         self.assertIn("listener[2].framing: is for", self.refused("listener.2.framing=auto"))
         self.assertIn("listener[0].dialect: is for", self.refused("listener.0.dialect=draft"))
         self.assertIn("listener[0].paths: an http", self.refused("listener.0.paths={}"))
+        self.assertIn("listener[2].dialect: ", self.refused("listener.2.dialect=other"))
+        for option in ("signature=verify", "encryption=allowed"):
+            overrides = ("listener.2.dialect=chat-app", f"listener.2.{option}")
+            self.assertIn(f"{option.partition('=')[0]}: the dialect", self.refused(*overrides))
+        overrides = ("listener.2.dialect=chat-app", "listener.2.signature=off")
+        self.assertEqual(load(None, overrides).listener[2].dialect, "chat-app")
 
     def test_overrides_that_are_none(self) -> None:
         for override in ("limits", "=3", ".=3", "listener.9.endpoint=x", "listener.x.endpoint=x"):

@@ -22,6 +22,7 @@ from imserver.services.message_keys import MessageKeys
 from imserver.services.protection import Protection
 from imserver.tap.wiring import listener_factory
 from imserver.wire.jsonline import JsonLineServerCodec
+from imserver.wire.jsonline.chat_app import ChatAppServerCodec
 from imserver.wire.jsonline.secured import SecuredJsonLineServerCodec
 from tests.unit.protocols.stub import StubHub, doors
 
@@ -47,6 +48,27 @@ class LoadFormats(SynchronousTestCase):
             with self.subTest(place=place):
                 error = self.assertRaises(UnknownFormat, load_formats, {"irc": place})
                 self.assertIn(f"formats.irc: {place}", str(error))
+
+
+class Dialects(SynchronousTestCase):
+    """`listener.dialect`."""
+
+    def codec(self, **options: Any) -> Any:
+        listener = Listener("jsonline", "tcp:0:interface=127.0.0.1", **options)
+        factory: Any = listener_factory(listener, doors(StubHub()), demo=False)
+        protocol = factory.buildProtocol(None)
+        return protocol._codec
+
+    def test_which_codec_sessions_get(self) -> None:
+        self.assertIs(type(self.codec()), JsonLineServerCodec)
+        self.assertIs(type(self.codec(dialect="draft")), JsonLineServerCodec)
+        codec = self.codec(dialect="chat-app", require_authorization=True)
+        self.assertIs(type(codec), ChatAppServerCodec)
+        self.assertEqual(
+            (codec.traits.name, codec.traits.acks, codec.traits.requires_authorization),
+            ("jsonline", False, True),
+        )
+        self.assertFalse(self.codec(dialect="chat-app").traits.requires_authorization)
 
 
 class Secured(SynchronousTestCase):

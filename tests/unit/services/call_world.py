@@ -29,6 +29,7 @@ from imserver.model.calls import (
     StartCall,
 )
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.group_calls import GroupCallChanged
 from imserver.services.call_table import TABLE
 from imserver.services.call_terms import Table
 from imserver.services.calls import Calls, CallSettings
@@ -128,13 +129,16 @@ class Node:
         settings: CallSettings = SETTINGS,
         table: Table = TABLE,
         chance: Chance | None = None,
+        groups: dict[str, list[str]] | None = None,
     ) -> None:
         """Args:
+        groups: the members of each.
         chance: shared by all nodes, so that ids are minted once only.
         """
         self.failures: list[Any] = []
         self.blocked: set[tuple[str, str]] = set()
         self._accounts = accounts
+        self.groups = {} if groups is None else groups
         self._phones: dict[str, list[Phone]] = {}
         self.bus = bus
         self.calls = Calls(
@@ -148,6 +152,7 @@ class Node:
             settings,
             self._may_call,
             table,
+            self._members,
         )
         bus.serve(self._seats, self.calls.told, self.calls.requested)
 
@@ -175,6 +180,9 @@ class Node:
 
     async def _exists(self, user: str) -> bool:
         return user in self._accounts
+
+    async def _members(self, group: str) -> list[str]:
+        return self.groups.get(group, [])
 
     async def _may_call(self, caller: str, callee: str) -> bool:
         return (caller, callee) not in self.blocked
@@ -266,6 +274,9 @@ def in_short(event: Any) -> str:
             return f"ended {event.ending.value}{by}{' (glare)' if event.glare else ''}"
         case CallStopped():
             return f"stopped {'elsewhere' if event.ending is None else event.ending.value}"
+        case GroupCallChanged():
+            ending = "" if event.ending is None else f" {event.ending.value}"
+            return f"{event.change.value}{ending} {event.user}: {' '.join(event.participants)}"
     return repr(event)
 
 

@@ -6,7 +6,7 @@ from random import Random
 
 from twisted.internet.defer import Deferred
 
-from imserver.model.accounts import LogIn, RefreshTokens, TokensRefreshed
+from imserver.model.accounts import LogIn, Principal, RefreshTokens, RenewToken, TokensRefreshed
 from imserver.model.errors import ErrorCode, ImError
 from tests.unit.services.test_accounts import HERE, AccountCase
 
@@ -151,3 +151,49 @@ class RefreshRaceTests(AccountCase):
             for answer in answers:
                 if answer is not None:
                     self.log_in_refused(ErrorCode.AUTH_FAILED, LogIn(token=answer.token))
+
+
+class RenewTests(AccountCase):
+    """Access tokens that are exchanged for later ones (document 004, dialect chat-app)."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.first = self.log_in()
+
+    def renew(self, token: str) -> TokensRefreshed:
+        return self.run_now(self.accounts.renew(RenewToken(token)))
+
+    def test_as_long_as_the_log_in_lives(self) -> None:
+        token = self.first.token
+        for _ in range(3):
+            self.time.now += 3000
+            later = self.renew(token)
+            self.assertEqual((later.user, later.refresh_token, later.expires_in), ("alice", "", 3600))
+            self.assertEqual(self.by_token(later.token).sid, self.first.sid)
+            token = later.token
+        # The refresh token is as good as before.
+        self.assertTrue(self.run_now(self.accounts.refresh(RefreshTokens(self.first.refresh_token))).token)
+
+    def test_not_for_ever(self) -> None:
+        token = self.first.token
+        for _ in range(30 * 24 * 2 - 1):
+            self.time.now += 1800
+            token = self.renew(token).token
+        self.time.now += 1800
+        self.refused(ErrorCode.TOKEN_EXPIRED, self.accounts.renew(RenewToken(token)))
+
+    def test_what_is_refused(self) -> None:
+        for token in ("", "x", self.first.refresh_token, self.first.token + "x"):
+            self.refused(ErrorCode.AUTH_FAILED, self.accounts.renew(RenewToken(token)))
+        self.time.now += 3601
+        self.refused(ErrorCode.TOKEN_EXPIRED, self.accounts.renew(RenewToken(self.first.token)))
+
+    def test_after_the_end_of_the_log_in(self) -> None:
+        self.run_now(self.accounts.log_out(Principal("alice", "s", "f", sid=self.first.sid)))
+        self.refused(ErrorCode.AUTH_FAILED, self.accounts.renew(RenewToken(self.first.token)))
+
+    def test_demo_tokens_stay_as_they_are(self) -> None:
+        self.refused(ErrorCode.AUTH_FAILED, self.make(demo=False).renew(RenewToken("demo_token_alice")))
+        accounts = self.make(demo=True)
+        later = self.run_now(accounts.renew(RenewToken("demo_token_alice")))
+        self.assertEqual((later.user, later.token), ("alice", "demo_token_alice"))

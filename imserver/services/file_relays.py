@@ -1,0 +1,349 @@
+"""Files that go straight from one user to another: who may send, accept, reject, and who hears of it.
+
+The bytes are passed on by `file_pipes`. Everything about a relay happens at its home, the node at which
+its sender is connected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+from twisted.internet.interfaces import IReactorTime
+
+from imserver.model.accounts import Principal
+from imserver.model.calls import Media
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.file_relays import (
+    AcceptRelay,
+    EndRelay,
+    RejectRelay,
+    RelayAccepted,
+    RelayCompleted,
+    RelayFailed,
+    RelayOffered,
+    RelayRejected,
+    RelayRole,
+    RelaysRequested,
+    RelayTo,
+    RequestRelay,
+)
+from imserver.model.messages import Done
+from imserver.services.call_requests import home_mark, marked_home
+from imserver.services.dispatch import Handler
+from imserver.services.file_pipes import Pipe, PipeEnd
+from imserver.services.file_relay_requests import RelayAct, relay_slot
+from imserver.services.file_rules import check_name
+from imserver.services.limits import RateLimiter
+from imserver.services.ports import Bus, Seat
+from imserver.services.sessions import Client, Receiver
+
+MAX_MEMBERS = 100
+"""Files to larger groups are refused: each member has a channel of its own."""
+MAX_OPEN = 10_000
+OPEN_PER_USER = 256
+"""Offers, and files under way, of one sender."""
+REQUESTS_PER_SECOND = 1.0
+REQUEST_BURST = 30
+MAX_CHECKSUM_BYTES = 255
+MAX_REASON_BYTES = 512
+EVENTS = (RelayOffered, RelayAccepted, RelayRejected, RelayCompleted, RelayFailed)
+"""What sessions are told."""
+
+
+class RelaySettings(Struct, frozen=True):
+    """Limits on relayed files.
+
+    Attributes:
+        max_bytes: one file.
+        offer_seconds: in which an offer has to be answered.
+        join_seconds: from then on, in which both have to connect.
+        host / port: told to clients as the channel's; "" and 0 = as it is.
+    """
+
+    max_bytes: int = 4 * 1024**3
+    offer_seconds: float = 600.0
+    join_seconds: float = 60.0
+    host: str = ""
+    port: int = 0
+
+
+class Peer(Protocol):
+    """A live session, as relays need it."""
+
+    principal: Principal
+    receiver: Receiver
+
+    @property
+    def client(self) -> Client: ...
+
+
+class Relays:
+    """See the module.
+
+    Args:
+        members: of a group; none where there is no such group.
+        refusal: why a user may send nothing to another one (`Friends.refusal`).
+
+    Attributes:
+        ports: of the channel's listeners, plain and TLS; 0 = there is none.
+        completed / failed: since the start.
+        passed: bytes passed on since the start.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        members: Callable[[str], Awaitable[Sequence[str]]],
+        refusal: Callable[[str, str], Awaitable[ImError | None]],
+        clock: IReactorTime,
+        random_bytes: Callable[[int], bytes],
+        settings: RelaySettings = RelaySettings(),  # noqa: B008 - frozen
+    ) -> None:
+        self._bus = bus
+        self._members = members
+        self._refusal = refusal
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._settings = settings
+        self.ports = (0, 0)
+        self._peers: dict[str, Peer] = {}  # by session
+        self._pipes: dict[str, Pipe] = {}  # at home here
+        self._requests = RateLimiter(clock.seconds, REQUESTS_PER_SECOND, REQUEST_BURST)
+        self._closed = False
+        self.completed = 0
+        self.failed = 0
+        self.passed = 0
+
+    def __len__(self) -> int:
+        return len(self._pipes)
+
+    def handlers(self) -> dict[type, Handler]:
+        """For `Dispatch`. All raise ImError."""
+        return {
+            RequestRelay: self._request,
+            AcceptRelay: self._act,
+            RejectRelay: self._act,
+            EndRelay: self._act,
+        }
+
+    # Sessions
+
+    def session_started(self, session: Peer) -> None:
+        """A session began."""
+        if _can(session.client.media):
+            self._peers[session.principal.session] = session
+
+    def session_gone(self, session: Peer) -> None:
+        """A session ended: what it has offered and nobody has answered is over."""
+        gone = session.principal.session
+        if self._peers.pop(gone, None) is not None:
+            for pipe in list(self._pipes.values()):
+                if pipe.receiver is None and pipe.sender.session == gone:
+                    self._fail(pipe, "the sender has gone")
+
+    def end_user(self, user: str, sid: str = "") -> None:
+        """The user (or one log-in) is let in no more: its files are not passed on."""
+        for pipe in list(self._pipes.values()):
+            if pipe.concerns(user, sid):
+                self._fail(pipe, "a log-in has ended")
+
+    def shut_down(self) -> None:
+        """Ends everything."""
+        self._closed = True
+        for pipe in list(self._pipes.values()):
+            self._fail(pipe, "the server is going down")
+
+    # Commands
+
+    async def _request(self, principal: Principal, command: RequestRelay) -> RelaysRequested:
+        if self._closed or not any(self.ports):
+            raise ImError(ErrorCode.UNAVAILABLE, "there is no file channel here")
+        sender = self._seat(principal)
+        self._check(command)
+        if not self._requests.allow(principal.user):
+            raise ImError(ErrorCode.TOO_FAST, "too many files a second")
+        targets = await self._targets(principal.user, command)
+        mine = sum(1 for pipe in self._pipes.values() if pipe.sender.user == principal.user)
+        if mine + len(targets) > OPEN_PER_USER or len(self._pipes) + len(targets) > MAX_OPEN:
+            raise ImError(ErrorCode.TOO_FAST, "too many files are offered or moved at the same time")
+        relays = []
+        for target, devices in targets:
+            pipe = Pipe(
+                self._random_bytes(16).hex(),
+                command,
+                sender,
+                principal.sid,
+                target,
+                {device.session: device for device in devices},
+                self._pipe_over,
+            )
+            self._pipes[pipe.id] = pipe
+            pipe.time_out(self._clock.callLater(self._settings.offer_seconds, self._unanswered, pipe))
+            await self._bus.claim(relay_slot(pipe.id), home_mark(self._bus.node))
+            relays.append(RelayTo(pipe.id, target))
+            offered = RelayOffered(pipe.id, sender.user, command.name, command.size, command.checksum)
+            for device in devices:
+                self._bus.tell(device, offered)
+        if principal.session not in self._peers:  # it went while it asked
+            for relay in relays:
+                if relay.relay in self._pipes:
+                    self._fail(self._pipes[relay.relay], "the sender has gone")
+        return RelaysRequested(relays, command.name, command.size)
+
+    def _check(self, command: RequestRelay) -> None:
+        check_name(command.name)
+        if not 0 <= command.size <= self._settings.max_bytes:
+            raise ImError(ErrorCode.TOO_LARGE, f"a file has at most {self._settings.max_bytes} bytes")
+        if len(command.checksum.encode("utf-8", "replace")) > MAX_CHECKSUM_BYTES:
+            raise ImError(ErrorCode.BAD_REQUEST, "the checksum is too long")
+
+    async def _targets(self, user: str, command: RequestRelay) -> list[tuple[str, list[Seat]]]:
+        """Whom a file is for, and where they can be told: nobody is left out but who is not there."""
+        if command.group:
+            members = await self._members(command.group)
+            if user not in members:
+                raise ImError(ErrorCode.NOT_FOUND, "there is no such group")
+            if len(members) > MAX_MEMBERS:
+                raise ImError(ErrorCode.CONFLICT, f"files go to groups of at most {MAX_MEMBERS}")
+            people = [member for member in members if member != user]
+        elif command.recipient == user:
+            raise ImError(ErrorCode.BAD_REQUEST, "that is you yourself")
+        else:
+            refused = await self._refusal(user, command.recipient)
+            if refused is not None:
+                raise refused
+            people = [command.recipient]
+        found = []
+        for one in people:
+            devices = [seat for seat in await self._bus.seats(one) if _can(seat.media)]
+            if devices:
+                found.append((one, devices))
+        if not found:
+            raise ImError(ErrorCode.NOT_FOUND, "nobody is there to take it")
+        return found
+
+    async def _act(self, principal: Principal, command: AcceptRelay | RejectRelay | EndRelay) -> Any:
+        seat = self._seat(principal)
+        home = await self._bus.holder(relay_slot(command.relay))
+        if not home:
+            raise _unknown()
+        request = RelayAct(command.relay, seat, principal.sid, command)
+        return await self._bus.ask(marked_home(home), request)
+
+    def _seat(self, principal: Principal) -> Seat:
+        session = self._peers.get(principal.session)
+        if session is None:
+            raise ImError(ErrorCode.BAD_REQUEST, "this format passes on no files")
+        media = session.client.media
+        return Seat(principal.user, principal.session, self._bus.node, media, principal.device)
+
+    # The bus's side
+
+    async def requested(self, request: RelayAct) -> RelayAccepted | Done:
+        """See `Bus.serve`: something about a relay that is at home here. Raises ImError."""
+        pipe, seat = self._pipes.get(request.relay), request.seat
+        if pipe is None or seat.user not in (pipe.sender.user, pipe.target):
+            raise _unknown()
+        match request.command:
+            case AcceptRelay():
+                return self._accept(pipe, seat, request.sid)
+            case RejectRelay(reason=reason):
+                self._reject(pipe, seat, _short(reason))
+            case EndRelay(failed=True, reason=reason):
+                self._fail(pipe, _short(reason) or f"{seat.user} gave it up")
+        return Done()
+
+    def told(self, session: str, event: Any) -> None:
+        """See `Bus.serve`: an event for a session of this node."""
+        live = self._peers.get(session)
+        if live is not None:
+            live.receiver.notify(event)
+
+    # At home
+
+    def _accept(self, pipe: Pipe, seat: Seat, sid: str) -> RelayAccepted:
+        if seat.user != pipe.target:
+            raise _unknown()
+        if pipe.receiver is not None and pipe.receiver != seat:
+            raise ImError(ErrorCode.CONFLICT, "another device of yours takes it")
+        host, port = self._settings.host, self._settings.port
+        plain, tls = ((own and port) or own for own in self.ports)
+        accepted = RelayAccepted(pipe.id, pipe.target, pipe.name, pipe.size, host, plain, tls)
+        if pipe.receiver is None:
+            others = [device for device in pipe.devices.values() if device != seat]
+            pipe.accepted(seat, sid)
+            pipe.time_out(self._clock.callLater(self._settings.join_seconds, self._nobody_came, pipe))
+            self._tell(others, RelayFailed(pipe.id, pipe.target, pipe.name, "another device takes it"))
+        self._tell([pipe.sender, seat], accepted)
+        return accepted
+
+    def _reject(self, pipe: Pipe, seat: Seat, reason: str) -> None:
+        if pipe.receiver is not None:
+            self._fail(pipe, reason or f"{seat.user} gave it up")
+        elif seat.user == pipe.sender.user:
+            self._fail(pipe, reason or "the sender took it back")
+        else:
+            self._tell([pipe.sender], RelayRejected(pipe.id, pipe.target, pipe.name, reason))
+            others = [device for device in pipe.devices.values() if device != seat]
+            self._tell(others, RelayFailed(pipe.id, pipe.target, pipe.name, "another device rejected it"))
+            self._forget(pipe)
+
+    def _unanswered(self, pipe: Pipe) -> None:
+        self._fail(pipe, "nobody answered in time")
+
+    def _nobody_came(self, pipe: Pipe) -> None:
+        if not pipe.joined:
+            self._fail(pipe, "the channels were not opened in time")
+
+    def _fail(self, pipe: Pipe, reason: str) -> None:
+        pipe.fail(reason)
+
+    def _pipe_over(self, pipe: Pipe, reason: str) -> None:
+        """It is over: "" = the receiver has all of it."""
+        self._forget(pipe)
+        devices = list(pipe.devices.values()) if pipe.receiver is None else [pipe.receiver]
+        told = [pipe.sender, *devices]
+        if reason:
+            self.failed += 1
+            self._tell(told, RelayFailed(pipe.id, pipe.target, pipe.name, reason))
+        else:
+            self.completed += 1
+            self._tell(told, RelayCompleted(pipe.id, pipe.target, pipe.name, pipe.size))
+
+    def _forget(self, pipe: Pipe) -> None:
+        pipe.time_out(None)
+        if self._pipes.pop(pipe.id, None) is not None:
+            self.passed += pipe.passed
+            self._bus.release(relay_slot(pipe.id), home_mark(self._bus.node))
+
+    def _tell(self, seats: Sequence[Seat], event: Any) -> None:
+        for seat in seats:
+            self._bus.tell(seat, event)
+
+    # The channel's side
+
+    def join(self, relay: str, role: RelayRole, user: str, end: PipeEnd) -> Pipe:
+        """A channel is one end of a relay from now on.
+
+        Raises:
+            ImError: AUTH_FAILED: there is no such relay, it is another user's, or it has that end already.
+        """
+        pipe = self._pipes.get(relay)
+        if pipe is None or not pipe.join(role, user, end):
+            raise ImError(ErrorCode.AUTH_FAILED, "there is no such file to be moved by you")
+        return pipe
+
+
+def _can(media: Media) -> bool:
+    """Whether sessions with such calls pass on files: the one dialect that has the one has the other."""
+    return media is Media.VOICE
+
+
+def _short(reason: str) -> str:
+    return reason.encode("utf-8", "replace")[:MAX_REASON_BYTES].decode("utf-8", "ignore")
+
+
+def _unknown() -> ImError:
+    return ImError(ErrorCode.NOT_FOUND, "there is no such file transfer")

@@ -1,0 +1,362 @@
+"""Where calls of groups live: all of a group at one node (`Bus.home`), one at a time.
+
+Whoever starts one is in it at once, and it rings at every capable session of the other members. One
+joins with one session. When somebody goes, the others stay; the call is over when less than two
+are in it and it rings for nobody any more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from imserver.model.calls import (
+    AnswerCall,
+    CallError,
+    CallFault,
+    EndCall,
+    Ending,
+    Media,
+    RejectCall,
+)
+from imserver.model.errors import ErrorCode, ImError
+from imserver.model.group_calls import GroupCallChange, GroupCallChanged
+from imserver.services.call_ends import stop
+from imserver.services.call_records import CallCounts
+from imserver.services.call_requests import busy_slot, call_slot
+from imserver.services.call_state import CallSettings
+from imserver.services.group_call_requests import GroupAct, GroupDrop, GroupLinked, GroupStart, group_mark
+from imserver.services.ports import Bus, Seat
+
+MAX_MEMBERS = 100
+"""Larger groups cannot be called: too many telephones would ring."""
+MAX_PARTICIPANTS = 32
+REMEMBERED_SECONDS = 60.0
+"""How long an ended call is remembered: messages cross."""
+
+
+class GroupCall:
+    """One call.
+
+    Attributes:
+        started: float seconds of the clock.
+        answered: when the first one joined; None = nobody has.
+        participants: who is in it, by user.
+        ringing: where it rings, by session.
+        took_part: everybody who was ever in it, in order.
+        joining: how many sessions of a user are about to be in it.
+        rings: the ring time is not over.
+        over: it has ended.
+        timer: ring time, then talk time.
+    """
+
+    def __init__(self, id: str, group: str, seat: Seat, devices: Iterable[Seat], started: float) -> None:
+        self.id = id
+        self.group = group
+        self.initiator = seat
+        self.started = started
+        self.answered: float | None = None
+        self.participants = {seat.user: seat}
+        self.ringing = {device.session: device for device in devices}
+        self.took_part = [seat.user]
+        self.joining: Counter[str] = Counter()
+        self.rings = True
+        self.over = False
+        self.timer: IDelayedCall | None = None
+
+
+class GroupCallHome:
+    """The calls of groups that are at home on this node.
+
+    Args:
+        members: the members of a group; none where there is no such group.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        members: Callable[[str], Awaitable[Sequence[str]]],
+        counts: CallCounts,
+        clock: IReactorTime,
+        settings: CallSettings,
+    ) -> None:
+        self._bus = bus
+        self._members = members
+        self._counts = counts
+        self._clock = clock
+        self._settings = settings
+        self._calls: dict[str, GroupCall] = {}  # remembered ones, too
+        self._by_group: dict[str, GroupCall | None] = {}  # live ones; None = one is being prepared
+        self._preparing: set[str] = set()
+        self._memories: dict[str, IDelayedCall] = {}
+        self._closed = False
+
+    # Requests
+
+    async def start(self, request: GroupStart) -> None:
+        """Calls the members of a group.
+
+        Raises:
+            CallError: CALL_ID_IN_USE.
+            ImError: NOT_FOUND for a group one is no member of; CONFLICT for one that is too large or
+                has a call already, and for a caller who is in another call; UNAVAILABLE.
+        """
+        id, seat, group = request.call, request.seat, request.group
+        known = self._calls.get(id)
+        if known is not None or id in self._preparing:
+            if known is not None and known.group == group and known.initiator == seat and not known.over:
+                return  # it was asked again
+            raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", id)
+        if self._closed:
+            raise ImError(ErrorCode.UNAVAILABLE, "the server is going down")
+        self._preparing.add(id)
+        try:
+            members = await self._members(group)
+            if seat.user not in members:
+                raise ImError(ErrorCode.NOT_FOUND, "there is no such group")
+            if len(members) > MAX_MEMBERS:
+                raise ImError(ErrorCode.CONFLICT, f"a group of more than {MAX_MEMBERS} cannot be called")
+            if group in self._by_group:
+                raise ImError(ErrorCode.CONFLICT, "there is a call in this group already")
+            self._by_group[group] = None
+            try:
+                await self._prepare(request, members)
+            finally:
+                if self._by_group.get(group) is None:
+                    self._by_group.pop(group, None)
+        finally:
+            self._preparing.discard(id)
+
+    async def _prepare(self, request: GroupStart, members: Sequence[str]) -> None:
+        id, seat, bus = request.call, request.seat, self._bus
+        mark = group_mark(bus.node)
+        if await bus.claim(call_slot(id), mark) != mark:
+            raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", id)
+        claimed = False
+        try:
+            claimed = await bus.claim(busy_slot(seat.user), id) == id
+            if not claimed:
+                raise _busy()
+            devices = [
+                device
+                for member in members
+                if member != seat.user
+                for device in await bus.seats(member)
+                if device.media is Media.VOICE
+            ]
+        except BaseException:
+            if claimed:
+                bus.release(busy_slot(seat.user), id)
+            bus.release(call_slot(id), mark)
+            raise
+        call = GroupCall(id, request.group, seat, devices, self._clock.seconds())
+        self._calls[id] = self._by_group[request.group] = call
+        self._counts.group_started += 1
+        self._counts.group_running += 1
+        if self._closed or not devices:
+            self._end(call, Ending.SHUTDOWN if self._closed else Ending.OFFLINE)
+            return
+        call.timer = self._clock.callLater(self._settings.ring_seconds, self._ring_time_over, call)
+        self._tell(devices, call, GroupCallChange.INCOMING, seat.user)
+
+    async def act(self, request: GroupAct) -> None:
+        """A command about a call.
+
+        Raises:
+            CallError: UNKNOWN_CALL, NOT_PARTICIPANT.
+            ImError: CONFLICT for who cannot join.
+        """
+        call, seat = self._calls.get(request.call), request.seat
+        if call is None:
+            raise _unknown(request.call)
+        match request.command:
+            case AnswerCall():
+                await self._join(call, seat)
+            case RejectCall():
+                self._reject(call, seat)
+            case EndCall() if seat.user in call.participants:
+                if not call.over:
+                    self._leave(call, seat.user, seat.session)
+            case EndCall():
+                self._reject(call, seat)
+            case _:
+                raise CallError(CallFault.BAD_REQUEST, "calls of groups have no such thing", call.id)
+
+    def drop(self, request: GroupDrop) -> None:
+        """A session is gone, or its user is no member any more."""
+        call, seat = self._calls.get(request.call), request.seat
+        if call is None or call.over:
+            return
+        if call.participants.get(seat.user) == seat:
+            self._leave(call, seat.user)
+        elif call.ringing.pop(seat.session, None) is not None:
+            self._look(call, Ending.NO_ANSWER)
+
+    def shut_down(self) -> None:
+        """Ends all calls."""
+        self._closed = True
+        for call in [call for call in self._calls.values() if not call.over]:
+            self._end(call, Ending.SHUTDOWN)
+        for memory in self._memories.values():
+            memory.cancel()
+        self._memories.clear()
+
+    # Coming
+
+    async def _join(self, call: GroupCall, seat: Seat) -> None:
+        user = seat.user
+        if user not in await self._members(call.group):
+            raise CallError(CallFault.NOT_PARTICIPANT, "you take no part in this call", call.id)
+        if self._joined(call, seat):
+            return
+        call.joining[user] += 1
+        try:
+            if await self._bus.claim(busy_slot(user), call.id) != call.id:
+                raise _busy()
+            if not self._joined(call, seat):  # meanwhile
+                self._seat(call, seat)
+        finally:
+            call.joining[user] -= 1
+            self._free(call, user)
+
+    def _free(self, call: GroupCall, user: str) -> None:
+        """The user may be in another call, unless in this one, or about to be."""
+        if (call.over or user not in call.participants) and not call.joining[user]:
+            del call.joining[user]
+            self._bus.release(busy_slot(user), call.id)
+
+    def _seat(self, call: GroupCall, seat: Seat) -> None:
+        others = list(call.participants.values())
+        call.participants[seat.user] = seat
+        if seat.user not in call.took_part:
+            call.took_part.append(seat.user)
+        first = call.answered is None
+        if first:
+            call.answered = self._clock.seconds()
+        mine = [device for device in call.ringing.values() if device.user == seat.user]
+        for device in mine:
+            del call.ringing[device.session]
+        self._tell([one for one in mine if one != seat], call, GroupCallChange.STOPPED, seat.user)
+        self._link(call)
+        self._tell([seat, *others] if first else [seat], call, GroupCallChange.CONNECTED, seat.user)
+        self._tell(others, call, GroupCallChange.JOINED, seat.user)
+
+    @staticmethod
+    def _joined(call: GroupCall, seat: Seat) -> bool:
+        """Whether this session is in the call. Raises ImError if it cannot be."""
+        if call.over:
+            raise _unknown(call.id)
+        there = call.participants.get(seat.user)
+        if there is None and len(call.participants) >= MAX_PARTICIPANTS:
+            raise ImError(ErrorCode.CONFLICT, "there are too many in this call")
+        if there is not None and there != seat:
+            raise ImError(ErrorCode.CONFLICT, "you are in this call with another device")
+        return there is not None
+
+    # Going
+
+    def _reject(self, call: GroupCall, seat: Seat) -> None:
+        mine = [device for device in call.ringing.values() if device.user == seat.user]
+        if call.over or seat.user in call.participants:
+            return  # it crossed the end, or another device's answer
+        if not mine:
+            raise CallError(CallFault.NOT_PARTICIPANT, "you take no part in this call", call.id)
+        for device in mine:
+            del call.ringing[device.session]
+        others = [one for one in mine if one != seat]
+        self._tell(others, call, GroupCallChange.STOPPED, seat.user, Ending.REJECTED)
+        self._tell(call.participants.values(), call, GroupCallChange.REJECTED, seat.user)
+        self._look(call, Ending.REJECTED)
+
+    def _leave(self, call: GroupCall, user: str, by: str = "") -> None:
+        """Somebody is in it no more. `by`: the session that asked for it, and is answered."""
+        seat = call.participants.pop(user)
+        self._free(call, user)
+        self._bus.tell(seat, GroupLinked(call.id, call.group, ()))
+        if seat.session != by:
+            self._tell([seat], call, GroupCallChange.STOPPED, user, Ending.HANGUP)
+        self._link(call)
+        self._tell(call.participants.values(), call, GroupCallChange.LEFT, user)
+        self._look(call, Ending.CANCELLED if call.answered is None else Ending.HANGUP)
+
+    def _look(self, call: GroupCall, ending: Ending) -> None:
+        """Ends the call if there is nobody left to talk to."""
+        waits = call.rings and call.ringing and call.participants
+        if len(call.participants) < 2 and not waits:
+            self._end(call, Ending.HANGUP if call.answered is not None else ending)
+
+    def _ring_time_over(self, call: GroupCall) -> None:
+        call.rings = False
+        left = self._settings.max_seconds - (self._clock.seconds() - call.started)
+        call.timer = self._clock.callLater(max(0.0, left), self._end, call, Ending.TOO_LONG)
+        self._look(call, Ending.NO_ANSWER)
+
+    def _end(self, call: GroupCall, ending: Ending) -> None:
+        call.over = True
+        stop(call.timer)
+        del self._by_group[call.group]
+        self._counts.group_running -= 1
+        everybody = [*call.participants.values(), *call.ringing.values()]
+        for seat in call.participants.values():
+            self._free(call, seat.user)
+            self._bus.tell(seat, GroupLinked(call.id, call.group, ()))
+        duration = 0 if call.answered is None else int(self._clock.seconds() - call.answered)
+        news = GroupCallChanged(
+            GroupCallChange.ENDED,
+            call.id,
+            call.group,
+            call.initiator.user,
+            call.initiator.user,
+            tuple(call.took_part),
+            duration,
+            ending,
+        )
+        for seat in everybody:
+            self._bus.tell(seat, news)
+        call.ringing.clear()
+        if not self._closed:
+            self._memories[call.id] = self._clock.callLater(REMEMBERED_SECONDS, self._forget, call)
+
+    def _forget(self, call: GroupCall) -> None:
+        del self._memories[call.id]
+        del self._calls[call.id]
+        self._bus.release(call_slot(call.id), group_mark(self._bus.node))
+
+    # Telling
+
+    def _tell(
+        self,
+        seats: Iterable[Seat],
+        call: GroupCall,
+        change: GroupCallChange,
+        user: str,
+        ending: Ending | None = None,
+    ) -> None:
+        news = GroupCallChanged(
+            change,
+            call.id,
+            call.group,
+            call.initiator.user,
+            user,
+            tuple(call.participants),
+            ending=ending,
+        )
+        for seat in seats:
+            self._bus.tell(seat, news)
+
+    def _link(self, call: GroupCall) -> None:
+        """Says to everybody's node where the media goes."""
+        seats = list(call.participants.values())
+        for seat in seats:
+            peers = tuple(other for other in seats if other is not seat)
+            self._bus.tell(seat, GroupLinked(call.id, call.group, peers))
+
+
+def _unknown(call: str) -> CallError:
+    return CallError(CallFault.UNKNOWN_CALL, "there is no such call", call)
+
+
+def _busy() -> ImError:
+    return ImError(ErrorCode.CONFLICT, "you are in another call")
