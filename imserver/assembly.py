@@ -251,6 +251,7 @@ class Services:
                     offer_seconds=configuration.files.offer_seconds,
                     host=configuration.files.public_host,
                     port=configuration.files.public_port,
+                    elsewhere=bool(configuration.files.public_protocol),
                 ),
                 rooms=RoomSettings(
                     rooms=rooms.rooms,

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
 
 from imserver.model.accounts import Principal
-from imserver.model.calls import Media
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.file_relays import (
     AcceptRelay,
@@ -34,39 +32,20 @@ from imserver.services.call_requests import home_mark, marked_home
 from imserver.services.dispatch import Handler
 from imserver.services.file_pipes import Pipe, PipeEnd
 from imserver.services.file_relay_requests import RelayAct, relay_slot
-from imserver.services.file_rules import check_name
+from imserver.services.file_relay_rules import Audience, RelaySettings, can, check, short, unknown
 from imserver.services.limits import RateLimiter
 from imserver.services.ports import Bus, Seat
 from imserver.services.sessions import Client, Receiver
 
-MAX_MEMBERS = 100
-"""Files to larger groups are refused: each member has a channel of its own."""
+__all__ = ["EVENTS", "RelaySettings", "Relays"]
+
 MAX_OPEN = 10_000
 OPEN_PER_USER = 256
 """Offers, and files under way, of one sender."""
 REQUESTS_PER_SECOND = 1.0
 REQUEST_BURST = 30
-MAX_CHECKSUM_BYTES = 255
-MAX_REASON_BYTES = 512
 EVENTS = (RelayOffered, RelayAccepted, RelayRejected, RelayCompleted, RelayFailed)
 """What sessions are told."""
-
-
-class RelaySettings(Struct, frozen=True):
-    """Limits on relayed files.
-
-    Attributes:
-        max_bytes: one file.
-        offer_seconds: in which an offer has to be answered.
-        join_seconds: from then on, in which both have to connect.
-        host / port: told to clients as the channel's; "" and 0 = as it is.
-    """
-
-    max_bytes: int = 4 * 1024**3
-    offer_seconds: float = 600.0
-    join_seconds: float = 60.0
-    host: str = ""
-    port: int = 0
 
 
 class Peer(Protocol):
@@ -102,8 +81,7 @@ class Relays:
         settings: RelaySettings = RelaySettings(),  # noqa: B008 - frozen
     ) -> None:
         self._bus = bus
-        self._members = members
-        self._refusal = refusal
+        self._audience = Audience(bus, members, refusal)
         self._clock = clock
         self._random_bytes = random_bytes
         self._settings = settings
@@ -132,7 +110,7 @@ class Relays:
 
     def session_started(self, session: Peer) -> None:
         """A session began."""
-        if _can(session.client.media):
+        if can(session.client.media):
             self._peers[session.principal.session] = session
 
     def session_gone(self, session: Peer) -> None:
@@ -158,13 +136,14 @@ class Relays:
     # Commands
 
     async def _request(self, principal: Principal, command: RequestRelay) -> RelaysRequested:
-        if self._closed or not any(self.ports):
-            raise ImError(ErrorCode.UNAVAILABLE, "there is no file channel here")
         sender = self._seat(principal)
-        self._check(command)
+        if self._closed:
+            raise ImError(ErrorCode.UNAVAILABLE, "the server is going down")
+        self._check_channel(principal)
+        check(command, self._settings)
         if not self._requests.allow(principal.user):
             raise ImError(ErrorCode.TOO_FAST, "too many files a second")
-        targets = await self._targets(principal.user, command)
+        targets = await self._audience.of(principal.user, command)
         mine = sum(1 for pipe in self._pipes.values() if pipe.sender.user == principal.user)
         if mine + len(targets) > OPEN_PER_USER or len(self._pipes) + len(targets) > MAX_OPEN:
             raise ImError(ErrorCode.TOO_FAST, "too many files are offered or moved at the same time")
@@ -192,45 +171,28 @@ class Relays:
                     self._fail(self._pipes[relay.relay], "the sender has gone")
         return RelaysRequested(relays, command.name, command.size)
 
-    def _check(self, command: RequestRelay) -> None:
-        check_name(command.name)
-        if not 0 <= command.size <= self._settings.max_bytes:
-            raise ImError(ErrorCode.TOO_LARGE, f"a file has at most {self._settings.max_bytes} bytes")
-        if len(command.checksum.encode("utf-8", "replace")) > MAX_CHECKSUM_BYTES:
-            raise ImError(ErrorCode.BAD_REQUEST, "the checksum is too long")
-
-    async def _targets(self, user: str, command: RequestRelay) -> list[tuple[str, list[Seat]]]:
-        """Whom a file is for, and where they can be told: nobody is left out but who is not there."""
-        if command.group:
-            members = await self._members(command.group)
-            if user not in members:
-                raise ImError(ErrorCode.NOT_FOUND, "there is no such group")
-            if len(members) > MAX_MEMBERS:
-                raise ImError(ErrorCode.CONFLICT, f"files go to groups of at most {MAX_MEMBERS}")
-            people = [member for member in members if member != user]
-        elif command.recipient == user:
-            raise ImError(ErrorCode.BAD_REQUEST, "that is you yourself")
-        else:
-            refused = await self._refusal(user, command.recipient)
-            if refused is not None:
-                raise refused
-            people = [command.recipient]
-        found = []
-        for one in people:
-            devices = [seat for seat in await self._bus.seats(one) if _can(seat.media)]
-            if devices:
-                found.append((one, devices))
-        if not found:
-            raise ImError(ErrorCode.NOT_FOUND, "nobody is there to take it")
-        return found
-
     async def _act(self, principal: Principal, command: AcceptRelay | RejectRelay | EndRelay) -> Any:
         seat = self._seat(principal)
+        if isinstance(command, AcceptRelay):
+            self._check_channel(principal)
         home = await self._bus.holder(relay_slot(command.relay))
         if not home:
-            raise _unknown()
+            raise unknown()
         request = RelayAct(command.relay, seat, principal.sid, command)
         return await self._bus.ask(marked_home(home), request)
+
+    def _check_channel(self, principal: Principal) -> None:
+        """UNAVAILABLE where no channel is as safe as the session."""
+        plain, tls = self._own_ports()
+        if not (tls if self._peers[principal.session].client.secure else plain):
+            raise ImError(ErrorCode.UNAVAILABLE, "there is no file channel here")
+
+    def _own_ports(self) -> tuple[int, int]:
+        plain, tls = self.ports
+        if self._settings.elsewhere:
+            plain = tls = plain or tls
+        port = self._settings.port
+        return plain and (port or plain), tls and (port or tls)
 
     def _seat(self, principal: Principal) -> Seat:
         session = self._peers.get(principal.session)
@@ -245,14 +207,14 @@ class Relays:
         """See `Bus.serve`: something about a relay that is at home here. Raises ImError."""
         pipe, seat = self._pipes.get(request.relay), request.seat
         if pipe is None or seat.user not in (pipe.sender.user, pipe.target):
-            raise _unknown()
+            raise unknown()
         match request.command:
             case AcceptRelay():
                 return self._accept(pipe, seat, request.sid)
             case RejectRelay(reason=reason):
-                self._reject(pipe, seat, _short(reason))
+                self._reject(pipe, seat, short(reason))
             case EndRelay(failed=True, reason=reason):
-                self._fail(pipe, _short(reason) or f"{seat.user} gave it up")
+                self._fail(pipe, short(reason) or f"{seat.user} gave it up")
         return Done()
 
     def told(self, session: str, event: Any) -> None:
@@ -265,11 +227,11 @@ class Relays:
 
     def _accept(self, pipe: Pipe, seat: Seat, sid: str) -> RelayAccepted:
         if seat.user != pipe.target:
-            raise _unknown()
+            raise unknown()
         if pipe.receiver is not None and pipe.receiver != seat:
             raise ImError(ErrorCode.CONFLICT, "another device of yours takes it")
-        host, port = self._settings.host, self._settings.port
-        plain, tls = ((own and port) or own for own in self.ports)
+        plain, tls = self._own_ports()
+        host = self._settings.host
         accepted = RelayAccepted(pipe.id, pipe.target, pipe.name, pipe.size, host, plain, tls)
         if pipe.receiver is None:
             others = [device for device in pipe.devices.values() if device != seat]
@@ -334,16 +296,3 @@ class Relays:
         if pipe is None or not pipe.join(role, user, end):
             raise ImError(ErrorCode.AUTH_FAILED, "there is no such file to be moved by you")
         return pipe
-
-
-def _can(media: Media) -> bool:
-    """Whether sessions with such calls pass on files: the one dialect that has the one has the other."""
-    return media is Media.VOICE
-
-
-def _short(reason: str) -> str:
-    return reason.encode("utf-8", "replace")[:MAX_REASON_BYTES].decode("utf-8", "ignore")
-
-
-def _unknown() -> ImError:
-    return ImError(ErrorCode.NOT_FOUND, "there is no such file transfer")

@@ -7,20 +7,11 @@ are in it and it rings for nobody any more.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from imserver.model.calls import (
-    AnswerCall,
-    CallError,
-    CallFault,
-    EndCall,
-    Ending,
-    Media,
-    RejectCall,
-)
+from imserver.model.calls import AnswerCall, CallError, CallFault, EndCall, Ending, Media, RejectCall
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.group_calls import GroupCallChange, GroupCallChanged
 from imserver.services.call_ends import stop
@@ -28,43 +19,8 @@ from imserver.services.call_records import CallCounts
 from imserver.services.call_requests import busy_slot, call_slot
 from imserver.services.call_state import CallSettings
 from imserver.services.group_call_requests import GroupAct, GroupDrop, GroupLinked, GroupStart, group_mark
+from imserver.services.group_call_state import MAX_MEMBERS, REMEMBERED_SECONDS, GroupCall, busy, unknown
 from imserver.services.ports import Bus, Seat
-
-MAX_MEMBERS = 100
-"""Larger groups cannot be called: too many telephones would ring."""
-MAX_PARTICIPANTS = 32
-REMEMBERED_SECONDS = 60.0
-"""How long an ended call is remembered: messages cross."""
-
-
-class GroupCall:
-    """One call.
-
-    Attributes:
-        started: float seconds of the clock.
-        answered: when the first one joined; None = nobody has.
-        participants: who is in it, by user.
-        ringing: where it rings, by session.
-        took_part: everybody who was ever in it, in order.
-        joining: how many sessions of a user are about to be in it.
-        rings: the ring time is not over.
-        over: it has ended.
-        timer: ring time, then talk time.
-    """
-
-    def __init__(self, id: str, group: str, seat: Seat, devices: Iterable[Seat], started: float) -> None:
-        self.id = id
-        self.group = group
-        self.initiator = seat
-        self.started = started
-        self.answered: float | None = None
-        self.participants = {seat.user: seat}
-        self.ringing = {device.session: device for device in devices}
-        self.took_part = [seat.user]
-        self.joining: Counter[str] = Counter()
-        self.rings = True
-        self.over = False
-        self.timer: IDelayedCall | None = None
 
 
 class GroupCallHome:
@@ -138,7 +94,7 @@ class GroupCallHome:
         try:
             claimed = await bus.claim(busy_slot(seat.user), id) == id
             if not claimed:
-                raise _busy()
+                raise busy()
             devices = [
                 device
                 for member in members
@@ -170,7 +126,7 @@ class GroupCallHome:
         """
         call, seat = self._calls.get(request.call), request.seat
         if call is None:
-            raise _unknown(request.call)
+            raise unknown(request.call)
         match request.command:
             case AnswerCall():
                 await self._join(call, seat)
@@ -209,13 +165,13 @@ class GroupCallHome:
         user = seat.user
         if user not in await self._members(call.group):
             raise CallError(CallFault.NOT_PARTICIPANT, "you take no part in this call", call.id)
-        if self._joined(call, seat):
+        if call.holds(seat):
             return
         call.joining[user] += 1
         try:
             if await self._bus.claim(busy_slot(user), call.id) != call.id:
-                raise _busy()
-            if not self._joined(call, seat):  # meanwhile
+                raise busy()
+            if not call.holds(seat):  # meanwhile
                 self._seat(call, seat)
         finally:
             call.joining[user] -= 1
@@ -235,36 +191,20 @@ class GroupCallHome:
         first = call.answered is None
         if first:
             call.answered = self._clock.seconds()
-        mine = [device for device in call.ringing.values() if device.user == seat.user]
-        for device in mine:
-            del call.ringing[device.session]
+        mine = call.silence(seat.user)
         self._tell([one for one in mine if one != seat], call, GroupCallChange.STOPPED, seat.user)
         self._link(call)
         self._tell([seat, *others] if first else [seat], call, GroupCallChange.CONNECTED, seat.user)
         self._tell(others, call, GroupCallChange.JOINED, seat.user)
 
-    @staticmethod
-    def _joined(call: GroupCall, seat: Seat) -> bool:
-        """Whether this session is in the call. Raises ImError if it cannot be."""
-        if call.over:
-            raise _unknown(call.id)
-        there = call.participants.get(seat.user)
-        if there is None and len(call.participants) >= MAX_PARTICIPANTS:
-            raise ImError(ErrorCode.CONFLICT, "there are too many in this call")
-        if there is not None and there != seat:
-            raise ImError(ErrorCode.CONFLICT, "you are in this call with another device")
-        return there is not None
-
     # Going
 
     def _reject(self, call: GroupCall, seat: Seat) -> None:
-        mine = [device for device in call.ringing.values() if device.user == seat.user]
         if call.over or seat.user in call.participants:
             return  # it crossed the end, or another device's answer
+        mine = call.silence(seat.user)
         if not mine:
             raise CallError(CallFault.NOT_PARTICIPANT, "you take no part in this call", call.id)
-        for device in mine:
-            del call.ringing[device.session]
         others = [one for one in mine if one != seat]
         self._tell(others, call, GroupCallChange.STOPPED, seat.user, Ending.REJECTED)
         self._tell(call.participants.values(), call, GroupCallChange.REJECTED, seat.user)
@@ -352,11 +292,3 @@ class GroupCallHome:
         for seat in seats:
             peers = tuple(other for other in seats if other is not seat)
             self._bus.tell(seat, GroupLinked(call.id, call.group, peers))
-
-
-def _unknown(call: str) -> CallError:
-    return CallError(CallFault.UNKNOWN_CALL, "there is no such call", call)
-
-
-def _busy() -> ImError:
-    return ImError(ErrorCode.CONFLICT, "you are in another call")

@@ -24,7 +24,8 @@ from imserver.model.file_relays import (
     RequestRelay,
 )
 from imserver.services.file_pipes import Pipe
-from imserver.services.file_relays import MAX_MEMBERS, OPEN_PER_USER, REQUEST_BURST, Relays, RelaySettings
+from imserver.services.file_relay_rules import MAX_MEMBERS
+from imserver.services.file_relays import OPEN_PER_USER, REQUEST_BURST, Relays, RelaySettings
 from imserver.services.ports import Seat
 from imserver.services.sessions import Client, Receiver
 from tests.unit.services.world import Chance, ServiceCase
@@ -35,9 +36,11 @@ SETTINGS = RelaySettings(max_bytes=1000, host="files.example", port=0)
 class Program:
     """A live session, and what it was told."""
 
-    def __init__(self, user: str, session: str, media: Media = Media.VOICE, sid: str = "") -> None:
+    def __init__(
+        self, user: str, session: str, media: Media = Media.VOICE, sid: str = "", secure: bool = False
+    ) -> None:
         self.principal = Principal(user, session, "jsonline", sid=sid)
-        self.client = Client(session, "jsonline", "127.0.0.1", False, False, media=media)
+        self.client = Client(session, "jsonline", "127.0.0.1", False, False, secure, media=media)
         self.events: list[Any] = []
         self.receiver = cast(Receiver, self)
 
@@ -228,9 +231,30 @@ class Offers(RelayCase):
         self.apart.add(("alice", "bob"))
         self.assertEqual(self.code(self.alice, good), ErrorCode.FORBIDDEN)
         self.apart.clear()
-        self.relays.ports = (0, 0)
+        # The channel must be as safe as the session.
+        self.relays.ports = (0, 9501)
         self.assertEqual(self.code(self.alice, good), ErrorCode.UNAVAILABLE)
+        safe = self.enter("alice", "tls", secure=True)
+        self.relays.ports = (9500, 0)
+        self.assertEqual(self.code(safe, good), ErrorCode.UNAVAILABLE)
+        relay = self.do(self.alice, good).relays[0].relay
+        safe_bob = self.enter("bob", "tls too", secure=True)
+        self.assertEqual(self.code(safe_bob, AcceptRelay(relay)), ErrorCode.UNAVAILABLE)
+        self.do(self.bob, RejectRelay(relay))
         self.nothing_left()
+
+    def test_where_the_channel_is(self) -> None:
+        for settings, ports, told in (
+            (RelaySettings(), (9500, 9501), ("", 9500, 9501)),
+            (RelaySettings(port=443), (9500, 0), ("", 443, 0)),
+            (RelaySettings(host="h", port=443, elsewhere=True), (9500, 0), ("h", 443, 443)),
+        ):
+            self.relays = Relays(self.bus, self._members, self._refusal, self.clock, Chance(), settings)
+            self.relays.ports = ports
+            for program in self.programs:
+                self.relays.session_started(program)
+            accepted = self.do(self.bob, AcceptRelay(self.offer()))
+            self.assertEqual((accepted.host, accepted.port, accepted.tls_port), told)
 
     def test_groups(self) -> None:
         carol = self.enter("carol", "c")

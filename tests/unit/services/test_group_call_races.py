@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imserver.model.calls import AnswerCall, CallEnded, CallMedia, EndCall, Media, RejectCall, StartCall
 from imserver.model.errors import ImError
 from imserver.model.group_calls import GroupCallChange, GroupCallChanged, StartGroupCall
-from imserver.services.group_call_home import REMEMBERED_SECONDS, GroupCall
+from imserver.services.group_call_state import REMEMBERED_SECONDS, GroupCall
 from tests.effort import effort, seeds
 from tests.unit.services.call_net import Net, Order
 from tests.unit.services.call_world import Node, Phone, RecordingStore

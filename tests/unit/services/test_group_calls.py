@@ -20,7 +20,7 @@ from imserver.model.calls import (
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.group_calls import GroupCallChange, GroupCallChanged, StartGroupCall
 from imserver.services.call_requests import busy_slot
-from imserver.services.group_call_home import MAX_MEMBERS, MAX_PARTICIPANTS, REMEMBERED_SECONDS
+from imserver.services.group_call_state import MAX_MEMBERS, MAX_PARTICIPANTS, REMEMBERED_SECONDS
 from tests.unit.services.call_world import SETTINGS, CallCase, Phone
 
 BAND = ["alice", "bob", "carol"]

@@ -850,8 +850,7 @@ class Files(Case):
         for host, ports, secure, place in (
             ("", (9500, 9501), False, (b"10.0.0.1", 9500)),
             ("", (9500, 9501), True, (b"10.0.0.1", 9501)),
-            ("files.example", (9500, 0), True, (b"files.example", 9500)),
-            ("", (0, 9501), False, (b"10.0.0.1", 9501)),
+            ("files.example", (9500, 9501), False, (b"files.example", 9500)),
         ):
             self.server.located("10.0.0.1", secure)
             accepted = RelayAccepted("s1", "bob", "a.pdf", 5, host, *ports)

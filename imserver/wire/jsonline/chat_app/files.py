@@ -120,13 +120,12 @@ def accepted_fields(event: RelayAccepted, host: str, secure: bool) -> dict[str, 
         host: of this server's end of the connection.
         secure: whether the connection is encrypted.
     """
-    port, other = (event.tls_port, event.port) if secure else (event.port, event.tls_port)
     return {
         "session_id": event.relay,
         "file_name": event.name,
         "file_size": event.size,
         "channel_host": event.host or host,
-        "channel_port": port or other,
+        "channel_port": event.tls_port if secure else event.port,
         "target_id": event.target,
     }
 
