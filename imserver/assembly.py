@@ -42,6 +42,11 @@ DEMO_MEDIA_SERVER = MediaServer("demo", {"wss": "wss://127.0.0.1:8989/", "ws": "
 MESSAGE_KEYS_FILE = "message-keys.json"
 
 
+def keys_directory(configuration: Configuration, data: Path) -> Path:
+    """Where the files of keys are."""
+    return Path(configuration.keys_dir) if configuration.keys_dir else data
+
+
 def read_external_keys(configuration: Configuration) -> list[Key]:
     """The public keys of foreign token issuers.
 
@@ -191,8 +196,9 @@ class Services:
         hasher = PasswordHasher(
             password_threads, time_cost=auth.password_time_cost, memory_kib=auth.password_memory_kib
         )
-        self.keys = keys = load_key_ring(data / KEYS_FILE, os.urandom, external=external_keys)
-        self.message_keys = MessageKeys(data / MESSAGE_KEYS_FILE, os.urandom)
+        keys_place = keys_directory(configuration, data)
+        self.keys = keys = load_key_ring(keys_place / KEYS_FILE, os.urandom, external=external_keys)
+        self.message_keys = MessageKeys(keys_place / MESSAGE_KEYS_FILE, os.urandom)
         tokens = Tokens(keys, time.time, os.urandom, auth.access_token_seconds, auth.refresh_token_seconds)
         self.accounts = Accounts(
             directory,

@@ -27,7 +27,14 @@ from imserver.config.control import SOCKET_NAME
 from imserver.config.endpoints import is_local
 from imserver.config.loading import self_registration
 
-PRIVATE_FILES = ("imserver.db", "imserver.db-wal", "imserver.db-shm", "token-keys.json", SOCKET_NAME)
+PRIVATE_FILES = (
+    "imserver.db",
+    "imserver.db-wal",
+    "imserver.db-shm",
+    "token-keys.json",
+    "message-keys.json",
+    SOCKET_NAME,
+)
 FREE_FAIL = 100 * 1024**2
 FREE_WARN = 1024**3
 SYNC_WARN = 0.02

@@ -20,6 +20,8 @@ def examine(data: Path, settings: Configuration) -> list[Finding]:
     server, pid = _server(data)
     findings = server + checks.clock(data) + checks.open_files(settings, pid)
     findings += checks.data_directory(data) + checks.disk(data)
+    if settings.keys_dir:
+        findings += checks.data_directory(Path(settings.keys_dir))
     findings += checks.ports(settings, open_endpoints(data) if pid else [])
     for chain, key in certificates.configured(settings):
         findings += certificates.check(chain, key)

@@ -67,6 +67,7 @@ class Keeper:
         self._random = random
         self._sequence = 0
         self._backoff = Backoff(random)
+        self._stay_away = 0.0  # what the server asked for when it went down
         self._inbox = Inbox(position)
         self._delivery = Delivery(self._inbox, queue, self._acknowledge, self._look_at_room)
         self._delivery.on_message = on_message
@@ -157,7 +158,8 @@ class Keeper:
             self._retry_later(reason)
 
     def _retry_later(self, reason: str) -> None:
-        delay = self._backoff.next()
+        delay = self._backoff.next() + self._stay_away
+        self._stay_away = 0.0
         self._retry = self._clock.callLater(delay, self._try_again)
         self._tell(Disconnected(reason, delay))
 
@@ -189,6 +191,7 @@ class Keeper:
         elif isinstance(event, SessionKicked):
             if event.reason in _STAY_AWAY:
                 self._end(ImError(_STAY_AWAY[event.reason], event.text))
+            self._stay_away = event.retry_after
         elif not isinstance(event, self._format.unsaid):
             self._tell(event)
 

@@ -24,6 +24,11 @@ def port_fault(endpoint: str) -> str | None:
     return None
 
 
+def is_tcp(endpoint: str) -> bool:
+    """Whether this is a TCP endpoint, without TLS of Twisted's own."""
+    return _UNESCAPED_COLON.split(endpoint)[0] in ("tcp", "tcp4", "tcp6")
+
+
 def is_local(listener: Listener) -> bool:
     """Whether only programs of this machine can be the clients of a listener: a proxy brings others."""
     proxied = listener.proxy_protocol is not None or listener.forwarded_for is not None

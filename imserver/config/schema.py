@@ -90,6 +90,8 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
         framing: qdatastream: how messages are told apart; absent = "auto", as each peer does it.
         presence: qdatastream: framed peers are sent PRESENCE.
         unframed_errors: qdatastream: unframed peers are sent ERROR, too.
+        share_port: tcp endpoints: other servers on this machine that say the same may listen
+            here, too; the kernel spreads the connections over them (SO_REUSEPORT).
     """
 
     format: Text
@@ -110,6 +112,7 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
     framing: Literal["auto", "int16", "none"] | None = None
     presence: bool | None = None
     unframed_errors: bool | None = None
+    share_port: bool | None = None
 
 
 class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,6 +213,23 @@ class MediaServer(Struct, frozen=True, forbid_unknown_fields=True):
     health_successes: Annotated[int, Meta(ge=1, le=100)] = 5
 
 
+class Shutdown(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the server goes, on SIGTERM. A second SIGTERM ends both waits.
+
+    Attributes:
+        notice_seconds: for so long /readyz says 503 and everybody is served as before, so
+            that a balancer finds out before a connection is refused.
+        drain_seconds: then nobody new is let in, and those who are there are sent away one
+            after the other over this time: to other nodes, behind a balancer.
+        returns_per_second: who is still there at the end is told to come back at this pace, in
+            formats that can tell it.
+    """
+
+    notice_seconds: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    drain_seconds: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    returns_per_second: Annotated[float, Meta(ge=1, le=1_000_000)] = 1_000.0
+
+
 DEVELOPMENT_LISTENERS = (
     Listener("http", "tcp:8081:interface=127.0.0.1", paths={"/ws": "protobuf"}, rest=False),
     Listener(
@@ -228,6 +248,8 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. data_dir "" = the place the platform suggests.
 
     Attributes:
+        keys_dir: where token-keys.json and message-keys.json are, which all servers over one store
+            share; "" = in the data directory.
         formats: further formats for listeners: key = "module:name" of an
             `imserver.protocols.formats.Format`. Its module is imported at the start.
         extensions: commands and content types for jsonline: key = "module:name" of an
@@ -235,6 +257,7 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     data_dir: str = ""
+    keys_dir: str = ""
     formats: dict[Text, PythonObject] = {}
     extensions: dict[Text, PythonObject] = {}
     listener: Annotated[tuple[Listener, ...], Meta(min_length=1)] = DEVELOPMENT_LISTENERS
@@ -248,4 +271,5 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     files: FileLimits = field(default_factory=FileLimits)
     turn: tuple[Turn, ...] = ()
     media_server: tuple[MediaServer, ...] = ()
+    shutdown: Shutdown = field(default_factory=Shutdown)
     log: LogSettings = field(default_factory=LogSettings)

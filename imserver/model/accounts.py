@@ -223,7 +223,12 @@ class KickReason(enum.IntEnum):
 
 
 class SessionKicked(Struct, frozen=True, gc=False):
-    """The server ends this session."""
+    """The server ends this session.
+
+    Attributes:
+        retry_after: SHUTDOWN: seconds after which it may come back, so that not all do at once.
+    """
 
     reason: KickReason
     text: str
+    retry_after: float = 0.0

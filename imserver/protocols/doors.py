@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, IS
 
 from imserver.model.accounts import KickReason, SessionKicked
 from imserver.protocols.connections import Admission, ConnectionCounter, DoorLimits
+from imserver.protocols.draining import ANSWER_TIME, Drain
 from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch
 from imserver.protocols.link import FrameProtocol, Link
@@ -21,8 +22,6 @@ from imserver.services.sessions import SessionHub
 from imserver.wire.base import ServerCodec
 from imserver.wire.meeting import MeetingServerCodec
 
-ANSWER_TIME = 0.25
-"""Seconds before the goodbye in which what was asked already is answered and nothing new is read."""
 PACE = 0.002
 """Seconds between two looks at a peer that must have one write before it gets the next."""
 
@@ -116,8 +115,20 @@ class Doors:
             waiting, self._all_gone = self._all_gone, None
             waiting.callback(None)
 
-    def shut_down(self) -> Deferred[None]:
+    def drain(self, seconds: float) -> Deferred[None]:
+        """Sends everybody away, one after the other over so many seconds; admits nobody new.
+
+        Returns:
+            a Deferred that fires when all have been told; cancelled, it leaves the rest as they are.
+        """
+        self.closing = True
+        return Drain(self.clock, list(self._links), seconds).run()
+
+    def shut_down(self, returns_per_second: float = 1_000.0) -> Deferred[None]:
         """Reads no more requests, then says goodbye on every connection; admits no new one.
+
+        Args:
+            returns_per_second: at which pace they are told to come back, where the format can say it.
 
         Returns:
             a Deferred that fires when all are gone: after ANSWER_TIME and `closing_time`
@@ -128,14 +139,14 @@ class Doors:
             return succeed(None)
         for link in self._links:
             link.pause_reading()
-        self._goodbye = self.clock.callLater(ANSWER_TIME, self._say_goodbye)
+        self._goodbye = self.clock.callLater(ANSWER_TIME, self._say_goodbye, 1 / returns_per_second)
         self._all_gone = Deferred()
         return self._all_gone
 
-    def _say_goodbye(self) -> None:
+    def _say_goodbye(self, apart: float) -> None:
         self._goodbye = None
-        goodbye = SessionKicked(KickReason.SHUTDOWN, "the server is going down")
-        for link in list(self._links):
+        for number, link in enumerate(list(self._links), 1):
+            goodbye = SessionKicked(KickReason.SHUTDOWN, "the server is going down", number * apart)
             link.session.kicked(goodbye)
 
 

@@ -8,6 +8,7 @@ issuers come from the configuration and only verify.
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from msgspec import Struct
 
-from imserver.services.private_files import KeyRingError, read_private, write_private
+from imserver.services.private_files import KeyRingError, PrivateFile
 
 __all__ = ["Key", "KeyRing", "KeyRingError", "external_key", "load_key_ring", "new_key"]
 
@@ -87,6 +88,7 @@ class KeyRing:
         random_bytes: source of new secrets.
         save: makes the own keys durable before a new one is used.
         load: reads the own keys again.
+        changed: whether they are others than those read or saved last; another server may share them.
 
     Attributes:
         version: grows with every change, so that what was derived from the keys can be dropped.
@@ -103,6 +105,7 @@ class KeyRing:
         external: Sequence[Key] = (),
         save: Callable[[Sequence[Key]], None] | None = None,
         load: Callable[[], Sequence[Key]] | None = None,
+        changed: Callable[[], bool] = lambda: False,
     ) -> None:
         if not own:
             raise KeyRingError("there is no key to sign tokens with")
@@ -111,6 +114,7 @@ class KeyRing:
         self._random_bytes = random_bytes
         self._save = save
         self._load = load
+        self._changed = changed
         self._by_kid = self._index(own, self._external)
         self.version = 1
 
@@ -134,6 +138,9 @@ class KeyRing:
         """
         if kid:
             key = self._by_kid.get(kid)
+            if key is None:
+                self._look()
+                key = self._by_kid.get(kid)
             return key if key is not None and key.algorithm == algorithm else None
         fitting = [key for key in self._by_kid.values() if key.algorithm == algorithm]
         return fitting[0] if len(fitting) == 1 else None
@@ -147,6 +154,7 @@ class KeyRing:
         Raises:
             KeyRingError: it could not be saved; then nothing changed.
         """
+        self.look()
         key = new_key(self._random_bytes, at)
         own = [*self._own[-(MAX_KEYS - 1) :], key] if keep_old else [key]
         by_kid = self._index(own, self._external)
@@ -156,6 +164,16 @@ class KeyRing:
         self._by_kid = by_kid
         self.version += 1
         return key
+
+    def look(self) -> None:
+        """Takes up what another server has changed. Raises KeyRingError as `reload`."""
+        if self._changed():
+            self.reload(self._external)
+
+    def _look(self) -> None:
+        # Asked for a token's sake: whoever sent it is not to blame for a damaged file.
+        with contextlib.suppress(KeyRingError):
+            self.look()
 
     def reload(self, external: Sequence[Key]) -> None:
         """Takes up what the key file holds now, and other external keys.
@@ -190,24 +208,31 @@ def load_key_ring(
         KeyRingError: unreadable, unwritable, damaged, or open to other users of the machine.
     """
 
-    def save(keys: Sequence[Key]) -> None:
-        _write(path, keys)
+    file = PrivateFile(path)
 
     def load() -> list[Key]:
-        keys = _read(path)
+        keys = _read(file)
         if keys is None:
             raise KeyRingError(f"{path}: is gone")
         return keys
 
-    own = _read(path)
+    own = _read(file)
     if own is None:
         own = [new_key(random_bytes)]
-        save(own)
-    return KeyRing(own, random_bytes, external=external, save=save, load=load)
+        if not file.create(_encoded(own)):
+            own = load()
+    return KeyRing(
+        own,
+        random_bytes,
+        external=external,
+        save=lambda keys: file.write(_encoded(keys)),
+        load=load,
+        changed=file.changed,
+    )
 
 
-def _read(path: Path) -> list[Key] | None:
-    data = read_private(path)
+def _read(file: PrivateFile) -> list[Key] | None:
+    path, data = file.path, file.read()
     if data is None:
         return None
     try:
@@ -225,7 +250,6 @@ def _read(path: Path) -> list[Key] | None:
     return keys
 
 
-def _write(path: Path, keys: Sequence[Key]) -> None:
+def _encoded(keys: Sequence[Key]) -> bytes:
     stored = [_StoredKey(key.kid, base64.b64encode(key.material).decode(), key.created_at) for key in keys]
-    data = msgspec.json.format(msgspec.json.encode(_KeyFile(1, stored)), indent=2) + b"\n"
-    write_private(path, data)
+    return msgspec.json.format(msgspec.json.encode(_KeyFile(1, stored)), indent=2) + b"\n"

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.protection import PresharedKey, RegisteredKey
-from imserver.services.private_files import KeyRingError, read_private, write_private
+from imserver.services.private_files import KeyRingError, PrivateFile
 
 SECRET_BYTES = 32
 KID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -61,6 +61,7 @@ class MessageKeys:
 
     def __init__(self, path: Path, random_bytes: Callable[[int], bytes]) -> None:
         self._path = path
+        self._file = PrivateFile(path)
         self._random_bytes = random_bytes
         self._stored: dict[str, StoredKey] = {}
         self._preshared: dict[str, PresharedKey] = {}
@@ -71,12 +72,17 @@ class MessageKeys:
 
     def reload(self) -> None:
         """Takes up what the file holds now. Raises KeyRingError; then nothing changed."""
-        found = _read(self._path)
+        found = _read(self._file)
         if found is None:
             if self._own:
                 raise KeyRingError(f"{self._path}: is gone")
         else:
             self._use(_decoded(found.server, self._path), found.keys)
+
+    def look(self) -> None:
+        """Takes up what another server that shares the file has changed. Raises KeyRingError as `reload`."""
+        if self._file.changed():
+            self.reload()
 
     # Who has which key
 
@@ -131,6 +137,7 @@ class MessageKeys:
 
     def remove(self, kid: str) -> StoredKey:
         """Forgets a key. Raises ImError NOT_FOUND; KeyRingError."""
+        self.look()
         found = self._stored.get(kid)
         if found is None:
             raise ImError(ErrorCode.NOT_FOUND, "there is no such key")
@@ -148,6 +155,8 @@ class MessageKeys:
             material = b""
         if len(material) != SECRET_BYTES:
             raise ImError(ErrorCode.BAD_REQUEST, "a key is 32 bytes in base64")
+        self.look()
+        self._own_key()
         if key.kid in self._stored:
             raise ImError(ErrorCode.CONFLICT, "this kid is another key's")
         replaced = self._of_user.get(key.user) if key.kind == PRESHARED else None
@@ -160,14 +169,16 @@ class MessageKeys:
 
     def _own_key(self) -> Ed25519PrivateKey:
         if not self._own:
-            self._save(list(self._stored.values()))
+            own = self._random_bytes(SECRET_BYTES)
+            if self._file.create(_content(own, [])):
+                self._use(own, [])
+            else:  # another server was faster
+                self.reload()
         return Ed25519PrivateKey.from_private_bytes(self._own)
 
     def _save(self, keys: list[StoredKey]) -> None:
-        own = self._own or self._random_bytes(SECRET_BYTES)
-        content = msgspec.json.encode(_KeyFile(1, _encoded(own), keys))
-        write_private(self._path, msgspec.json.format(content, indent=2) + b"\n")
-        self._use(own, keys)
+        self._file.write(_content(self._own, keys))
+        self._use(self._own, keys)
 
     def _use(self, own: bytes, keys: list[StoredKey]) -> None:
         preshared: dict[str, PresharedKey] = {}
@@ -185,6 +196,11 @@ class MessageKeys:
         self._preshared, self._registered, self._of_user = preshared, registered, of_user
 
 
+def _content(own: bytes, keys: list[StoredKey]) -> bytes:
+    content = msgspec.json.encode(_KeyFile(1, _encoded(own), keys))
+    return msgspec.json.format(content, indent=2) + b"\n"
+
+
 def _encoded(material: bytes) -> str:
     return base64.b64encode(material).decode()
 
@@ -199,8 +215,8 @@ def _decoded(text: str, path: Path) -> bytes:
     return material
 
 
-def _read(path: Path) -> _KeyFile | None:
-    data = read_private(path)
+def _read(file: PrivateFile) -> _KeyFile | None:
+    path, data = file.path, file.read()
     if data is None:
         return None
     try:

@@ -17,7 +17,8 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 
 from imserver.config import ConfigError, Listener
-from imserver.config.endpoints import port_fault
+from imserver.config.endpoints import is_tcp, port_fault
+from imserver.tap.port_sharing import PortSharing
 
 PORTS_FILE = "ports.json"
 
@@ -50,7 +51,8 @@ def parse_endpoints(reactor: Any, listeners: Sequence[Listener]) -> list[IStream
     endpoints: list[IStreamServerEndpoint] = []
     for number, listener in enumerate(listeners):
         try:
-            endpoints.append(serverFromString(reactor, listener.endpoint))
+            way = PortSharing(reactor) if listener.share_port else reactor
+            endpoints.append(serverFromString(way, listener.endpoint))
         except Exception as error:
             # Endpoint parsers come with plugins and raise what they like.
             reason: str | None = str(error) or type(error).__name__
@@ -58,6 +60,8 @@ def parse_endpoints(reactor: Any, listeners: Sequence[Listener]) -> list[IStream
                 reason = "systemd handed over no such socket"
         else:
             reason = port_fault(listener.endpoint)
+            if listener.share_port and not is_tcp(listener.endpoint):
+                reason = "share_port needs a tcp endpoint"
         if reason is not None:
             raise ConfigError(f"listener[{number}].endpoint: {listener.endpoint!r} cannot be used: {reason}")
     return endpoints

@@ -49,6 +49,8 @@ from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
 from imserver.tap.control import ControlPort, open_control
 from imserver.tap.filing import Filing
+from imserver.tap.going import Departure
+from imserver.tap.key_watch import KeyWatch
 from imserver.tap.leaving import exit_with
 from imserver.tap.listening import (
     OpenPort,
@@ -134,6 +136,7 @@ class Server(Service):
         self._control: ControlPort | None = None
         self._trimmer = LoopingCall(self._trim)
         self._trimmer.clock = reactor
+        self._key_watch: KeyWatch | None = None
 
     def startService(self) -> None:
         """See IService. Opens everything once the reactor runs; ends the process if it cannot."""
@@ -242,6 +245,8 @@ class Server(Service):
         vitals.listening = True
         self._media_servers.start()
         self._trimmer.start(TRIM_SECONDS, now=False)
+        self._key_watch = KeyWatch(self._reactor, services.keys, services.message_keys)
+        self._key_watch.start()
         write_ports(self._data, self._ports)
         warn_of_dates(self._contexts, datetime.now(UTC))
         self._notifier.ready()
@@ -287,21 +292,28 @@ class Server(Service):
     async def _stop(self) -> None:
         self._notifier.stopping()
         self._keys = None
-        if self._vitals is not None:
+        departure = Departure(self._reactor, self._configuration.shutdown)
+        departure.begin()
+        if self._vitals is not None and self._vitals.listening:
             self._vitals.listening = False
+            await departure.notice()
         self._media_servers.stop()
         if self._trimmer.running:
             self._trimmer.stop()
+        if self._key_watch is not None:
+            self._key_watch.stop()
         if self._control is not None:
             await self._control.close()
         if self._ports:
             remove_ports(self._data)
             await close_ports(self._ports)
+        if self._doors is not None:
+            await departure.drain(self._doors)
         if self._hub is not None:
             self._hub.shut_down()
         await self._filing.close()
         if self._doors is not None:
-            await self._doors.shut_down()
+            await self._doors.shut_down(self._configuration.shutdown.returns_per_second)
         if self._cellar is not None:
             await self._cellar.close()
         self._hashers.stop()

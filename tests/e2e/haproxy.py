@@ -38,13 +38,24 @@ class HAProxy:
         """Args:
         ways: by name, the lines of a `listen` block after its `bind`, separated by ";".
         """
-        self.ports = {name: free_port() for name in ways}
-        self._file = folder / "haproxy.cfg"
+        ports = {name: free_port() for name in ways}
         blocks = [
-            "\n    ".join([f"listen {name}", f"bind 127.0.0.1:{self.ports[name]}", *lines.split(";")])
+            "\n    ".join([f"listen {name}", f"bind 127.0.0.1:{ports[name]}", *lines.split(";")])
             for name, lines in ways.items()
         ]
-        self._file.write_text(_DEFAULTS + "\n".join(blocks) + "\n")
+        self._run(folder, _DEFAULTS + "\n".join(blocks) + "\n", ports)
+
+    @classmethod
+    def configured(cls, folder: Path, text: str, ports: dict[str, int]) -> HAProxy:
+        """With a whole configuration, which opens these loopback ports."""
+        made = cls.__new__(cls)
+        made._run(folder, text, ports)
+        return made
+
+    def _run(self, folder: Path, text: str, ports: dict[str, int]) -> None:
+        self.ports = ports
+        self._file = folder / "haproxy.cfg"
+        self._file.write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> HAProxy:

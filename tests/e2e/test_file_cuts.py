@@ -18,8 +18,8 @@ from tests.e2e.test_files import client, request
 from tests.effort import effort, seeds
 
 MIB = 1024 * 1024
-SIZE = effort(64 * MIB, 256 * MIB, 1024 * MIB)
-CUTS = effort(5, 10, 50)
+SIZE = effort(64 * MIB, 1024 * MIB, 1024 * MIB)
+CUTS = effort(5, 50, 50)
 MEMORY = 96 * MIB
 """More than this must the server not grow by while it moves files."""
 

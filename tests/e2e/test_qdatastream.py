@@ -10,7 +10,7 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from tests.clients import jsonline_client, protobuf_client, qdatastream_client
-from tests.clients.qdatastream_client import connect_tcp, connect_user, utf8
+from tests.clients.qdatastream_client import CANCEL, connect_tcp, connect_user, utf8
 from tests.e2e.conftest import Serve
 from tests.e2e.server import sleep
 
@@ -251,7 +251,7 @@ async def test_errors_are_told_to_framed_peers_only(serve: Serve) -> None:
     unframed = await connect_user(reactor, server.port("qdatastream"), "carol", framed=False, form="qstring")
     for client in (framed, unframed):
         client.send_text("nobody", "hello")
-        client.send(b"\x01\x04" + client.string("t1"))  # files come later
+        client.complete_file("t1")  # which was never offered
         await client.heartbeat()
     error = await framed.expect("error", lambda message: message["request"] == 0)
     assert error["code"] == 404
@@ -259,7 +259,9 @@ async def test_errors_are_told_to_framed_peers_only(serve: Serve) -> None:
     assert error["code"] == 404
     framed.send(b"\x00" + utf8("bob"))
     assert (await framed.expect("error"))["code"] == 400
-    assert [message["type"] for message in unframed.messages] == ["heartbeat", "heartbeat"]
+    # A file is called off in words that everybody has.
+    assert [message["type"] for message in unframed.messages] == ["heartbeat", "file", "heartbeat"]
+    assert (unframed.messages[1]["op"], unframed.messages[1]["transfer"]) == (CANCEL, "t1")
     await framed.close()
     await unframed.close()
     await server.stop()

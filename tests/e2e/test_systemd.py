@@ -29,21 +29,23 @@ INSTALLED = "/opt/imserver/bin/twistd"
 def test_the_units_are_clean(tmp_path: Path) -> None:
     twistd = Path(sys.executable).with_name("twistd")
     units = []
-    for name in ("imserver.service", "imserver.socket"):
+    for name in ("imserver.service", "imserver.socket", "imserver@.service"):
         text = (ETC / name).read_text()
         assert name.endswith("socket") or INSTALLED in text
         (tmp_path / name).write_text(text.replace(INSTALLED, str(twistd)))
-        units.append(str(tmp_path / name))
+        units.append(str(tmp_path / name.replace("@", "@1")))
+    (tmp_path / "imserver@1.service").symlink_to("imserver@.service")
     result = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, timeout=60
     )
     assert (result.returncode, result.stdout + result.stderr) == (0, "")
 
 
-def test_the_service_lets_the_server_do_what_it_must() -> None:
+@pytest.mark.parametrize("name", ["imserver.service", "imserver@.service"])
+def test_the_service_lets_the_server_do_what_it_must(name: str) -> None:
     lines = [
         line.partition("=")[::2]
-        for line in (ETC / "imserver.service").read_text().splitlines()
+        for line in (ETC / name).read_text().splitlines()
         if "=" in line and not line.startswith("#")
     ]
     options = dict(lines)
@@ -57,7 +59,7 @@ def test_the_service_lets_the_server_do_what_it_must() -> None:
     for hardened in ("NoNewPrivileges", "PrivateTmp", "PrivateDevices", "RestrictSUIDSGID"):
         assert options[hardened] == "yes"
     assert options["ProtectSystem"] == "strict"
-    assert options["StateDirectory"] == "imserver"
+    assert options["StateDirectory"].split()[0] in ("imserver", "imserver-nodes/%i")
 
 
 class Manager:

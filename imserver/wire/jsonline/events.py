@@ -48,7 +48,10 @@ def _kicked(event: SessionKicked) -> Written:
     word = _KICKS.get(event.reason)
     if word is None:
         # Shut-down and slowness are no reason to log in anew: come back with the same token.
-        return _error(ImError(ErrorCode.UNAVAILABLE, event.text))
+        name, payload = _error(ImError(ErrorCode.UNAVAILABLE, event.text))
+        if event.retry_after >= 0.001:
+            payload["retry_after"] = round(event.retry_after, 3)
+        return name, payload
     return MsgType.KICK, {"reason": word, "message": event.text}
 
 
@@ -143,6 +146,8 @@ def event_from_payload(name: enum.StrEnum, payload: dict[str, Any]) -> Any:
         reason = _KICK_REASONS.get(payload["reason"], KickReason.ACCOUNT)
         return SessionKicked(reason, payload["message"])
     if name is MsgType.ERROR:
+        if "retry_after" in payload:
+            return SessionKicked(KickReason.SHUTDOWN, payload["error_message"], float(payload["retry_after"]))
         return error_from_payload(payload)
     if name is MsgType.PRESENCE_EVENT:
         one = presence_from_dict(payload)

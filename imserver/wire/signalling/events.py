@@ -43,11 +43,14 @@ def presence_from_dict(value: dict[str, Any]) -> UserPresence:
 
 
 def _kicked(event: SessionKicked) -> Written:
-    return "notification", {
+    payload: dict[str, Any] = {
         "event_type": SESSION_ENDED,
         "reason": event.reason.name.lower(),
         "message": event.text,
     }
+    if event.retry_after >= 0.001:
+        payload["retry_after"] = round(event.retry_after, 3)
+    return "notification", payload
 
 
 def _error(error: ImError | WireError) -> Written:
@@ -138,7 +141,11 @@ def _read_notification(
     if kind == MISSED_CALL:
         return read_missed(payload)
     if kind == SESSION_ENDED:
-        return SessionKicked(KickReason[payload["reason"].upper()], payload["message"])
+        return SessionKicked(
+            KickReason[payload["reason"].upper()],
+            payload["message"],
+            float(payload.get("retry_after", 0.0)),
+        )
     if kind in _FRIEND_EVENTS:
         return FriendChanged(
             FriendChange(kind),

@@ -129,6 +129,22 @@ class Kept(ClientCase):
                         self.assertEqual(len(self.server.links), 1)
                         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_a_server_that_goes_down_says_when_to_come_back(self) -> None:
+        client = self.start("jsonline")
+        link = self.server.link
+        link.event(SessionKicked(KickReason.SHUTDOWN, "go", 90.0))
+        link.lose()
+        for _ in range(9):
+            self.clock.advance(10.0)
+            self.assertFalse(client.connected)
+        self.clock.advance(1.0)
+        self.assertTrue(client.connected)
+        # It was for that one time.
+        self.server.link.lose()
+        self.clock.advance(1.0)
+        self.assertTrue(client.connected)
+        self.finish()
+
     def test_a_silent_client_shows_that_it_lives(self) -> None:
         for format in ALL:
             with self.subTest(format=format):

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import KickReason, SessionKicked
-from imserver.protocols.doors import ANSWER_TIME
+from imserver.protocols.draining import ANSWER_TIME
 from imserver.protocols.liveness import Wheel
 from tests.unit.protocols.stub import STUB, LinePeer, StubHub, doors, logged_in, message
 

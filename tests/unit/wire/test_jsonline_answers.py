@@ -185,6 +185,18 @@ REPLIES: list[tuple[str, dict[str, Any], Any, dict[str, Any]]] = [
 # (event, command, payload)
 EVENTS: list[tuple[Any, str, dict[str, Any]]] = [
     (
+        SessionKicked(KickReason.SHUTDOWN, "bye", 1.25),
+        "control/error",
+        {
+            "status": 503,
+            "error_code": 1012,
+            "error": "UNAVAILABLE",
+            "error_message": "bye",
+            "retryable": True,
+            "retry_after": 1.25,
+        },
+    ),
+    (
         SessionKicked(KickReason.ACCOUNT, "disabled"),
         "auth/kick",
         {"reason": "account", "message": "disabled"},

@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import imserver
+from imserver.model.accounts import SessionKicked
 from imserver.model.errors import ErrorCode, ImError
 from imserver.wire.base import WireError
 from imserver.wire.jsonline import (
@@ -58,7 +59,10 @@ class Examples(SynchronousTestCase):
             message = json.loads(line)
             self.assertEqual(tag, message["id"] if message["type"] == "response" else None)
             failed = message["payload"].get("status", 200) not in (200, 202)
-            self.assertEqual(isinstance(what, ImError), failed and message["command"] != "message/ack", line)
+            goodbye = "retry_after" in message["payload"]
+            self.assertEqual(isinstance(what, SessionKicked), goodbye or message["command"] == "auth/kick")
+            refused = failed and message["command"] != "message/ack" and not goodbye
+            self.assertEqual(isinstance(what, ImError), refused, line)
 
     def test_the_example_of_a_signed_and_encrypted_message(self) -> None:
         text = PAGE.read_text(encoding="utf-8")

@@ -308,6 +308,11 @@ EVENTS: list[tuple[Any, str]] = [
         '"message":"too many"},"timestamp":"2025-10-07T12:00:00Z"}',
     ),
     (
+        SessionKicked(KickReason.SHUTDOWN, "going down", 0.5),
+        '{"type":"notification","payload":{"event_type":"session_ended","reason":"shutdown",'
+        '"message":"going down","retry_after":0.5},"timestamp":"2025-10-07T12:00:00Z"}',
+    ),
+    (
         ImError(ErrorCode.UNAVAILABLE, "later"),
         '{"type":"error","payload":{"error_code":"UNAVAILABLE","message":"later",'
         '"details":{"reason":"unavailable"}},"timestamp":"2025-10-07T12:00:00Z"}',

@@ -227,7 +227,12 @@ events: st.SearchStrategy[Any] = st.one_of(
     st.builds(PresenceChanged, user, st.sampled_from(PresenceState), st.just(0.0) | seconds),
     st.builds(GroupChanged, st.sampled_from(GroupChange), group, user, user, seconds),
     st.builds(FriendChanged, st.sampled_from(FriendChange), user, user, seconds, st.integers(0, 2**53 - 1)),
-    st.builds(SessionKicked, st.sampled_from(KickReason), st.text(characters, max_size=20)),
+    st.builds(
+        SessionKicked,
+        st.sampled_from(KickReason),
+        st.text(characters, max_size=20),
+        st.just(0.0) | st.integers(1, 10**7).map(lambda milliseconds: milliseconds / 1000),
+    ),
     st.builds(CallIncoming, call_ids, user, user, st.booleans(), seconds, details),
     st.builds(
         CallSignal, call_ids, st.sampled_from([Signal.ICE, Signal.STATUS, Signal.ERROR]), user, user, details

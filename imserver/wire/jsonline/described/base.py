@@ -78,6 +78,9 @@ class Error(Struct):
     retryable: bool
     advice: str | UnsetType = UNSET
     server_time: Seconds | UnsetType = UNSET
+    retry_after: (
+        Annotated[float, Meta(gt=0, description="of a server that goes down: seconds to wait")] | UnsetType
+    ) = UNSET
 
 
 class Sealed(Struct, forbid_unknown_fields=True):
