@@ -33,6 +33,12 @@ class OpenPort(Struct, frozen=True):
     listener: Listener
     port: Any
 
+    def spoken(self) -> str:
+        """What is spoken there, for people: the format, and in brackets its dialect or paths."""
+        paths = ", ".join(f"{path} {name}" for path, name in (self.listener.paths or {}).items())
+        details = paths or (self.listener.dialect if self.listener.dialect != "draft" else "")
+        return self.listener.format + (f" ({details})" if details else "")
+
     def address(self) -> str:
         """Where it is, for people: HOST:PORT, or what another kind of socket calls itself."""
         address = self.port.getHost()

@@ -234,11 +234,8 @@ class Server(Service):
         if services.files is not None:
             await self._filing.open(services.files, self._ports)
         for opened in self._ports:
-            spoken = ", ".join(f"{path} {name}" for path, name in (opened.listener.paths or {}).items())
             self.log.info(
-                "listening: {spoken} on {address}",
-                spoken=opened.listener.format + (spoken and f" ({spoken})"),
-                address=opened.address(),
+                "listening: {spoken} on {address}", spoken=opened.spoken(), address=opened.address()
             )
         operators = ControlFactory(services.hub.administration.operate, self._reactor)
         self._control = open_control(self._reactor, self._data, operators)

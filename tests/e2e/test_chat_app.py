@@ -55,6 +55,7 @@ async def leave(client: ChatAppClient) -> None:
 @pytest_twisted.ensureDeferred
 async def test_accounts(serve: Serve) -> None:
     server = await start(serve, demo=False)
+    assert "listening: jsonline (chat-app) on 127.0.0.1:" in server.output()
     client = await connect(server)
     client.heartbeat()
     hashed = password_hash("secret")
