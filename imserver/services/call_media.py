@@ -27,6 +27,7 @@ class _Link(Struct, frozen=True, gc=False):
     call: str
     peers: Sequence[Seat]
     sender: str
+    of_group: bool = False
 
 
 class MediaRelay:
@@ -42,7 +43,9 @@ class MediaRelay:
     def __init__(self, bus: Bus, counts: CallCounts, clock: Callable[[], float], rate: int) -> None:
         self._bus = bus
         self._counts = counts
-        self._links: dict[str, _Link] = {}  # by session
+        # By session and call. Two homes are two senders: what the one says of a call that a session
+        # has left may come after what the other says of the call it is in now.
+        self._links: dict[str, dict[str, _Link]] = {}
         self._limiter = RateLimiter(clock, rate, rate)
 
     def __len__(self) -> int:
@@ -54,28 +57,35 @@ class MediaRelay:
         Args:
             sender: what the peer is told of who speaks.
         """
-        self._links[session] = _Link(linked.call, (linked.peer,), sender)
+        links = self._links.setdefault(session, {})
+        for old in [link.call for link in links.values() if not link.of_group]:
+            del links[old]
+        links[linked.call] = _Link(linked.call, (linked.peer,), sender)
 
     def link_all(self, session: str, linked: GroupLinked, sender: str) -> None:
         """A call of a group runs there, with these."""
-        self._links[session] = _Link(linked.call, linked.peers, sender)
+        self._links.setdefault(session, {})[linked.call] = _Link(linked.call, linked.peers, sender, True)
 
     def unlink(self, session: str, call: str = "") -> None:
         """It is over; "" = whichever it is."""
-        linked = self._links.get(session)
-        if linked is not None and (not call or linked.call == call):
+        links = self._links.get(session)
+        if links is None:
+            return
+        if call:
+            links.pop(call, None)
+        if not call or not links:
             del self._links[session]
 
     def runs(self, session: str, call: str) -> bool:
         """Whether this call runs at this session: media may come sooner or later than the call does."""
-        linked = self._links.get(session)
-        return linked is not None and linked.call == call
+        return call in self._links.get(session, ())
 
     def relay(self, session: str, data: bytes, call: str = "") -> None:
         """Sends a piece on, or drops it: this call ("" = any) does not run here, or there is too much."""
         counts = self._counts
-        link = self._links.get(session)
-        if link is None or (call and call != link.call):
+        links = self._links.get(session)
+        link = None if links is None else links.get(call or next(reversed(links)))
+        if link is None:
             counts.media_dropped["no_call"] += 1
             return
         receivers = len(link.peers)

@@ -39,7 +39,7 @@ class GroupCalls:
     ) -> None:
         self.home = GroupCallHome(bus, members, counts, clock, settings)
         self._media = media
-        self._linked: dict[str, tuple[str, str]] = {}  # by session: (group, user)
+        self._linked: dict[str, dict[str, tuple[str, str]]] = {}  # by session and call: (group, user)
 
     # The bus's side
 
@@ -60,10 +60,13 @@ class GroupCalls:
         if isinstance(event, GroupCallChanged):
             receiver.notify(event)
         elif event.peers:
-            self._linked[session] = event.group, user
+            self._linked.setdefault(session, {})[event.call] = event.group, user
             self._media.link_all(session, event, user)
         else:
-            self._linked.pop(session, None)
+            linked = self._linked.get(session, {})
+            linked.pop(event.call, None)
+            if not linked:
+                self._linked.pop(session, None)
             self._media.unlink(session, event.call)
 
     # Sessions
@@ -75,5 +78,7 @@ class GroupCalls:
     def hearing(self, group: str, user: str = "") -> list[str]:
         """The sessions of a user ("" = of anybody) that hear a call of this group."""
         return [
-            session for session, (heard, who) in self._linked.items() if heard == group and user in ("", who)
+            session
+            for session, linked in self._linked.items()
+            if any(heard == group and user in ("", who) for heard, who in linked.values())
         ]
