@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -66,10 +66,10 @@ class Drain:
             due = self._began + self._turn * TURN
             self._later(max(0.0, due - self._clock.seconds()), self._next)
 
-    def _later(self, delay: float, call: object, *arguments: object) -> None:
+    def _later(self, delay: float, call: Callable[..., None], *arguments: object) -> None:
         def due() -> None:
             self._waiting.discard(waiting)
-            call(*arguments)  # type: ignore[operator]
+            call(*arguments)
 
         waiting = self._clock.callLater(delay, due)
         self._waiting.add(waiting)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
+from functools import partial
 from typing import Any
 
 from hypothesis import given
@@ -15,9 +15,9 @@ from imserver.wire.base import Request, WireError
 from imserver.wire.jsonline.chat_app import ChatAppClientCodec, ChatAppServerCodec
 from imserver.wire.jsonline.chat_app.commands import COMMANDS
 from tests.clients import chat_app_client
-from tests.effort import effort, seeds
+from tests.effort import effort
 from tests.unit.wire.test_chat_app_golden import MESSAGE, asked
-from tests.unit.wire.test_jsonline_fuzz import mutate, scalars, values
+from tests.unit.wire.test_jsonline_fuzz import read_by_client, scalars, try_mutants, values
 
 SEEDS = [
     asked("auth/login", {"username": "a", "password": "0" * 64, "client_info": {"device": "d"}}),
@@ -72,27 +72,11 @@ class Fuzz(SynchronousTestCase):
         judge(ChatAppServerCodec(lambda: 5.0), json.dumps(line, ensure_ascii=False).encode(errors="replace"))
 
     def test_mutants(self) -> None:
-        for seed in seeds(1):
-            chance = random.Random(seed)
-            codec = ChatAppServerCodec(lambda: 5.0)
-            for number in range(effort(20_000, 1_000_000, 1_000_000)):
-                line = mutate(chance, chance.choice(SEEDS))
-                try:
-                    judge(codec, line)
-                except Exception as fault:
-                    raise AssertionError(f"seed {seed}, line {number}: {line!r}") from fault
+        codec = ChatAppServerCodec(lambda: 5.0)
+        try_mutants(effort(20_000, 1_000_000, 1_000_000), SEEDS, partial(judge, codec))
 
     def test_mutants_of_the_server(self) -> None:
-        for seed in seeds(1):
-            chance = random.Random(seed)
-            for number in range(effort(10_000, 100_000, 100_000)):
-                line = mutate(chance, chance.choice(PUSHES))
-                try:
-                    ChatAppClientCodec().decode(line)
-                except WireError:
-                    pass
-                except Exception as fault:
-                    raise AssertionError(f"seed {seed}, line {number}: {line!r}") from fault
+        try_mutants(effort(10_000, 100_000, 100_000), PUSHES, partial(read_by_client, ChatAppClientCodec))
 
     def test_loose_reading(self) -> None:
         codec = ChatAppServerCodec(lambda: 5.0)
