@@ -54,14 +54,14 @@ def run_chunk(first: int, count: int, calls: bool) -> list[tuple[int, list[str]]
     return failed
 
 
-def report(seed: int, violations: Sequence[str], lines: Sequence[str]) -> None:
+def report(seed: int, violations: Sequence[str], lines: Sequence[str], calls: bool) -> None:
     """Prints a failure so that it can be understood and replayed."""
     print(f"seed {seed}: {len(violations)} violation(s)")
     for violation in violations[:20]:
         print(f"  {violation}")
     for line in lines:
         print(f"    {line}")
-    print(f"replay: python -m tests.simulation.run --seed {seed} --trace")
+    print(f"replay: python -m tests.simulation.run --seed {seed} --trace{'' if calls else ' --no-calls'}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,7 +89,7 @@ def _one(seed: int, trace: bool, calls: bool) -> int:
         print("\n".join(lines))
     print(f"seed {seed}: digest {simulation.world.trace.digest()}, {len(lines)} events")
     if violations:
-        report(seed, violations, [])
+        report(seed, violations, [], calls)
     return 1 if violations else 0
 
 
@@ -108,7 +108,8 @@ def _many(first: int, count: int, jobs: int, keep_going: bool, calls: bool) -> i
             break
     for seed, violations in sorted(failed)[: 10 if keep_going else 1]:
         simulation, _ = run_seed(seed, calls)
-        report(seed, violations, simulation.world.trace.lines()[-TRACE_LINES:] if not keep_going else [])
+        lines = [] if keep_going else simulation.world.trace.lines()[-TRACE_LINES:]
+        report(seed, violations, lines, calls)
     spent = time.monotonic() - begun
     verdict = f"{len(failed)} FAILED" if failed else "no violation"
     print(

@@ -28,7 +28,7 @@ class HistoriesTests(SynchronousTestCase):
         for seed in seeds:
             simulation, violations = run_seed(seed, calls)
             if violations:
-                report(seed, violations, simulation.world.trace.lines())
+                report(seed, violations, simulation.world.trace.lines(), calls)
                 self.fail(f"seed {seed}: {violations[0]}")
 
     def test_fixed_seeds(self) -> None:

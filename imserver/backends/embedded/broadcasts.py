@@ -9,10 +9,12 @@ from __future__ import annotations
 import sqlite3
 from functools import partial
 
+from msgspec import structs
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from imserver.backends.embedded.committer import Batch
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.pages import read_message
 from imserver.backends.embedded.records import (
@@ -102,7 +104,7 @@ class Broadcasts:
             batch = journal.batch()
             batch.rows.append((offset, body))
             recipients = [(user.name, seq) for user, seq in zip(users, seqs, strict=True)]
-            batch.entries.append(Entry(message_of(record), recipients))
+            self._tell(batch, Entry(message_of(record), recipients), message)
             journal.statement("INSERT INTO fanouts VALUES (?, ?, ?)", message, reached, offset)
         journal.statement(
             "UPDATE broadcasts SET upto = ?, last_offset = max(last_offset, ?), done = ? WHERE message = ?",
@@ -112,6 +114,24 @@ class Broadcasts:
             message,
         )
         return journal.barrier()
+
+    def _tell(self, batch: Batch, entry: Entry, message: int) -> None:
+        """Puts an entry on the feed, without its content if that is taken back before this commit.
+
+        A revoke that is told first must not be followed by what it took back, and only the
+        writer knows which of the two came first.
+        """
+        place = len(batch.entries)
+        batch.entries.append(entry)
+
+        def committed(record: MessageRecord | None) -> None:
+            if record is not None and record.revoked_by:
+                batch.entries[place] = structs.replace(entry, message=message_of(record))
+
+        done = self._core.journal.task(
+            lambda connection: read_message(connection, message), isolated=False, on_commit=committed
+        )
+        done.addErrback(lambda _: None)  # the barrier behind it tells
 
 
 def _finish(message: int, connection: sqlite3.Connection) -> None:

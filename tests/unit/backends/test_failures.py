@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
@@ -10,7 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from imserver.backends.embedded.verify import verify_connection
 from imserver.model.accounts import Account, Role
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.messages import MessageAccepted
+from imserver.model.messages import MessageAccepted, RevokeMessage
+from imserver.services.ports import Change, Entry
+from tests.contracts.cellar_case import Recorder
 from tests.unit.backends.engine import Crash, EngineCase
 from tests.unit.backends.test_database import FileCase
 
@@ -212,6 +215,54 @@ class CrashTest(EngineCase, SynchronousTestCase):
                 self.assertEqual([(1, "all")], self.texts(user), (point, user))
             self.wait_for(self.embedded.close())
             self.assertEqual([], verify_connection(self.database.reader(), now=self.embedded.core.wall()))
+
+
+class _InOrder(Recorder):
+    """Keeps the order in which messages and revokes are told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def committed(self, entries: Sequence[Entry]) -> None:
+        super().committed(entries)
+        for entry in entries:
+            users = [user for user, _ in entry.recipients]
+            self.told.append(f"{'revoked' if entry.message.revoked else 'content'} to {' '.join(users)}")
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        super().changed(changes)
+        self.told += ["news of the revoke" for _ in changes]
+
+
+class RevokedBroadcastTest(EngineCase, SynchronousTestCase):
+    """A broadcast that is taken back while it is being fanned out."""
+
+    def test_its_content_does_not_come_after_the_news_of_the_revoke(self) -> None:
+        self.open_cellar("alice", "bob", "carol", "dave", fanout_users=2)
+        sink = _InOrder()
+        self.cellar.store.attach(sink)
+        ticket = self.submit("alice", "all", broadcast=True, role=Role.ADMIN)
+        self.committer.held = True
+        self.clock.advance(0)
+        self.committer.run()
+        accepted = sink.outcome(ticket)
+        assert isinstance(accepted, MessageAccepted)
+        # The first user's row is decided, then the revoke is committed, then that row is handed over.
+        self.clock.callLater(0, self.committer.run)
+        revoking = ensureDeferred(
+            self.cellar.store.revoke(self.principal("alice"), RevokeMessage(accepted.message_id), 120.0)
+        )
+        self.embedded.core.journal.hand_over()
+        self.clock.advance(0)
+        self.committer.held = False
+        self.committer.run()
+        self.settle()
+        self.successResultOf(revoking)
+        self.assertEqual(
+            ["content to alice", "news of the revoke", "revoked to bob", "revoked to carol dave"], sink.told
+        )
+        self.assertEqual([(1, "")], self.texts("bob"))
 
 
 class FullDiskTest(FileCase):
