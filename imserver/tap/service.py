@@ -47,7 +47,7 @@ from imserver.services.media_servers import MediaServerPool
 from imserver.services.message_keys import MessageKeys
 from imserver.services.protection import Protection
 from imserver.services.sessions import SessionHub
-from imserver.tap import failpoints
+from imserver.tap import failpoints, garbage
 from imserver.tap.control import ControlPort, open_control
 from imserver.tap.listening import (
     OpenPort,
@@ -232,6 +232,7 @@ class Server(Service):
         vitals.listening = True
         self._media_servers.start()
         self._trimmer.start(TRIM_SECONDS, now=False)
+        garbage.settle()
         write_ports(self._data, self._ports)
         warn_of_dates(self._contexts, datetime.now(UTC))
         self._notifier.ready()
