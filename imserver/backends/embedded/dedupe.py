@@ -8,7 +8,7 @@ every look-up there.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from itertools import groupby
 from operator import itemgetter
@@ -116,13 +116,13 @@ class Dedupe:
             if bucket is not None:
                 self.blooms[bucket] = None
 
-    def candidates(self, connection: sqlite3.Connection, hashed: int, now: float) -> list[int]:
+    def candidates(self, connection: sqlite3.Connection, hashed: int, now: Callable[[], float]) -> list[int]:
         """Log offsets of older sends that may have this key, newest first."""
         found: list[int] = []
         oldest = 0
         for bucket, bloom in self.blooms.items():
             if bloom is None or hashed in bloom:
-                oldest = oldest or bucket_of(now - self.seconds)
+                oldest = oldest or bucket_of(now() - self.seconds)
                 if bucket < oldest:
                     continue
                 rows = connection.execute(
