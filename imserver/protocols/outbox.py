@@ -1,9 +1,13 @@
 """What is written to one peer: joined into one write a turn.
 
 Frames collect in a queue (`queueing`). A shared `Flusher` writes, once per reactor turn, what
-every connection has collected, in one `transport.write` each. While the
+every connection has collected, in one write each. While the
 transport cannot take more, nothing is written, so the bytes that wait are here,
 where they are counted, and not in the transport.
+
+A plain socket is given them at once (`writeSomeData`, what a descriptor's own `doWrite` calls):
+its `write` would have the reactor ask the kernel first whether there is room, which there nearly always is,
+and that costs several times as much. What the kernel does not take goes the ordinary way.
 
 A call's media is written only while nothing else waits. What of all this the peer's
 kernel has is told by `arrival`.
@@ -18,7 +22,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from imserver.protocols.flushing import Budget, Flusher
-from imserver.protocols.kernel import DrainWatch, Pace
+from imserver.protocols.kernel import DrainWatch, Pace, held
 from imserver.protocols.media import MediaQueue
 from imserver.protocols.queueing import FrameQueue, OutboxOwner
 
@@ -118,10 +122,26 @@ class Outbox(FrameQueue):
         self._queued -= count
         self._sending += count
         self.written += count
-        self._blocked = self._pulled
-        self._transport.write(data)
+        if self._pulled:
+            if self.pace is None:
+                data = self._write_now(data)
+            self._blocked = bool(data)
+        if data:
+            self._transport.write(data)
         if not self._blocked:
             self._sent()
+
+    def _write_now(self, data: bytes) -> bytes:
+        """Gives a plain socket what its kernel takes now; returns the rest."""
+        transport = self._transport
+        # Media's kernel queue is kept short (see `media`), which only a write that waits for room respects.
+        if self._media is not None or held(transport) or transport.disconnecting or not transport.connected:
+            return data
+        count = transport.writeSomeData(data)
+        # An exception is found again by the transport's own attempt, and told where it belongs.
+        if not isinstance(count, int) or count <= 0:
+            return data
+        return data[count:]
 
     def _sent(self) -> None:
         count, self._sending = self._sending, 0

@@ -46,7 +46,7 @@ from imserver.services.media_servers import MediaServerPool
 from imserver.services.message_keys import MessageKeys
 from imserver.services.protection import Protection
 from imserver.services.sessions import SessionHub
-from imserver.tap import failpoints
+from imserver.tap import failpoints, garbage
 from imserver.tap.control import ControlPort, open_control
 from imserver.tap.filing import Filing
 from imserver.tap.going import Departure
@@ -244,6 +244,7 @@ class Server(Service):
         self._trimmer.start(TRIM_SECONDS, now=False)
         self._key_watch = KeyWatch(self._reactor, services.keys, services.message_keys)
         self._key_watch.start()
+        garbage.settle()
         write_ports(self._data, self._ports)
         warn_of_dates(self._contexts, datetime.now(UTC))
         self._notifier.ready()

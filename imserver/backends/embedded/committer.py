@@ -14,12 +14,14 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
+from imserver.backends.embedded.bulk import Insert
 from imserver.backends.embedded.settings import Failpoints
 from imserver.services.ports import Answer, Entry
 
 Statement = tuple[str, Sequence[Any]]
 BATCH_ROWS = 1024
 """Log rows above which the writer commits before it takes more."""
+_insert = Insert("INSERT INTO log", 2)
 
 
 class Task:
@@ -100,7 +102,7 @@ def run_batches(connection: sqlite3.Connection, batches: Sequence[Batch], failpo
             connection.execute("BEGIN IMMEDIATE")
             for batch in batches:
                 if batch.rows:
-                    connection.executemany("INSERT INTO log VALUES (?, ?)", batch.rows)
+                    _insert(connection, batch.rows)
                 for step in batch.steps:
                     if isinstance(step, Task):
                         _run_task(connection, step)

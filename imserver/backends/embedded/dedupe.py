@@ -8,9 +8,9 @@ every look-up there.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from itertools import groupby, takewhile
+from itertools import groupby
 from operator import itemgetter
 
 from msgspec import Struct
@@ -22,6 +22,7 @@ Key = tuple[int, str, str]
 
 BUCKET_SECONDS = 12 * 3600.0
 """Spans are dropped whole. Part of the file format: the window may be configured anew, this may not."""
+_HASH = itemgetter(1)
 _SMALLEST_FILTER = 1 << 20
 _LARGEST_FILTER = 1 << 28
 
@@ -115,28 +116,43 @@ class Dedupe:
             if bucket is not None:
                 self.blooms[bucket] = None
 
-    def candidates(self, connection: sqlite3.Connection, hashed: int, now: float) -> list[int]:
+    def candidates(self, connection: sqlite3.Connection, hashed: int, now: Callable[[], float]) -> list[int]:
         """Log offsets of older sends that may have this key, newest first."""
         found: list[int] = []
-        oldest = bucket_of(now - self.seconds)
+        oldest = 0
         for bucket, bloom in self.blooms.items():
-            if bucket >= oldest and (bloom is None or hashed in bloom):
+            if bloom is None or hashed in bloom:
+                oldest = oldest or bucket_of(now() - self.seconds)
+                if bucket < oldest:
+                    continue
                 rows = connection.execute(
                     "SELECT offset FROM dedupe WHERE bucket = ? AND hash = ?", (bucket, hashed)
                 )
                 found.extend(offset for (offset,) in rows)
-        found.sort(reverse=True)
+        if len(found) > 1:
+            found.sort(reverse=True)
         return found
 
     def rows_up_to(self, watermark: int) -> list[tuple[int, int, int]]:
         """Rows (bucket, hash, offset) for the disk, sorted."""
-        due = takewhile(lambda kept: kept.offset <= watermark, self.recent.values())
-        return sorted((bucket_of(kept.answer.server_at), kept.hashed, kept.offset) for kept in due)
+        spans: dict[int, list[tuple[int, int, int]]] = {}
+        for kept in self.recent.values():
+            offset = kept.offset
+            if offset > watermark:
+                break
+            bucket = bucket_of(kept.answer.server_at)
+            spans.setdefault(bucket, []).append((bucket, kept.hashed, offset))
+        rows = []
+        for bucket in sorted(spans):
+            # In log order before, so that equal hashes stay in the order of their offsets.
+            spans[bucket].sort(key=_HASH)
+            rows += spans[bucket]
+        return rows
 
     def written(self, rows: list[tuple[int, int, int]]) -> None:
         """These rows, sorted, are on the disk now."""
         for bucket, group in groupby(rows, itemgetter(0)):
-            hashes = [row[1] for row in group]
+            hashes = list(map(_HASH, group))
             if bucket not in self.blooms:
                 self.blooms[bucket] = Bloom()
             bloom = self.blooms[bucket]
@@ -160,10 +176,14 @@ class Dedupe:
 
     def drop_up_to(self, watermark: int) -> None:
         """Forgets in memory what the disk has."""
-        for key in [
-            key for key, _ in takewhile(lambda item: item[1].offset <= watermark, self.recent.items())
-        ]:
-            del self.recent[key]
+        recent = self.recent
+        due = []
+        for key, kept in recent.items():
+            if kept.offset > watermark:
+                break
+            due.append(key)
+        for key in due:
+            del recent[key]
 
 
 def filter_of(connection: sqlite3.Connection, bucket: int) -> Bloom:

@@ -11,18 +11,18 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from imserver.backends.embedded.bulk import Insert
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.dedupe import filter_of
 from imserver.backends.embedded.tails import IndexRow, TailIndex
 from imserver.model.errors import ImError
 
-_INSERT = "INSERT OR REPLACE INTO {} VALUES (?, ?, ?, ?)"
-INSERT_INBOX = _INSERT.format("inbox_index")
-INSERT_CONVERSATION = _INSERT.format("conversation_index")
-_INSERT_DEDUPE = "INSERT OR REPLACE INTO dedupe VALUES (?, ?, ?)"
+INSERT_INBOX = Insert("INSERT OR REPLACE INTO inbox_index", 4)
+INSERT_CONVERSATION = Insert("INSERT OR REPLACE INTO conversation_index", 4)
+_INSERT_DEDUPE = Insert("INSERT OR REPLACE INTO dedupe", 3)
 _SET_WATERMARK = "INSERT OR REPLACE INTO meta VALUES ('indexed_upto', ?)"
 
-Slice = tuple[str, list[Any]]
+Slice = tuple[Insert, list[Any]]
 
 
 class Indexer:
@@ -88,10 +88,10 @@ class Indexer:
         inboxes = sorted(state.inboxes.tails)
         conversations = sorted(state.conversations.tails)
         dedupe = state.dedupe.rows_up_to(watermark)
-        for sql, rows in self._slices(inboxes, conversations, dedupe, watermark):
+        for insert, rows in self._slices(inboxes, conversations, dedupe, watermark):
             # Filters may know more than the disk; filling them slice by slice spares the reactor a long turn.
-            on_commit = partial(self._written, rows) if sql is _INSERT_DEDUPE else None
-            await core.journal.task(partial(self._write, sql, rows), isolated=False, on_commit=on_commit)
+            on_commit = partial(self._written, rows) if insert is _INSERT_DEDUPE else None
+            await core.journal.task(partial(self._write, insert, rows), isolated=False, on_commit=on_commit)
             if generation != core.journal.generation:
                 return
 
@@ -107,9 +107,9 @@ class Indexer:
 
         await core.journal.task(finish, isolated=False, on_commit=forget)
 
-    def _write(self, sql: str, rows: list[Any], connection: sqlite3.Connection) -> None:
+    def _write(self, insert: Insert, rows: list[Any], connection: sqlite3.Connection) -> None:
         self._core.failpoints.hit("before-index")
-        connection.executemany(sql, rows)
+        insert(connection, rows)
         self._core.failpoints.hit("after-index")
 
     def _written(self, rows: list[Any], _: None) -> None:
@@ -135,7 +135,7 @@ class Indexer:
 
 
 def _index_slices(
-    sql: str, index: TailIndex, numbers: list[int], watermark: int, size: int
+    insert: Insert, index: TailIndex, numbers: list[int], watermark: int, size: int
 ) -> Iterator[Slice]:
     rows: list[IndexRow] = []
     weight = 0
@@ -145,10 +145,10 @@ def _index_slices(
             # A row costs as much as some twenty offsets in it.
             weight += 20 + len(row[3]) // 8
             if weight >= 20 * size:
-                yield sql, rows
+                yield insert, rows
                 rows, weight = [], 0
     if rows:
-        yield sql, rows
+        yield insert, rows
 
 
 def _wait(running: Deferred[None]) -> Deferred[None]:

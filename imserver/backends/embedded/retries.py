@@ -34,7 +34,10 @@ class Retries:
 
     def _on_disk(self, state: State, key: Key, hashed: int) -> MessageRecord | None:
         connection = self._core.reader
-        for offset in state.dedupe.candidates(connection, hashed, self._core.wall()):
+        offsets = state.dedupe.candidates(connection, hashed, self._core.wall)
+        if not offsets:
+            return None  # nearly always
+        for offset in offsets:
             row = connection.execute("SELECT body FROM log WHERE offset = ?", (offset,)).fetchone()
             if row is None:
                 continue

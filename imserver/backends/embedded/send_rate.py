@@ -28,7 +28,9 @@ class SendRate:
         rate = settings.sends_per_second
         if rate <= 0:
             return
-        tokens = self._tokens(sender, now)
+        tokens = sender.tokens + (now - sender.stamp) * rate
+        if tokens > settings.send_burst:
+            tokens = settings.send_burst
         if tokens < 1.0:
             raise ImError(ErrorCode.TOO_FAST, "too many messages")
         sender.tokens = tokens - 1.0

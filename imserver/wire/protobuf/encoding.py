@@ -4,15 +4,17 @@ A protobuf object per frame is cheaper than its fields written one by one in
 Python (and assigning its fields cheaper than naming them to the constructor),
 so answers are built that way. A push goes to many sessions and differs
 in `seq` only: its body is encoded once and the field appended per session
-(protobuf fields may come in any order).
+(protobuf fields may come in any order). The answer to a send has few fields, most of
+them as short as its tag, and is written by hand, too.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from imserver.model.errors import ErrorCode
-from imserver.model.messages import InboxRow, Message
+from imserver.model.messages import Form, InboxRow, Message
 from imserver.wire.content import to_numbered
 from imserver.wire.extras import REVOKED_KEY, pack_extra
 from imserver.wire.protobuf import im_protocol_pb2 as pb
@@ -26,6 +28,7 @@ Push = tuple[bytes, bytes]
 
 _PUSH_HEAD = b"\x08\xca\x01\x1a"  # command = CMD_PUSH_MSG (202), then the body's tag
 _SEQ_TAG = b"\x58"  # PushMessage.seq (11), varint
+_ACCEPTED_HEAD = b"\x08\xc9\x01"  # command = CMD_SEND_MSG_RSP (201)
 _ONE_BYTE: Final = tuple(bytes((number,)) for number in range(128))
 
 _Envelope = pb.WebSocketMessage
@@ -46,6 +49,12 @@ def varint(number: int) -> bytes:
         number >>= 7
     digits.append(number)
     return bytes(digits)
+
+
+@lru_cache(maxsize=64)
+def _moment(milliseconds: int) -> bytes:
+    """A varint that is needed again and again within one millisecond."""
+    return varint(milliseconds)
 
 
 def envelope(command: int, sequence: int, body: bytes, timestamp: int) -> bytes:
@@ -99,12 +108,37 @@ def push_message(message: Message, seq: int = 0) -> pb.PushMessage:
     push.group_id = message.group
     push.message_type = number
     push.content = data
-    push.send_time = to_ms(message.sent_at)
-    push.server_time = to_ms(message.server_at)
+    server_time = to_ms(message.server_at)
+    push.send_time = server_time if message.sent_at == message.server_at else to_ms(message.sent_at)
+    push.server_time = server_time
     push.seq = seq
     if extra:
         push.extra.update(extra)
     return push
+
+
+def _plain_body(message: Message, send_time: int, server_time: int) -> bytes:
+    """PushMessage of a message from one user to another that has nothing beside its text, without seq.
+
+    Times in milliseconds, not 0, nothing else empty but the client's id: most messages are such.
+
+    Raises:
+        IndexError: a name is so long that its length takes two bytes.
+    """
+    message_id, client_id = message.message_id.encode(), message.client_id.encode()
+    conversation, sender = message.conversation.encode(), message.sender.encode()
+    recipient, data = message.recipient.encode(), message.content.data
+    short = _ONE_BYTE
+    return b"".join((
+        b"\x0a", short[len(message_id)], message_id,
+        b"\x12" + short[len(client_id)] + client_id if client_id else b"",
+        b"\x1a", short[len(conversation)], conversation,
+        b"\x22", short[len(sender)], sender,
+        b"\x2a", short[len(recipient)], recipient,
+        b"\x38\x01\x42", varint(len(data)), data,
+        b"\x48", _moment(send_time),
+        b"\x50", _moment(server_time),
+    ))  # fmt: skip
 
 
 def push_row(row: InboxRow) -> pb.PushMessage:
@@ -114,10 +148,23 @@ def push_row(row: InboxRow) -> pb.PushMessage:
 
 def shared_push(message: Message, timestamp: int) -> Push:
     """What all sessions' pushes of a message have in common."""
-    return (
-        push_message(message).SerializeToString(),
-        _Envelope(timestamp=timestamp).SerializeToString(),
-    )
+    return _body(message), b"\x20" + _moment(timestamp) if timestamp else b""
+
+
+def _body(message: Message) -> bytes:
+    if (
+        message.recipient and message.content.form == Form.TEXT and message.content.data
+        and message.message_id and message.conversation and message.sender
+        and not (message.extra or message.attachments or message.meta or message.revoked)
+    ):  # fmt: skip
+        server_time = to_ms(message.server_at)
+        send_time = server_time if message.sent_at == message.server_at else to_ms(message.sent_at)
+        if send_time and server_time:
+            try:
+                return _plain_body(message, send_time, server_time)
+            except IndexError:
+                pass
+    return push_message(message).SerializeToString()
 
 
 def splice_push(push: Push, seq: int) -> bytes:
@@ -125,3 +172,21 @@ def splice_push(push: Push, seq: int) -> bytes:
     body, end = push
     number = varint(seq)
     return b"".join((_PUSH_HEAD, varint(len(body) + len(number) + 1), body, _SEQ_TAG, number, end))
+
+
+def accepted_frame(sequence: int, message_id: bytes, seq: int, server_time: int, timestamp: int) -> bytes:
+    """The SEND_MSG_RSP of a message that was accepted; times in milliseconds, none of the numbers < 0.
+
+    As `envelope` would write it: fields in order, those that are zero or empty left out.
+    """
+    body = b"".join((
+        b"\x1a", varint(len(message_id)), message_id,
+        b"\x20", varint(seq),
+        b"\x28", _moment(server_time),
+    ))  # fmt: skip
+    return b"".join((
+        _ACCEPTED_HEAD,
+        b"\x10" + varint(sequence) if sequence else b"",
+        b"\x1a", varint(len(body)), body,
+        b"\x20", _moment(timestamp),
+    ))  # fmt: skip

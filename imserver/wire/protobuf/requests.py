@@ -138,12 +138,13 @@ def send_command(request: pb.SendMessageRequest, user: str) -> SendMessage:
     content = from_numbered(request.message_type, request.content)
     if not request.extra:
         return SendMessage(
-            content=content,
-            conversation=request.conversation_id,
-            recipient=recipient,
-            group=group,
-            client_id=request.client_msg_id,
-            sent_at=from_client_ms(request.send_time),
+            content,
+            request.conversation_id,
+            recipient,
+            group,
+            False,
+            request.client_msg_id,
+            from_client_ms(request.send_time),
         )
     extra, attachments, meta, whole = unpack_extra(dict(request.extra), content)
     check_extra(extra)

@@ -16,6 +16,7 @@ from imserver.wire.protobuf import im_protocol_pb2 as pb
 from imserver.wire.protobuf import tables
 from imserver.wire.protobuf.encoding import (
     Push,
+    accepted_frame,
     envelope,
     error_body,
     push_row,
@@ -138,11 +139,8 @@ class ProtobufServerCodec:
         tag: Tag = request.tag
         now = to_ms(self._clock())
         if type(reply) is MessageAccepted:
-            answer = _SendResponse()
-            answer.message_id = tag.client_id if self._echo and tag.client_id else reply.message_id
-            answer.seq = reply.seq
-            answer.server_time = to_ms(reply.server_at)
-            return [envelope(tables.SEND_MSG_RSP, tag.sequence, answer.SerializeToString(), now)]
+            message_id = tag.client_id if self._echo and tag.client_id else reply.message_id
+            return [accepted_frame(tag.sequence, message_id.encode(), reply.seq, to_ms(reply.server_at), now)]
         if type(reply) is LoggedIn:
             self._user = reply.user
         number = tables.RESPONSES.get(tag.command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -159,6 +160,51 @@ class PlainSockets(OutboxCase):
         self.assertEqual(self.outbox.total, 100)
         self.descriptor.drain(40)
         self.assertEqual((self.outbox.total, self.budget.used), (0, 0))
+
+    def test_what_the_kernel_takes_is_given_to_it_at_once(self) -> None:
+        self.descriptor.room = 100
+        for frame in (b"a", b"b"):
+            self.outbox.put(frame)
+            self.clock.advance(0)
+        self.assertEqual(self.descriptor.taken, b"ab")
+        self.assertEqual((self.outbox.total, self.outbox.written, self.budget.used), (0, 2, 0))
+
+    def test_what_it_does_not_take_goes_the_ordinary_way_and_keeps_its_order(self) -> None:
+        self.descriptor.room = 3
+        self.outbox.put(b"abcdef")
+        self.clock.advance(0)
+        self.descriptor.room = 100
+        self.outbox.put(b"ghi")
+        self.clock.advance(0)
+        self.assertEqual((self.descriptor.taken, self.outbox.total), (b"abc", 9))
+        self.descriptor.drain(100)
+        self.assertEqual((self.descriptor.taken, self.outbox.total), (b"abcdefghi", 0))
+
+    def test_what_others_wrote_before_stays_before(self) -> None:
+        self.descriptor.write(b"handshake ")
+        self.descriptor.room = 100
+        self.outbox.put(b"frame")
+        self.clock.advance(0)
+        self.assertEqual(self.descriptor.taken, b"")
+        self.descriptor.drain(100)
+        self.assertEqual(self.descriptor.taken, b"handshake frame")
+
+    def test_a_failed_write_is_left_to_the_transport(self) -> None:
+        lost = ConnectionLost()
+        self.descriptor.writeSomeData = lambda data: lost  # type: ignore[method-assign, assignment, return-value]
+        self.outbox.put(b"x")
+        self.clock.advance(0)
+        self.assertIs(self.descriptor.doWrite(), lost)
+
+    def test_a_connection_that_is_being_dropped_is_given_nothing(self) -> None:
+        for state in ({"disconnecting": 1}, {"connected": 0}):
+            descriptor = Descriptor(self.clock)
+            descriptor.room = 100
+            outbox = self.make(descriptor, Owner())
+            vars(descriptor).update(state)
+            outbox.put(b"x")
+            self.clock.advance(0)
+            self.assertEqual(descriptor.taken, b"")
 
     def test_what_comes_meanwhile_waits_here_and_is_joined(self) -> None:
         self.outbox.put(b"a")
