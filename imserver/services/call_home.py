@@ -18,10 +18,11 @@ from imserver.model.calls import CallError, CallFault, Media, RejectCall, Signal
 from imserver.services.call_effects import Effects
 from imserver.services.call_events import Cause, event_of, signal_of
 from imserver.services.call_records import CallCounts, CallRecords
-from imserver.services.call_requests import Act, Join, Leave, Start, busy_slot, call_slot, home_mark, pair_key
+from imserver.services.call_requests import Act, Join, Leave, Start, busy_slot, call_slot, pair_key
 from imserver.services.call_state import Call, CallSettings
 from imserver.services.call_table import TABLE
 from imserver.services.call_terms import Do, On, State, Table
+from imserver.services.homes import LostNodes, home_mark
 from imserver.services.ports import Bus, Seat
 
 REMEMBERED_SECONDS = 60.0
@@ -68,6 +69,7 @@ class CallHome:
         self._ended: deque[tuple[float, Call]] = deque()
         self._sweep: IDelayedCall | None = None
         self._closed = False
+        self._lost_nodes = LostNodes()
 
     # Requests
 
@@ -123,6 +125,9 @@ class CallHome:
         finally:
             for waiting in self._preparing.pop(call.id):
                 waiting.callback(None)
+        for seat in _seats(call):
+            if seat.node in self._lost_nodes:
+                await self.leave(Leave(call.id, seat))
 
     async def _prospect(self, call: Call, standing: Call | None) -> tuple[On, list[Seat]]:
         """What is to become of a new call, and where it can ring."""
@@ -221,11 +226,23 @@ class CallHome:
         elif request.seat.user == call.callee_user:
             self.step(call, On.DEVICE_LEAVES, Cause(request.seat))
 
-    def shut_down(self) -> None:
-        """Ends all calls."""
-        self._closed = True
+    async def node_lost(self, node: str) -> None:
+        """All sessions of a node are gone."""
+        self._lost_nodes.add(node)
+        for call in list(self._calls.values()):
+            for seat in _seats(call):
+                if seat.node == node:
+                    await self.leave(Leave(call.id, seat))
+
+    def end_all(self) -> None:
+        """Ends all calls as the end of the server does."""
         for call in list(self._by_pair.values()):
             self.step(call, On.SHUTDOWN, Cause())
+
+    def shut_down(self) -> None:
+        """Ends all calls; there will be no others."""
+        self._closed = True
+        self.end_all()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -273,6 +290,12 @@ class CallHome:
         """An ended call is remembered no more."""
         del self._calls[call.id]
         self._bus.release(call_slot(call.id), home_mark(self._bus.node))
+
+
+def _seats(call: Call) -> list[Seat]:
+    """Where a call rings, or is held."""
+    parties = [party.seat for party in (call.caller, call.callee) if party is not None]
+    return [*parties, *call.ringing.values()]
 
 
 def _is_back(call: Call, former: Seat, seat: Seat) -> bool:

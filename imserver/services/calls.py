@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -20,7 +20,6 @@ from imserver.model.call_records import CallPage, ListCalls
 from imserver.model.calls import (
     MAX_CALL_ID_BYTES,
     AnswerCall,
-    CallEnded,
     CallError,
     CallFault,
     CallMedia,
@@ -39,20 +38,20 @@ from imserver.services.call_requests import (
     Act,
     Join,
     Leave,
-    Linked,
     Start,
     busy_slot,
     call_slot,
-    marked_home,
     pair_key,
 )
+from imserver.services.call_sessions import Caller, CallSessions
 from imserver.services.call_state import CallSettings
 from imserver.services.call_table import TABLE
 from imserver.services.call_terms import Table
 from imserver.services.dispatch import Handler
+from imserver.services.following import Followed
+from imserver.services.homes import marked_home
 from imserver.services.limits import RateLimiter
 from imserver.services.ports import Bus, Seat, Store
-from imserver.services.sessions import Client, Receiver
 
 __all__ = ["CallSettings", "Calls"]
 
@@ -66,16 +65,6 @@ SIGNAL_BURST_BYTES = 512 * 1024
 SIGNAL_OVERHEAD = 256
 """What one user may tell others by calls, however it is told: nobody may flood the outbox of somebody who has
 not even answered. Each command counts as its detail and the overhead; hanging up counts nothing."""
-
-
-class Caller(Protocol):
-    """A live session, as calls need it."""
-
-    principal: Principal
-    receiver: Receiver
-
-    @property
-    def client(self) -> Client: ...
 
 
 async def anybody(caller: str, callee: str) -> bool:
@@ -125,8 +114,9 @@ class Calls:
             settings,
             table,
         )
-        self._seated: dict[str, Caller] = {}  # sessions that can call, by their id
-        self._media = MediaRelay(bus, self.counts, clock.seconds, settings.media_bytes_per_second)
+        self._followed = Followed(bus, clock)
+        media = MediaRelay(bus, self.counts, clock.seconds, settings.media_bytes_per_second)
+        self._sessions = CallSessions(bus, media, self.counts, wall_time)
         self._starts = RateLimiter(clock.seconds, STARTS_PER_SECOND, START_BURST)
         self._signals = RateLimiter(clock.seconds, SIGNAL_BYTES_PER_SECOND, SIGNAL_BURST_BYTES)
 
@@ -146,13 +136,12 @@ class Calls:
     def session_started(self, session: Caller) -> None:
         """A session began: what rings for its user rings there, too."""
         if session.client.media is not Media.NONE:
-            self._seated[session.principal.session] = session
+            self._sessions.enter(session)
             self._spawn(self._follow(self.seat(session), Join))
 
     def session_gone(self, session: Caller) -> None:
         """A session ended."""
-        if self._seated.pop(session.principal.session, None) is not None:
-            self._media.unlink(session.principal.session)
+        if self._sessions.leave(session):
             self._spawn(self._follow(self.seat(session), Leave))
 
     def shut_down(self) -> None:
@@ -161,13 +150,31 @@ class Calls:
 
     async def _follow(self, seat: Seat, request: type[Join] | type[Leave]) -> None:
         """Tells the home of the user's call that a session came or went."""
-        try:
+
+        async def follow() -> None:
             call = await self._bus.holder(busy_slot(seat.user))
             home = call and await self._bus.holder(call_slot(call))
             if home:
                 await self._bus.ask(marked_home(home), request(call, seat))
-        except ImError as error:
-            self.log.warn("the home of a call was not told of a session: {code}", code=error.code)
+
+        await self._followed.until_done(seat.node, follow)
+
+    # Other nodes
+
+    def node_lost(self, node: str) -> None:
+        """See `ports.Watcher`."""
+        self._spawn(self._home.node_lost(node))
+        self._sessions.end(lambda home: home == node)
+
+    def cut_off(self) -> None:
+        """See `ports.Watcher`. Its sessions' calls at other homes are over for them, too."""
+        self._home.end_all()
+        self._sessions.end(lambda home: True)
+
+    def missed(self, node: str) -> None:
+        """See `ports.Watcher`. What a call's home has told and what it is would not agree any more."""
+        for session in self._sessions.end(lambda home: home == node):
+            self._spawn(self._follow(self.seat(session), Leave))
 
     # Commands
 
@@ -188,8 +195,17 @@ class Calls:
             raise ImError(ErrorCode.TOO_FAST, "too many calls a second")
         call = command.call or self._mint(seat.media)
         request = Start(call, seat, command.callee, command.video, command.detail, bool(command.call))
-        await self._ask(seat, self._bus.home(pair_key(principal.user, command.callee)), request)
+        await self._ask(seat, await self._home_of_pair(principal.user, command.callee), request)
         return Done()
+
+    async def _home_of_pair(self, caller: str, callee: str) -> str:
+        """Where a call that the caller is in already lives, if there is one; else where it should.
+
+        After nodes came or went the two may differ, and only the former knows a repeated offer, or glare.
+        """
+        running = await self._bus.holder(busy_slot(caller))
+        home = running and await self._bus.holder(call_slot(running))
+        return marked_home(home) if home else self._bus.home(pair_key(caller, callee))
 
     async def _end(self, principal: Principal, command: EndCall) -> Done:
         if command.call:
@@ -225,7 +241,7 @@ class Calls:
         try:
             await self._bus.ask(home, request)
         finally:
-            if seat.session not in self._seated:
+            if self._sessions.get(seat.session) is None:
                 # It went while it asked; its home may have heard of that first.
                 self._spawn(self._follow(seat, Leave))
 
@@ -235,22 +251,18 @@ class Calls:
         return minted if media is Media.RELAY else f"call_{minted}"
 
     def _seat_of(self, principal: Principal) -> Seat:
-        session = self._seated.get(principal.session)
+        session = self._sessions.get(principal.session)
         if session is None:
             raise ImError(ErrorCode.BAD_REQUEST, "calls need a live session of a format that has them")
         return self.seat(session)
 
     def seat(self, session: Caller) -> Seat:
         """A session of this node, as calls and other nodes address it."""
-        principal = session.principal
-        media = session.client.media
-        return Seat(principal.user, principal.session, self._bus.node, media, principal.device)
-
-    # Media
+        return self._sessions.seat(session)
 
     def media(self, session: str, command: CallMedia) -> None:
         """A piece of the call that runs at this session: on to the other party."""
-        self._media.relay(session, command.data)
+        self._sessions.media.relay(session, command.data)
 
     # The bus's side
 
@@ -272,21 +284,6 @@ class Calls:
             case _:
                 raise ImError(ErrorCode.UNKNOWN_COMMAND, "nobody here answers that")
 
-    def told(self, user: str, session: str, event: Any) -> None:
+    def told(self, user: str, session: str, event: Any, node: str) -> None:
         """See `Bus.serve`: an event for a session of this node."""
-        live = self._seated.get(session)
-        if live is None:
-            return
-        kind = type(event)
-        if kind is CallMedia:
-            if self._media.runs(session, event.call):
-                live.receiver.media(event)
-            else:
-                self.counts.media_dropped["no_call"] += 1
-        elif kind is Linked:
-            self._media.link(session, event)
-            live.receiver.notify(event.event)
-        else:
-            if kind is CallEnded:
-                self._media.unlink(session, event.call)
-            live.receiver.notify(event)
+        self._sessions.told(session, event, node)

@@ -25,6 +25,7 @@ from imserver.model.accounts import (
     Registered,
     SessionKicked,
 )
+from imserver.model.admin import EndSession, ListSessions
 from imserver.model.calls import CallMedia, Media
 from imserver.model.conversations import ListConversations
 from imserver.model.errors import ErrorCode, ImError
@@ -52,7 +53,8 @@ from imserver.services.ice import Ice
 from imserver.services.key_admin import KeyAdministration
 from imserver.services.log_ins import LogInCounts
 from imserver.services.messages import Messages, MessageSettings
-from imserver.services.ports import Bus, Directory, MediaServers, Seat, Store
+from imserver.services.neighbours import Neighbours
+from imserver.services.ports import Attending, Bus, Directory, MediaServers, Seat, Store
 from imserver.services.presence import Presence
 from imserver.services.registry import Registry
 from imserver.services.replays import LocalNonceMemory, NonceMemory, ReplayGuard
@@ -125,7 +127,9 @@ class Hub:
             store, self.registry, self.spawn, self._session_started, self._session_closed
         )
         only_friends = settings.friends.presence
-        self.presence = Presence(store, directory, bus, self.registry, wall_time, self.spawn, only_friends)
+        self.presence = Presence(
+            store, directory, bus, self.registry, wall_time, self.spawn, clock, only_friends
+        )
         self.friends = Friends(directory, self.presence, wall_time, clock.seconds, settings.friends)
         self.messages = Messages(store, bus, settings.messages, self.friends.may_type)
         self.calls = Calls(
@@ -185,6 +189,10 @@ class Hub:
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)
         bus.serve(self._seats, self._on_tell, self._on_request)
+        bus.attendance.serve(self._attending, self.presence.rank, settings.sessions_per_user)
+        sessions = Sessions(self.registry, self.rooms.registry)
+        homes = (self.calls, self.rooms)
+        bus.watch(Neighbours(homes, self.presence.look_again, sessions, accounts, clock, self.spawn))
 
     # services.sessions.SessionHub
 
@@ -214,8 +222,11 @@ class Hub:
         # Entered before the last look at the account: a kick or a disabling from
         # here on finds the session; one from before is seen by `still_valid`.
         for oldest in self.registry.enter(live):
-            oldest.kick(SessionKicked(KickReason.OTHER_DEVICE, "too many sessions of this user"))
+            oldest.kick(_one_of_too_many())
         try:
+            # From here on this node is told of the user's messages: before the first look at them.
+            for seat in await self._bus.attendance.enter(principal.user):
+                self._bus.kick(principal.user, _one_of_too_many(), session=seat.session)
             cursor = await self._store.cursor(principal.user, principal.format, principal.device)
             head, first_seq = await self._store.head(principal.user)
             if not await self._accounts.still_valid(known) or live.closed:
@@ -345,6 +356,13 @@ class Hub:
     def _seats(self, user: str) -> list[Seat]:
         return [self.calls.seat(session) for session in self.registry.of(user) if session.started]
 
+    def _attending(self, user: str) -> Attending:
+        sessions = self.registry.of(user)
+        entering = [self.calls.seat(session) for session in sessions if not session.started]
+        return Attending(self._seats(user), entering)
+
+    # What comes over the bus
+
     def _on_event(self, users: Iterable[str], event: Any, origin: str) -> None:
         for user in users:
             for session in self.registry.of(user):
@@ -358,12 +376,19 @@ class Hub:
                 live.kick(event)
         self.rooms.kick(user, sid, session, event)
 
-    def _on_tell(self, user: str, session: str, event: Any) -> None:
+    def _on_tell(self, user: str, session: str, event: Any, node: str) -> None:
         if isinstance(event, RoomNews | RoomOver):
             self.rooms.told(event)
         else:
-            self.calls.told(user, session, event)
+            self.calls.told(user, session, event, node)
 
     async def _on_request(self, request: Any) -> Any:
-        serves = self.rooms if isinstance(request, ROOM_REQUESTS) else self.calls
-        return await serves.requested(request)
+        if isinstance(request, ROOM_REQUESTS):
+            return await self.rooms.requested(request)
+        if isinstance(request, ListSessions | EndSession):
+            return await self.administration.requested(request)
+        return await self.calls.requested(request)
+
+
+def _one_of_too_many() -> SessionKicked:
+    return SessionKicked(KickReason.OTHER_DEVICE, "too many sessions of this user")

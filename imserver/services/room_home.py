@@ -33,6 +33,7 @@ from imserver.model.rooms import (
     RoomNotice,
     addresses_for,
 )
+from imserver.services.homes import LostNodes
 from imserver.services.limits import RateLimiter
 from imserver.services.ports import Bus, MediaServers
 from imserver.services.room_moderation import list_rooms, show_room
@@ -57,15 +58,18 @@ class RoomHome:
         counts: RoomCounts,
         settings: RoomSettings,
         media: MediaServers | None,
+        emptied: Callable[[RoomName], None],
     ) -> None:
         """Args:
         media: the media servers; None = there are none.
+        emptied: told of a room that is none any more.
         """
         self._clock = clock
         self._counts = counts
         self._settings = settings
-        self._register = RoomRegister(bus, clock, wall_time, random_bytes, counts, settings, media)
+        self._register = RoomRegister(bus, clock, wall_time, random_bytes, counts, settings, media, emptied)
         self._closed = False
+        self._lost_nodes = LostNodes()
         rate = settings.broadcasts_per_second
         self._broadcasts = RateLimiter(clock.seconds, rate, max(1.0, rate))
         self._dumps = RateLimiter(
@@ -92,6 +96,21 @@ class RoomHome:
             case Moderate():
                 return self._moderate(request.command)
 
+    def exists(self, room: RoomName) -> bool:
+        """Whether somebody is in the room."""
+        return room in self._register.rooms
+
+    def node_lost(self, node: str) -> None:
+        """All connections of a node are gone."""
+        self._lost_nodes.add(node)
+        for member in list(self._register.sessions.values()):
+            if member.seat is not None and member.seat.node == node:
+                self._lose(member, final=False)
+
+    def drop_all(self) -> None:
+        """No room is at home here any more."""
+        self._register.drop_all()
+
     def shut_down(self) -> None:
         """Tells what is still to be told; nobody is waited for any more."""
         self._closed = True
@@ -105,6 +124,8 @@ class RoomHome:
     def _enter(self, request: Enter) -> RoomJoined:
         if self._closed:
             raise ImError(ErrorCode.UNAVAILABLE, "the server is going down")
+        if request.seat.node in self._lost_nodes:
+            raise ImError(ErrorCode.UNAVAILABLE, "nobody waits for this any more")
         command = request.command
         if command.session:
             known = self._register.sessions.get(command.session)
@@ -242,11 +263,25 @@ class RoomHome:
     # Leaving
 
     def _gone(self, request: Gone) -> None:
-        member = self._register.sessions.get(request.session)
-        if member is None or member.seat is None or member.seat.session != request.seat.session:
+        session = request.seat.session
+        if request.session:
+            member = self._register.sessions.get(request.session)
+        else:
+            member = self._seated(request.room, session)
+        if member is None or member.seat is None or member.seat.session != session:
             return  # replaced, resumed elsewhere, or removed
+        self._lose(member, request.final)
+
+    def _seated(self, name: RoomName, connection: str) -> Member | None:
+        room = self._register.rooms.get(name)
+        members = () if room is None else room.members.values()
+        found = (one for one in members if one.seat is not None and one.seat.session == connection)
+        return next(found, None)
+
+    def _lose(self, member: Member, final: bool) -> None:
+        """An endpoint's connection is gone."""
         member.seat = None
-        if request.final:
+        if final:
             self._counts.removed += 1
             self._register.take_session(member)
             self._register.remove(member)

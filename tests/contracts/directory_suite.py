@@ -241,7 +241,7 @@ class BusSuite(CellarCase):
 
         bus.serve(
             lambda user: [phone, tablet] if user == "alice" else [],
-            lambda user, session, event: told.append((user, session, event)),
+            lambda user, session, event, node: told.append((user, session, event, node)),
             handle,
         )
         self.assertEqual([phone, tablet], list(self.wait_for(bus.seats("alice"))))
@@ -251,8 +251,8 @@ class BusSuite(CellarCase):
             bus.tell(phone, event)
         bus.tell(tablet, events[0])
         self.settle()
-        self.assertEqual(events, [event for _, session, event in told if session == "s1"])
-        self.assertEqual([("alice", "s2", events[0])], [one for one in told if one[1] == "s2"])
+        self.assertEqual(events, [event for _, session, event, _ in told if session == "s1"])
+        self.assertEqual([("alice", "s2", events[0], bus.node)], [one for one in told if one[1] == "s2"])
         home = bus.home("a pair")
         self.assertEqual(home, bus.home("a pair"))
         self.assertEqual("ring done", self.wait_for(bus.ask(home, "ring")))

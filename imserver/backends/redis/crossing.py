@@ -101,6 +101,7 @@ TYPES: Mapping[int, type[Struct]] = {
     35: calls.CallSignal,
     36: calls.CallEnded,
     37: calls.CallStopped,
+    38: call_requests.Seated,
     # Rooms
     40: room_requests.Enter,
     41: room_requests.Act,

@@ -360,7 +360,9 @@ class CallMachine(RuleBasedStateMachine):
 
     def _nothing_left(self, house: Node) -> None:
         calls, home, counts = house.calls, house.calls._home, house.calls.counts
-        left: tuple[Any, ...] = (home._by_pair, home._lanes, home._preparing, calls._media._links)
+        sessions = calls._sessions
+        left: tuple[Any, ...] = (home._by_pair, home._lanes, home._preparing, sessions.media._links)
+        left += (sessions._known._by_session,)
         if not self.down:
             left += (home._calls, home._ended)
         if any(left):

@@ -13,8 +13,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
+from imserver.backends.embedded.bus import LocalAttendance
 from imserver.model.accounts import SessionKicked
-from imserver.services.ports import Seat
+from imserver.services.ports import Seat, Watcher
 
 Channel = tuple[str, str, str]
 SLOTS = "slots"
@@ -97,8 +98,9 @@ class NetBus:
     def __init__(self, net: Net, node: str) -> None:
         self._net = net
         self.node = node
+        self.attendance = LocalAttendance()
         self._seats: Callable[[str], Sequence[Seat]]
-        self._on_tell: Callable[[str, str, Any], None]
+        self._on_tell: Callable[[str, str, Any, str], None]
         self._handler: Callable[[Any], Awaitable[Any]]
 
     def attach(
@@ -111,10 +113,17 @@ class NetBus:
     def serve(
         self,
         seats: Callable[[str], Sequence[Seat]],
-        on_tell: Callable[[str, str, Any], None],
+        on_tell: Callable[[str, str, Any, str], None],
         handler: Callable[[Any], Awaitable[Any]],
     ) -> None:
         self._seats, self._on_tell, self._handler = seats, on_tell, handler
+
+    def watch(self, watcher: Watcher) -> None:
+        """See Bus; no node is lost here."""
+
+    @property
+    def nodes(self) -> Sequence[str]:
+        return sorted(self._net.buses)
 
     def home(self, key: str) -> str:
         names = sorted(self._net.buses)
@@ -148,8 +157,8 @@ class NetBus:
         return [seat for told in found for seat in await told]
 
     def tell(self, seat: Seat, event: Any) -> None:
-        other = self._net.buses[seat.node]
-        self._net.post("tell", self.node, seat.node, lambda: other._on_tell(seat.user, seat.session, event))
+        here, other = self.node, self._net.buses[seat.node]
+        self._net.post("tell", here, seat.node, lambda: other._on_tell(seat.user, seat.session, event, here))
 
     async def claim(self, key: str, value: str) -> str:
         return await self._slot(lambda slots: slots.setdefault(key, value))
