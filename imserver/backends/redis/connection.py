@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -19,6 +20,9 @@ from imserver.backends.redis.settings import LinkSettings
 Where = Callable[[], Awaitable[IStreamClientEndpoint]]
 """Says where the Redis that takes writes is now."""
 
+Taker = Callable[[Any], str]
+"""Takes a reply to a greeting; says what is wrong with it, "" = nothing."""
+
 
 class Greeting(Struct, frozen=True):
     """Who connects, and to which of the server's databases.
@@ -33,13 +37,13 @@ class Greeting(Struct, frozen=True):
     database: int = 0
 
     def commands(self) -> list[tuple[Any, ...]]:
-        """What is said first; the last two tell the server's role and its time."""
+        """What is said first."""
         commands: list[tuple[Any, ...]] = []
         if self.password:
             commands.append(("AUTH", *((self.user,) if self.user else ()), self.password))
         if self.database:
             commands.append(("SELECT", self.database))
-        return [*commands, ("ROLE",), ("TIME",)]
+        return commands
 
 
 class Connection:
@@ -71,7 +75,7 @@ class Connection:
         self._settings = settings
         self.up = False
         self._protocol: RedisProtocol | None = None
-        self._expected = 0  # replies to the greeting that are still to come
+        self._expected: deque[Taker] = deque()  # who takes the replies to the greeting that are to come
         self._attempt: Deferred[Any] | None = None
         self._attempts = 0
         self._timer: IDelayedCall | None = None
@@ -80,6 +84,10 @@ class Connection:
         self._ahead = 0.0
 
     # For subclasses
+
+    def _questions(self) -> list[tuple[tuple[Any, ...], Taker]]:
+        """What the server is asked before it is used."""
+        return [(("ROLE",), _no_replica), (("TIME",), self._measured)]
 
     def _opened(self) -> None:
         """The server was greeted."""
@@ -117,11 +125,14 @@ class Connection:
         """Redis' own time now, float seconds; never ahead of it as long as the clocks run alike."""
         return self._monotonic() + self._ahead
 
-    def _measured(self, reply: Any) -> None:
+    def _measured(self, reply: Any) -> str:
         """Takes a reply to TIME."""
+        if not isinstance(reply, list):
+            return str(reply)
         seconds, microseconds = reply
         # It was true at some time before the reply came.
         self._ahead = int(seconds) + int(microseconds) / 1e6 - self._monotonic()
+        return ""
 
     def _connect(self) -> None:
         self._timer = self._clock.callLater(self._settings.timeout, self._too_late)
@@ -133,9 +144,10 @@ class Connection:
         protocol: Any = await endpoint.connect(Factory.forProtocol(lambda: RedisProtocol(self)))
         self._attempt = None
         self._protocol = protocol
-        commands = self._greeting.commands()
-        self._expected = len(commands)
-        self._write(b"".join(pack(command) for command in commands))
+        said = [(command, _no_refusal) for command in self._greeting.commands()]
+        said += self._questions()
+        self._expected = deque(taker for _, taker in said)
+        self._write(b"".join(pack(command) for command, _ in said))
 
     def _not_reached(self, failure: Failure) -> None:
         self._attempt = None
@@ -172,7 +184,7 @@ class Connection:
         if protocol is None:
             return
         was_up, self.up = self.up, False
-        self._expected = 0
+        self._expected.clear()
         if protocol.transport is not None:
             protocol.transport.abortConnection()
         self._again(reason)
@@ -189,8 +201,7 @@ class Connection:
             self._replied(replies)
             return
         for reply in replies:
-            self._expected -= 1
-            fault = self._fault(reply)
+            fault = self._expected.popleft()(reply)
             if fault:
                 self._give_up(fault)
                 return
@@ -203,20 +214,20 @@ class Connection:
                 self.log.info("Redis can be used again")
             self._opened()
 
-    def _fault(self, reply: Any) -> str:
-        """What is wrong with a reply to the greeting; "" = nothing."""
-        if isinstance(reply, ResponseError):
-            return str(reply)
-        if self._expected == 1 and reply[0] != b"master":
-            return "it is a replica, and takes no writes"
-        if self._expected == 0:
-            self._measured(reply)
-        return ""
-
     def lost(self, protocol: RedisProtocol, reason: str) -> None:
         """See Owner."""
         if protocol is self._protocol:
             self._give_up(reason)
+
+
+def _no_refusal(reply: Any) -> str:
+    return str(reply) if isinstance(reply, ResponseError) else ""
+
+
+def _no_replica(reply: Any) -> str:
+    if isinstance(reply, ResponseError):
+        return str(reply)
+    return "" if reply[0] == b"master" else "it is a replica, and takes no writes"
 
 
 def at(endpoint: IStreamClientEndpoint) -> Where:

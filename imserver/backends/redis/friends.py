@@ -58,27 +58,27 @@ class Friends:
     ) -> FriendReply:
         """See `FriendDirectory.request_friend`."""
         more = (command.message, limits.friends, limits.sent, limits.received)
-        return await self._do(_REQUEST, principal, command.user, at, *more)
+        return await self._deed(_REQUEST, principal, command.user, at, *more)
 
     async def accept_friend(
         self, principal: Principal, command: AcceptFriend, limits: FriendLimits, at: float
     ) -> FriendReply:
         """See `FriendDirectory.accept_friend`."""
-        return await self._do(_ANSWER, principal, command.user, at, command.request, 1, limits.friends)
+        return await self._deed(_ANSWER, principal, command.user, at, command.request, 1, limits.friends)
 
     async def reject_friend(self, principal: Principal, command: RejectFriend, at: float) -> FriendReply:
         """See `FriendDirectory.reject_friend`."""
-        return await self._do(_ANSWER, principal, command.user, at, command.request, 0, 0)
+        return await self._deed(_ANSWER, principal, command.user, at, command.request, 0, 0)
 
     async def delete_friend(self, principal: Principal, command: DeleteFriend, at: float) -> FriendReply:
         """See `FriendDirectory.delete_friend`."""
-        return await self._do(_DELETE, principal, command.user, at)
+        return await self._deed(_DELETE, principal, command.user, at)
 
     async def block_user(
         self, principal: Principal, user: str, blocked: bool, limits: FriendLimits, at: float
     ) -> FriendReply:
         """See `FriendDirectory.block_user`."""
-        return await self._do(_BLOCK, principal, user, at, int(blocked), limits.blocked)
+        return await self._deed(_BLOCK, principal, user, at, int(blocked), limits.blocked)
 
     async def list_friends(self, user: str) -> FriendList:
         """See `FriendDirectory.list_friends`."""
@@ -114,7 +114,7 @@ class Friends:
         """See `FriendDirectory.are_friends`."""
         return bool(await self._core.redis.call("HEXISTS", f"{self._core.redis.prefix}fr:{one}", other))
 
-    async def _do(
+    async def _deed(
         self, script: Script, principal: Principal, other: str, at: float, *more: Any
     ) -> FriendReply:
         seconds = int(self._core.settings.change_seconds)

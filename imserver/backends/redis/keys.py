@@ -8,17 +8,20 @@ Ids of users and groups have no control characters and no "/" (`model.ids`), so 
 characters separate them. In the table, an owner is named where one module alone writes a key;
 everybody may read.
 
-Accounts (`directory`)
+Accounts (`accounts`)
   users               sorted set, scores 0: every account's name, in byte order
-  u:<user>            hash: `gen` (generation) and the account's other fields, beside which the
-                      store keeps `tat` (send rate, `appends`) and `bat` (last broadcast)
+  u:<user>            hash: `gen` (generation), `hash` (of the password), `role`, `off` (disabled),
+                      `at` (created), beside which the store keeps `tat` (send rate, `appends`) and
+                      `bat` (last broadcast)
   seen                hash: user -> when last seen
-  sid:<sid>, us:<user> log-ins, and those of a user
+  sid:<sid>           hash with a time to live: a log-in, fields as in `model.accounts.Grant`
+  us:<user>           sorted set: sids of the user's log-ins -> when they are forgotten
 
-Groups (`directory`); the store decides sends on them
+Groups (`groups`); the store decides sends on them
   groups              sorted set, scores 0: ids of the groups there are
   gx                  set: every group id ever taken
-  g:<group>           hash, as long as the group exists
+  g:<group>           hash, as long as the group exists: `name`, `owner`, `open`, `hash` (of the
+                      password), `at` (created), `standing` (last one given)
   gm:<group>          sorted set: member -> standing (a number that grows with every joining)
   gj:<group>          hash: member -> when joined
   gi:<group>          set of those invited
@@ -33,13 +36,16 @@ Friends (`friends`)
   bb:<user>           set: who has blocked the user
   rq:<user>           sorted set: who asked to be the user's friend -> the change that
                       told the user, 0 = none did
-  fq, fq:...          open requests
+  fs:<user>           hash: whom the user has asked -> number of the open request
+  fq                  last number of a request
+  fq:<no>             hash, as long as the request is open: `asker`, `asked`, `message`, `at`
 
 Messages (`appends` and what reads them)
-  log                 hash: `no` last message's number, `ms` its time, `floor` first number kept,
-                      `bpos` last broadcast's position, `change` last change's number
+  log                 hash: `no` last message's number, `ms` its time, `part` the middle part of new
+                      ids, `floor` first number kept, `bpos` last broadcast's position, `change`
+                      last change's number, `cfloor` first change kept
   m:<no / 128>        hash: no -> the message
-  ib:<user>           list: numbers of the messages in the user's inbox ("b<no>" for a broadcast's)
+  ib:<user>           list: numbers of the messages in the user's inbox, ascending
   cv:<a>/<b>          list: the same for a single conversation (a <= b in byte order)
   gv:<group>          list: the same for a group
   base                hash: the part of a list's key after the prefix -> how many were trimmed from
@@ -51,6 +57,7 @@ Messages (`appends` and what reads them)
   d:<digest>          string with a time to live: a client id was used, and what for
   hours               hash: hour -> first number of that hour
   bc                  hash: number of a broadcast not fanned out yet -> the last user reached
+  bf:<no>             list: the steps of a broadcast's fan-out, "<last user>\\0<number of the copy>"
 
 Devices, changes, calls
   dv:<user>           hash: "<format>\\0<device>" -> its cursors
@@ -59,14 +66,21 @@ Devices, changes, calls
   mc:<user>           sorted set: numbers of the changes that told of missed calls
   call:<no>, cl:<user>, ci, calls, oc:<node>    records of calls
 
-Nodes (`nodes`)
-  nodes               what is known of each node, see there
+Nodes. A node's name is its process's; its identity is "<name>:<n>", another one each time it joins.
+  nodes               hash: identity -> signs of life, of every live node (`nodes`)
+  dead                set: identities of lost nodes of which something is left (`reaper`)
+  sl:<slot>           string: "<identity>\\0<value>", who has a slot (`slots`)
+  ns:<identity>       set: the slots of a node
+  at:<user>           hash: identity -> the user's rank and sessions there (`attendance`)
+  nu:<identity>       set: users with sessions on a node
+  shown               hash: user -> the rank that was announced last, if it is not 0
   hosts               hash: user -> names of the nodes that have live sessions of the user, joined by spaces
   epoch               hash: see `epoch`
 
 Channels
-  feed:<node>         what is committed, for the sessions of a node
-  bus:<node>          what one node tells another
+  feed:<name>         what is committed, for the sessions of a node
+  bus:<name>          what one node tells another (`exchange`)
+  nodes               a node came or went
 """
 
 from __future__ import annotations
@@ -79,6 +93,7 @@ MEMBERS = "gm:"
 HOSTS = "hosts"
 LOG = "log"
 FEED = "feed:"
+BUS = "bus:"
 
 NODE_NAME = r"[A-Za-z0-9._-]{1,64}"
 """What a node may be called (a regular expression)."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
-from imserver.backends.redis.connection import Connection, Greeting, Where
+from imserver.backends.redis.connection import Connection, Greeting, Taker, Where
 from imserver.backends.redis.faults import RedisLost, is_demoted, is_no_script, refusal, unavailable
 from imserver.backends.redis.protocol import ResponseError, pack
 from imserver.backends.redis.scripts import Rendered, Script, check_prefix
@@ -35,6 +36,8 @@ class Redis(Connection):
 
     Attributes:
         channels: what every channel begins with.
+        run_id: which process Redis is.
+        loses_nothing: whether it keeps all it has acknowledged, whatever happens to its machine.
         after_replies: called after every batch of replies (and losses) was handed out.
     """
 
@@ -52,6 +55,8 @@ class Redis(Connection):
         self.prefix = check_prefix(prefix)
         # Channels are common to all databases of a server, keys are not.
         self.channels = f"{prefix}{greeting.database}:"
+        self.run_id = ""
+        self.loses_nothing = False
         self.after_replies: list[Callable[[], None]] = []
         self._watchers: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._rendered: dict[Script, Rendered] = {}
@@ -103,28 +108,38 @@ class Redis(Connection):
 
     def script(self, script: Script, keys: Sequence[Any] = (), args: Sequence[Any] = ()) -> Deferred[Any]:
         """Runs a script; as `call`. Should Redis have forgotten it, it is sent again, once."""
-        waiting = self.call(*self.invocation(script), len(keys), *keys, *args)
+        words = (len(keys), *keys, *args)
 
-        def again(failure: Any) -> Any:
-            if not isinstance(failure.value, _Forgotten):
-                return failure
-            self._loaded.discard(script)
-            return self.call(*self.invocation(script), len(keys), *keys, *args)
+        def run() -> Deferred[Any]:
+            waiting: Deferred[Any] = Deferred()
+            try:
+                self.send_script(script, words, _fire, waiting)
+            except ImError as error:
+                return fail(error)
+            return waiting
 
-        return waiting.addErrback(again)
+        def again(failure: Failure) -> Any:
+            return run() if isinstance(failure.value, _Forgotten) else failure
 
-    def invocation(self, script: Script) -> tuple[bytes, bytes]:
-        """The first two words of a command that runs a script; the next one counts the keys.
+        return run().addErrback(again)
 
-        On each connection a script is sent in full the first time, so what is run in order stays so.
+    def send_script(self, script: Script, words: tuple[Any, ...], answered: Answered, token: Any) -> None:
+        """Runs a script without a Deferred; as `send`.
+
+        The reply may be NOSCRIPT: then it was not run. On each connection a script is sent in full
+        the first time, so that this is rare, and what is called in order is done in order.
+
+        Args:
+            words: how many keys there are, the keys, the arguments.
         """
         rendered = self._rendered.get(script)
         if rendered is None:
             rendered = self._rendered[script] = Rendered(script, self.prefix, self.channels)
         if script in self._loaded:
-            return b"EVALSHA", rendered.sha
-        self._loaded.add(script)
-        return b"EVAL", rendered.text
+            self.send((b"EVALSHA", rendered.sha, *words), answered, token)
+        else:
+            self.send((b"EVAL", rendered.text, *words), answered, token)
+            self._loaded.add(script)
 
     def send(self, command: tuple[Any, ...], answered: Answered, token: Any) -> None:
         """Sends a command without a Deferred: `answered(token, reply)` is called in the order of sending.
@@ -197,6 +212,27 @@ class Redis(Connection):
 
     # Life
 
+    def _questions(self) -> list[tuple[tuple[Any, ...], Taker]]:
+        return [
+            *super()._questions(),
+            (("INFO", "server"), self._told_run_id),
+            (("CONFIG", "GET", "append*"), self._told_policy),
+        ]
+
+    def _told_run_id(self, reply: Any) -> str:
+        if isinstance(reply, bytes):
+            for line in reply.decode(errors="replace").splitlines():
+                if line.startswith("run_id:"):
+                    self.run_id = line.removeprefix("run_id:")
+                    return ""
+        return "it does not say which process it is"
+
+    def _told_policy(self, reply: Any) -> str:
+        # Who may not ask assumes the worse.
+        found = dict(zip(reply[::2], reply[1::2], strict=True)) if isinstance(reply, list) else {}
+        self.loses_nothing = found.get(b"appendonly") == b"yes" and found.get(b"appendfsync") == b"always"
+        return ""
+
     def _opened(self) -> None:
         self._tick_call = self._clock.callLater(self._settings.ping_seconds, self._tick)
         for up, _ in self._watchers:
@@ -234,8 +270,7 @@ class Redis(Connection):
             pass  # so much is on the way that its answers are sign enough
 
     def _told_time(self, _: None, reply: Any) -> None:
-        if isinstance(reply, list):
-            self._measured(reply)
+        self._measured(reply)
 
 
 class _Forgotten(ImError):

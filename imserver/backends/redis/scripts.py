@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from hashlib import sha1
+from importlib.resources import files
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{0,64}")
 
@@ -57,3 +58,9 @@ class Rendered:
     def __init__(self, script: Script, prefix: str, channels: str) -> None:
         self.text = script.text(prefix, channels)
         self.sha = sha1(self.text, usedforsecurity=False).hexdigest().encode()
+
+
+def lua(*names: str) -> tuple[str, ...]:
+    """Parts of scripts, from the folder `lua`."""
+    folder = files("imserver.backends.redis") / "lua"
+    return tuple((folder / f"{name}.lua").read_text("utf-8") for name in names)
