@@ -1,4 +1,4 @@
-"""The Redis cellar under a test's control: a real Redis, one clock that stands still, sockets that are pumped."""
+"""The Redis cellar under a test's control: a real Redis, one clock that stands still, pumped sockets."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class RedisCase(LinkCase, CellarCase):
 
     def make_cellar(self, **settings: Any) -> RedisCellar:
         """A fresh cellar."""
+        for cellar, _, _ in getattr(self, "_marks", ()):
+            self._close(cellar)
         LinkCase.setUp(self)
         self.settings = StoreSettings(**settings)
         self._nodes = 0
@@ -78,21 +80,26 @@ class RedisCase(LinkCase, CellarCase):
         return sink
 
     def wait_for(self, awaitable: Awaitable[T], *, run_clock: bool = False) -> T:
-        """See CellarCase."""
-        return LinkCase.wait_for(self, awaitable, run_clock=run_clock)
+        """See CellarCase. What was published by then has come, too."""
+        result = LinkCase.wait_for(self, awaitable, run_clock=run_clock)
+        self._hear()
+        return result
 
     def settle(self) -> None:
         """Until nothing waits for Redis, nothing is due, and all that was published has come."""
         while True:
             self.pump.until(self._quiet)
-            for cellar, channel, marks in self._marks:
-                # What was published before this comes before it.
-                if cellar.redis.connected and cellar.subscriber.whole:
-                    marks.clear()
-                    cellar.redis.call("PUBLISH", channel, "settled")
-                    self.pump.until(lambda marks=marks: marks)  # type: ignore[misc]
+            self._hear()
             if self._quiet():
                 return
+
+    def _hear(self) -> None:
+        for cellar, channel, marks in self._marks:
+            # What was published before this comes before it.
+            if cellar.redis.connected and cellar.subscriber.whole:
+                marks.clear()
+                cellar.redis.call("PUBLISH", channel, "settled")
+                self.pump.until(lambda marks=marks: marks)  # type: ignore[misc]
 
     def _quiet(self) -> bool:
         return not self.pump.due() and all(not cellar.redis.waiting for cellar, _, _ in self._marks)

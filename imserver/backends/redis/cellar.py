@@ -69,7 +69,7 @@ class RedisCellar:
         settings: StoreSettings | None = None,
     ) -> None:
         self.settings = settings if settings is not None else StoreSettings()
-        random = Random(random_bytes(16))
+        random = Random(random_bytes(16))  # noqa: S311 - it draws delays
         self.redis = Redis(place.where, place.greeting, clock, monotonic, random, link, place.prefix)
         self.subscriber = Subscriber(place.where, place.greeting, clock, monotonic, random, link)
         self.core = Core(self.redis, clock, wall, node, self.settings)

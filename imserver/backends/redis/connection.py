@@ -144,8 +144,8 @@ class Connection:
         protocol: Any = await endpoint.connect(Factory.forProtocol(lambda: RedisProtocol(self)))
         self._attempt = None
         self._protocol = protocol
-        said = [(command, _no_refusal) for command in self._greeting.commands()]
-        said += self._questions()
+        said = self._questions()
+        said[:0] = [(command, _no_refusal) for command in self._greeting.commands()]
         self._expected = deque(taker for _, taker in said)
         self._write(b"".join(pack(command) for command, _ in said))
 

@@ -27,14 +27,13 @@ class Devices:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._due: dict[Name, tuple[int, int]] = {}
+        self._due: dict[str, dict[tuple[str, str], tuple[int, int]]] = {}
 
     async def cursor(self, user: str, format: str, device: str) -> DeviceCursor:
         """See `Store.cursor`."""
         core, name = self._core, (user, format, device)
-        due = self._due.pop(name, None)
-        if due is not None:
-            self._write(name, *due)
+        # A new device begins where the others are.
+        self._write_all(user, self._due.pop(user, {}))
         most = core.settings.devices_per_user
         acked, changed, new = await core.redis.script(CURSOR, (), (*name, repr(core.wall()), most))
         return DeviceCursor(acked, changed, bool(new))
@@ -47,9 +46,7 @@ class Devices:
             if numbers is not None:
                 self._write(name, 0, 0, numbers)
         elif 0 < seq <= self._core.heads.of.get(user, 0):
-            acked, told = self._due.get(name, (0, 0))
-            if seq > acked:
-                self._due[name] = seq, told
+            self._keep(name, seq, 0)
         elif seq > 0:
             self._write(name, seq, 0)
 
@@ -57,34 +54,39 @@ class Devices:
         """See `Store.changes_told`."""
         name = (user, format, device)
         if 0 < change_id <= self._core.heads.change:
-            acked, told = self._due.get(name, (0, 0))
-            if change_id > told:
-                self._due[name] = acked, change_id
+            self._keep(name, 0, change_id)
         elif change_id > 0:
             self._write(name, 0, change_id)
 
     def persist(self) -> None:
         """Writes what is due; called from time to time and at the end."""
         due, self._due = self._due, {}
-        for name, (acked, told) in due.items():
-            self._write(name, acked, told)
+        for user, devices in due.items():
+            self._write_all(user, devices)
+
+    def _write_all(self, user: str, devices: dict[tuple[str, str], tuple[int, int]]) -> None:
+        for (format, device), (acked, told) in devices.items():
+            self._write((user, format, device), acked, told)
 
     def _write(self, name: Name, acked: int, told: int, message: tuple[int, int, int] = _NO_MESSAGE) -> None:
         words = (0, *name, min(acked, 2**53), min(told, 2**53), *message)
         try:
             self._core.redis.send_script(ACKNOWLEDGE, words, self._written, (name, acked, told, message))
         except ImError:
-            self._keep(name, acked, told)
+            if acked or told:
+                self._keep(name, acked, told)
         except UnicodeEncodeError:
             pass  # nobody has such a device
 
     def _written(self, token: tuple[Name, int, int, Any], reply: Any) -> None:
         if isinstance(reply, Exception):
             name, acked, told, _ = token
-            self._keep(name, acked, told)
+            if acked or told:
+                self._keep(name, acked, told)
 
     def _keep(self, name: Name, acked: int, told: int) -> None:
         """It is written later; Redis looks at it then."""
-        if acked or told:
-            before = self._due.get(name, (0, 0))
-            self._due[name] = max(acked, before[0]), max(told, before[1])
+        user, *rest = name
+        devices = self._due.setdefault(user, {})
+        before = devices.get((rest[0], rest[1]), (0, 0))
+        devices[rest[0], rest[1]] = max(acked, before[0]), max(told, before[1])
