@@ -172,15 +172,16 @@ class BusCase(LinkCase):
             self.pump.until(self._quiet)
             for node in self.nodes:
                 # What was published before this comes before it.
-                if node.redis.connected and node.subscriber.whole:
+                if node.subscriber.whole and not node.channels.mute:
                     node.marks.clear()
-                    node.redis.call("PUBLISH", node.mark, "settled")
+                    self.link.call("PUBLISH", node.mark, "settled").addErrback(lambda _: None)
                     self.pump.until(lambda node=node: node.marks)  # type: ignore[misc]
             if self._quiet():
                 return
 
     def _quiet(self) -> bool:
-        return not self.pump.due() and all(not node.redis.waiting for node in self.nodes)
+        waiting = any(node.redis.waiting for node in self.nodes if not node.commands.mute)
+        return not self.pump.due() and not waiting
 
     def error_of(self, awaitable: Any) -> ErrorCode:
         """The refusal it ends with; time passes meanwhile."""

@@ -1,0 +1,200 @@
+"""Who is connected where: `ports.Attendance`, kept in Redis so that every node sees the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from imserver.backends.redis.faults import unavailable
+from imserver.backends.redis.link import Redis
+from imserver.backends.redis.nodes import Nodes
+from imserver.backends.redis.scripts import Script, lua
+from imserver.model.calls import Media
+from imserver.services.ports import Attending, Seat
+
+USERS_PER_LOOK = 1_000
+RETRY_SECONDS = 1.0
+
+_HERE = Script("attend_here", *lua("nodes", "attend", "attend_here"))
+_RANKS = Script("attend_ranks", *lua("nodes", "attend", "attend_ranks"))
+_STANDING = Script("attend_standing", *lua("nodes", "attend", "attend_standing"))
+
+_decode = msgspec.msgpack.Decoder(list[int | tuple[str, float, str, str, bool]]).decode
+
+
+class Attendance:
+    """See `ports.Attendance`.
+
+    What is true here is written whole, one user at a time, so it may be written again whenever it
+    is not known whether Redis has it.
+
+    Args:
+        clock: times new attempts.
+    """
+
+    def __init__(self, redis: Redis, nodes: Nodes, clock: IReactorTime) -> None:
+        self._redis = redis
+        self._nodes = nodes
+        self._clock = clock
+        self._attending: Callable[[str], Attending] = _nobody
+        self._rank: Callable[[str], int] = _unseen
+        self._limit = 0
+        self._here: set[str] = set()  # users who are entered here
+        self._unwritten: dict[str, None] = {}
+        self._timer: IDelayedCall | None = None
+        self._stopped = False
+
+    def serve(self, attending: Callable[[str], Attending], rank: Callable[[str], int], limit: int) -> None:
+        """See `Attendance.serve`."""
+        self._attending, self._rank, self._limit = attending, rank, limit
+
+    # Writing
+
+    async def enter(self, user: str) -> Sequence[Seat]:
+        """See `Attendance.enter`."""
+        beyond = await self._write(user, self._limit)
+        return [
+            Seat(user, session.decode(), node.decode(), Media(media.decode()), device.decode())
+            for node, session, media, device in beyond
+        ]
+
+    def changed(self, user: str) -> None:
+        """See `Attendance.changed`."""
+        self._unwritten[user] = None
+        self._wake(0.0)
+
+    def rejoined(self) -> list[str]:
+        """This node has another name: all users who are connected here, who are entered anew."""
+        users = sorted(self._here)
+        self._unwritten.update(dict.fromkeys(users))
+        self._wake(0.0)
+        return users
+
+    def stop(self) -> None:
+        """Writes nothing more; the others take this node's users off. Idempotent."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wake(self, seconds: float) -> None:
+        if self._timer is None and not self._stopped:
+            self._timer = self._clock.callLater(seconds, self._flush)
+        elif self._timer is not None and seconds == 0.0:
+            self._timer.reset(0.0)
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            if self._timer.active():
+                self._timer.cancel()
+            self._timer = None
+        if self._stopped:
+            return
+        users, self._unwritten = self._unwritten, {}
+        for user in users:
+            self._write(user, 0).addErrback(self._failed, user)
+
+    def _failed(self, failure: Any, user: str) -> None:
+        if user not in self._unwritten:
+            self._unwritten[user] = None
+            self._wake(RETRY_SECONDS)
+
+    def _write(self, user: str, limit: int) -> Deferred[Any]:
+        self._unwritten.pop(user, None)
+        here = self._attending(user)
+        words: list[Any] = []
+        for seats, started in ((here.seats, 1), (here.entering, 0)):
+            for seat in seats:
+                words += (seat.session, seat.media.value, seat.device, started)
+        if words:
+            self._here.add(user)
+        else:
+            self._here.discard(user)
+        arguments = (self._nodes.identity, user, self._rank(user), limit, *words)
+        return self._redis.script(_HERE, args=arguments).addCallback(_checked)
+
+    # Looking
+
+    async def ranks(self, users: Sequence[str]) -> Sequence[int]:
+        """See `Attendance.ranks`."""
+        self._flush()
+        looks = [
+            self._redis.script(_RANKS, args=users[at : at + USERS_PER_LOOK])
+            for at in range(0, len(users), USERS_PER_LOOK)
+        ]
+        return [rank for ranks in await _all(looks) for rank in ranks]
+
+    async def standing(self, user: str) -> tuple[int, int]:
+        """See `Attendance.standing`."""
+        self._flush()
+        rank, announced = await self._redis.script(_STANDING, args=(user,))
+        return rank, announced
+
+    async def announced(self, user: str, rank: int) -> None:
+        """See `Attendance.announced`."""
+        shown = self._redis.prefix + "shown"
+        await (self._redis.call("HSET", shown, user, rank) if rank else self._redis.call("HDEL", shown, user))
+
+    async def seats(self, user: str) -> list[Seat]:
+        """See `Bus.seats`."""
+        self._flush()
+        reply = await self._redis.call("HGETALL", f"{self._redis.prefix}at:{user}")
+        found: list[tuple[float, Seat]] = []
+        for at in range(0, len(reply), 2):
+            node = reply[at].decode()
+            if self._nodes.is_lost(node):
+                continue
+            for one in _decode(reply[at + 1]):
+                if isinstance(one, tuple):
+                    session, since, media, device, started = one
+                    if started:
+                        found.append((since, Seat(user, session, node, Media(media), device)))
+        found.sort(key=lambda one: (one[0], one[1].session))
+        return [seat for _, seat in found]
+
+    async def hosts(self, users: Sequence[str]) -> dict[str, list[str]]:
+        """Names of nodes, and which of these users are connected there."""
+        hosts = self._redis.prefix + "hosts"
+        looks = [
+            self._redis.call("HMGET", hosts, *users[at : at + USERS_PER_LOOK])
+            for at in range(0, len(users), USERS_PER_LOOK)
+        ]
+        found: dict[str, list[str]] = {}
+        names = [one for look in await _all(looks) for one in look]
+        for user, named in zip(users, names, strict=True):
+            for name in (named or b"").decode().split():
+                found.setdefault(name, []).append(user)
+        return found
+
+
+async def _all(looks: Sequence[Deferred[Any]]) -> list[Any]:
+    """The replies to commands that were sent together. Raises as the first that failed."""
+    for look in looks:
+        look.addErrback(_as_result)
+    replies = [await look for look in looks]
+    for reply in replies:
+        if isinstance(reply, BaseException):
+            raise reply
+    return replies
+
+
+def _as_result(failure: Any) -> Any:
+    return failure.value
+
+
+def _checked(reply: Any) -> Any:
+    if reply == b"lost":
+        raise unavailable("this node is not one of the others now")
+    return reply
+
+
+def _nobody(user: str) -> Attending:
+    return Attending(())
+
+
+def _unseen(user: str) -> int:
+    return 0
