@@ -68,10 +68,10 @@ class Attendance:
         self._wake(0.0)
 
     def rejoined(self) -> list[str]:
-        """This node has another name: all users who are connected here, who are entered anew."""
+        """This node has another name: all users who are connected here, who are entered anew at once."""
         users = sorted(self._here)
         self._unwritten.update(dict.fromkeys(users))
-        self._wake(0.0)
+        self._flush()
         return users
 
     def stop(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from msgspec import Struct
@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from imserver.backends.redis.broadcasts import Broadcasts
+from imserver.backends.redis.bus import RedisBus
 from imserver.backends.redis.calls import Calls
 from imserver.backends.redis.connection import Greeting, Where
 from imserver.backends.redis.core import Core
@@ -18,6 +19,7 @@ from imserver.backends.redis.directory import RedisDirectory
 from imserver.backends.redis.epoch import Epoch
 from imserver.backends.redis.feed import Feed
 from imserver.backends.redis.link import Redis
+from imserver.backends.redis.nodes import NodeSettings
 from imserver.backends.redis.retention import Retention
 from imserver.backends.redis.settings import LinkSettings, StoreSettings
 from imserver.backends.redis.store import RedisStore
@@ -66,6 +68,7 @@ class RedisCellar:
         random_bytes: Callable[[int], bytes],
         *,
         link: LinkSettings = LinkSettings(),  # noqa: B008 - frozen
+        nodes: NodeSettings = NodeSettings(),  # noqa: B008 - frozen
         settings: StoreSettings | None = None,
     ) -> None:
         self.settings = settings if settings is not None else StoreSettings()
@@ -75,6 +78,8 @@ class RedisCellar:
         self.core = Core(self.redis, clock, wall, node, self.settings)
         # It comes first of all that is said to a Redis that was reached.
         self._epoch = Epoch(self.core, random_bytes)
+        self.bus = RedisBus(self.redis, self.subscriber, node, clock, nodes)
+        self.bus.rejoined.append(self._missed)
         self._feed = Feed(self.core, self.subscriber)
         self._devices = Devices(self.core)
         self._broadcasts = Broadcasts(self.core)
@@ -89,10 +94,15 @@ class RedisCellar:
         self._open = False
 
     def _identity(self) -> str:
-        return self.core.node()
+        return self.bus.node
 
-    def _live(self) -> tuple[str, ...]:
-        return ()
+    def _live(self) -> Sequence[str]:
+        return self.bus.members.live if self.bus.members.taking_part else ()
+
+    def _missed(self) -> None:
+        """For a while nobody told this node what concerns its users."""
+        if self.core.sink is not None:
+            self.core.sink.missed()
 
     async def open(self) -> None:
         """Reaches Redis and takes part; waits as long as that takes."""
@@ -102,6 +112,7 @@ class RedisCellar:
         self.redis.start()
         await heard
         await self._epoch.first()
+        await self.bus.start()
         self.redis.watch(self._broadcasts.start, _nothing)
         self._tick_call = self.core.clock.callLater(self.settings.tick_seconds, self._tick)
 
@@ -132,6 +143,7 @@ class RedisCellar:
             self._tick_call.cancel()
             self._tick_call = None
         self._devices.persist()
+        await self.bus.stop()
         await self.redis.call("PING").addErrback(_ignored)
         self.redis.stop()
         self.subscriber.stop()
