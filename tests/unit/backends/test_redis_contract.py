@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.contracts.bus_suite import BusSuite
 from tests.contracts.calls_suite import CallSuite
 from tests.contracts.changes_suite import DeviceSuite, ReceiptSuite, RevokeSuite
 from tests.contracts.directory_suite import AccountSuite, GroupSuite
@@ -66,4 +67,8 @@ class FriendTest(FriendSuite, RedisCase, SynchronousTestCase):
 
 
 class BlockTest(BlockSuite, RedisCase, SynchronousTestCase):
+    pass
+
+
+class BusTest(BusSuite, RedisCase, SynchronousTestCase):
     pass
