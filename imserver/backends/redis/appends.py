@@ -48,7 +48,7 @@ class Appender:
         try:
             words = self._words(principal, command)
             counted = not command.broadcast and self._rate.take(principal.user)
-            token = (ticket, principal.user, counted)
+            token = (ticket, principal, counted)
             try:
                 self._redis.send_script(APPEND, words, self._answered, token)
             except BaseException:
@@ -92,14 +92,17 @@ class Appender:
 
     # What comes back
 
-    def _answered(self, token: tuple[Any, str, bool], reply: Any) -> None:
-        ticket, user, counted = token
+    def _answered(self, token: tuple[Any, Principal, bool], reply: Any) -> None:
+        ticket, principal, counted = token
+        user = principal.user
         outcome: MessageAccepted | ImError
         if type(reply) is list:
             no, ms, part, seq, name, known = reply
             broadcast = name == b"broadcast"
             if not known:
                 self._core.last = (no, ms, part)
+                if principal.session:
+                    self._core.own_sends.answered(no, principal.session, user, seq)
             outcome = MessageAccepted(message_id(no, ms, part), name.decode(), seq, ms / 1000, broadcast)
             if known:
                 if counted:

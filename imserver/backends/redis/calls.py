@@ -27,6 +27,8 @@ from imserver.model.errors import ErrorCode, ImError
 SIGN_SECONDS = 10.0
 """While calls last, their node writes the time this often: about as exact is the end of those that a
 crash ends."""
+LOOK_SECONDS = 5.0
+"""How often calls of lost nodes are looked for."""
 
 RECORD = Script("record_call", *lua("feed", "changes", "record_call"))
 CALLS = Script("calls", *lua("calls"))
@@ -60,6 +62,7 @@ class Calls:
         self._live = live
         self._lasting: set[bytes] = set()
         self._signed_at = float("-inf")
+        self._looked_at = float("-inf")
 
     async def record(self, record: CallRecord) -> None:
         """See `Store.record_call`."""
@@ -127,20 +130,20 @@ class Calls:
     # What a node that is gone has left
 
     def tick(self) -> None:
-        """Called from time to time: gives a sign of life as long as there are calls."""
+        """Called from time to time: gives a sign of life while there are calls, ends those of lost nodes."""
         core = self._core
-        if self._lasting and core.clock.seconds() - self._signed_at >= SIGN_SECONDS:
-            self._signed_at = core.clock.seconds()
+        now = core.clock.seconds()
+        if self._lasting and now - self._signed_at >= SIGN_SECONDS:
+            self._signed_at = now
             # If it is lost, the next one comes soon enough.
             key = core.redis.prefix + "oca"
             core.redis.call("HSET", key, self._identity(), repr(core.wall())).addErrback(lambda _: None)
+        if now - self._looked_at >= LOOK_SECONDS and self._live() and core.redis.connected:
+            self._looked_at = now
+            ensureDeferred(self._look()).addErrback(self._not_ended)
 
-    def look_around(self) -> None:
-        """Called from time to time: ends what nodes have left that are there no more."""
-        if self._live() and self._core.redis.connected:
-            ensureDeferred(self._look_around()).addErrback(self._not_ended)
-
-    async def _look_around(self) -> None:
+    async def _look(self) -> None:
+        """Ends the calls of nodes that are lost."""
         redis = self._core.redis
         found = await redis.call("HGETALL", redis.prefix + "oca")
         live = self._live()
@@ -158,7 +161,7 @@ class Calls:
 
     def _not_ended(self, failure: Failure) -> None:
         if failure.check(ImError) is None:
-            self.log.failure("calls of a node that is gone could not be ended", failure=failure)
+            self.log.failure("calls of a node that is lost could not be ended", failure=failure)
 
 
 def _record_of(stored: bytes) -> CallRecord:

@@ -25,9 +25,6 @@ from imserver.backends.redis.settings import LinkSettings, StoreSettings
 from imserver.backends.redis.store import RedisStore
 from imserver.backends.redis.subscriber import Subscriber
 
-LOOK_AROUND_SECONDS = 5.0
-"""How often what nodes have left that are gone is looked for."""
-
 
 class Place(Struct, frozen=True):
     """Which Redis, and what of it.
@@ -78,31 +75,23 @@ class RedisCellar:
         self.core = Core(self.redis, clock, wall, node, self.settings)
         # It comes first of all that is said to a Redis that was reached.
         self._epoch = Epoch(self.core, random_bytes)
-        self.bus = RedisBus(self.redis, self.subscriber, node, clock, nodes)
-        self.bus.rejoined.append(self._missed)
         self._feed = Feed(self.core, self.subscriber)
         self._devices = Devices(self.core)
         self._broadcasts = Broadcasts(self.core)
-        self._calls = Calls(self.core, self._identity, self._live)
+        self._calls = Calls(self.core, lambda: self.bus.node, self._live)
         self._retention = Retention(self.core)
         self.store = RedisStore(
             self.core, self._epoch, self._devices, self._broadcasts, self._calls, link.timeout
         )
         self.directory = RedisDirectory(self.core)
+        self.bus = RedisBus(self.redis, self.subscriber, node, clock, nodes)
+        # Its users are entered again; what was committed before that was not told here.
+        self.bus.rejoined.append(self._feed.missed)
         self._tick_call: IDelayedCall | None = None
-        self._looked_at = float("-inf")
         self._open = False
-
-    def _identity(self) -> str:
-        return self.bus.node
 
     def _live(self) -> Sequence[str]:
         return self.bus.members.live if self.bus.members.taking_part else ()
-
-    def _missed(self) -> None:
-        """For a while nobody told this node what concerns its users."""
-        if self.core.sink is not None:
-            self.core.sink.missed()
 
     async def open(self) -> None:
         """Reaches Redis and takes part; waits as long as that takes."""
@@ -120,10 +109,6 @@ class RedisCellar:
         self._tick_call = self.core.clock.callLater(self.settings.tick_seconds, self._tick)
         self._devices.persist()
         self._calls.tick()
-        now = self.core.clock.seconds()
-        if now - self._looked_at >= LOOK_AROUND_SECONDS:
-            self._looked_at = now
-            self._calls.look_around()
 
     async def trim(self, now: float) -> None:
         """Forgets what is too old at `now` (float seconds); called from time to time, by any node.
@@ -139,6 +124,7 @@ class RedisCellar:
             return
         self._open = False
         self._broadcasts.stop()
+        self._feed.stop()
         if self._tick_call is not None:
             self._tick_call.cancel()
             self._tick_call = None

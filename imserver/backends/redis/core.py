@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from imserver.backends.common.taken_back import TakenBack
 from imserver.backends.redis.heads import Heads
 from imserver.backends.redis.link import Redis
+from imserver.backends.redis.own_sends import OwnSends
 from imserver.backends.redis.settings import StoreSettings
 from imserver.services.ports import FeedSink
 
@@ -41,5 +42,6 @@ class Core:
         self.sink: FeedSink | None = None
         self.taken_back = TakenBack()
         self.heads = Heads()
+        self.own_sends = OwnSends()
         self.last = (0, 0, 0)
         self.hearing = False

@@ -31,10 +31,11 @@ local function only(values, indexes)
 end
 
 -- Tells of a message in inboxes. `node` and `origin`: where it was sent, and by which session.
--- That node hears of every inbox, the others of their own users'.
+-- That node hears of every inbox, and of the session; the others of their own users' inboxes.
 local function tell_entry(users, seqs, node, origin, message)
   local tail = cmsgpack.pack(origin) .. message
   redis.call('PUBLISH', C .. 'feed:' .. node, '\149\0' .. cmsgpack.pack(users, seqs) .. tail)
+  tail = '\160' .. message
   for other, indexes in pairs(hosting(users)) do
     if other ~= node then
       local told, numbers = users, seqs
