@@ -176,6 +176,9 @@ class BusCase(LinkCase):
                     node.marks.clear()
                     self.link.call("PUBLISH", node.mark, "settled").addErrback(lambda _: None)
                     self.pump.until(lambda node=node: node.marks)  # type: ignore[misc]
+                elif not node.channels.mute:
+                    for _ in range(5):  # it may be connecting
+                        self.pump.turn(0.002)
             if self._quiet():
                 return
 
