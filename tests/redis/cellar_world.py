@@ -27,13 +27,13 @@ class RedisCase(LinkCase, CellarCase):
 
     def make_cellar(self, **settings: Any) -> RedisCellar:
         """A fresh cellar."""
-        for cellar, _, _ in getattr(self, "_marks", ()):
+        for cellar, _, _ in getattr(self, "marks", ()):
             self._close(cellar)
         LinkCase.setUp(self)
         self.settings = StoreSettings(**settings)
         self._nodes = 0
         self._random = 0
-        self._marks: list[tuple[RedisCellar, str, list[bytes]]] = []
+        self.marks: list[tuple[RedisCellar, str, list[bytes]]] = []
         link = self.make_link()
         link.start()
         self.pump.until(lambda: link.connected)
@@ -59,7 +59,7 @@ class RedisCase(LinkCase, CellarCase):
         self.addCleanup(self._close, cellar)
         marks: list[bytes] = []
         cellar.subscriber.subscribe(f"t:0:settled-{self._nodes}".encode(), marks.extend)
-        self._marks.append((cellar, f"t:0:settled-{self._nodes}", marks))
+        self.marks.append((cellar, f"t:0:settled-{self._nodes}", marks))
         self.pump.until(lambda: opened.called, run_clock=True)
         self.successResultOf(opened)
         return cellar
@@ -94,7 +94,7 @@ class RedisCase(LinkCase, CellarCase):
                 return
 
     def _hear(self) -> None:
-        for cellar, channel, marks in self._marks:
+        for cellar, channel, marks in self.marks:
             # What was published before this comes before it.
             if cellar.redis.connected and cellar.subscriber.whole:
                 marks.clear()
@@ -102,7 +102,7 @@ class RedisCase(LinkCase, CellarCase):
                 self.pump.until(lambda marks=marks: marks)  # type: ignore[misc]
 
     def _quiet(self) -> bool:
-        return not self.pump.due() and all(not cellar.redis.waiting for cellar, _, _ in self._marks)
+        return not self.pump.due() and all(not cellar.redis.waiting for cellar, _, _ in self.marks)
 
     def later(self, seconds: float) -> None:
         """Lets time pass."""

@@ -21,28 +21,32 @@ from tests.redis.server import RedisServer
 
 T = TypeVar("T")
 
-_shared: list[RedisServer] = []
+_shared: dict[str, RedisServer] = {}
 
 
-def shared_server() -> RedisServer:
-    """A server that lives as long as the test process and keeps nothing on the disk."""
-    if not _shared:
-        server = RedisServer().start()
+def shared_server(aof: str = "") -> RedisServer:
+    """A server that lives as long as the test process; `aof` as for RedisServer."""
+    server = _shared.get(aof)
+    if server is None:
+        server = _shared[aof] = RedisServer(aof=aof).start()
         atexit.register(server.close)
-        _shared.append(server)
-    return _shared[0]
+    return server
 
 
 class LinkCase(SynchronousTestCase):
     """Makes links to a real Redis; `pump` moves the bytes.
 
-    A test that kills its Redis sets `server` to one of its own before it calls `open_link`.
+    A test that kills its Redis has one of its own, from `make_server`.
     """
 
     def setUp(self) -> None:
         self.pump = Pump()
         self.clock = self.pump.clock
-        self.server = shared_server()
+        self.server = self.make_server()
+
+    def make_server(self) -> RedisServer:
+        """The Redis that is used."""
+        return shared_server()
 
     def make_link(self, **settings: Any) -> Redis:
         """A link that is not started."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hiredis import Reader
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionLost
@@ -55,6 +56,8 @@ class _Passage:
         self.client = client
         self.far: Any = None
         self.held = b""
+        self.answers = 0
+        self._reader = Reader()
         self._open = True
 
     def from_client(self, data: bytes) -> None:
@@ -66,6 +69,9 @@ class _Passage:
             return
         if self._proxy.hold_answers:
             self.held += data
+            self._reader.feed(data)
+            while self._reader.gets() is not False:
+                self.answers += 1
         else:
             self.client.dataReceived(data)
 
@@ -114,10 +120,18 @@ class Proxy:
 
         return reached.addCallback(made)
 
+    def answers_to(self, client: object) -> int:
+        """How many answers to a client are held back."""
+        return sum(passage.answers for passage in self.passages if passage.client is client)
+
     @property
     def held(self) -> int:
         """Bytes of answers held back."""
         return sum(len(passage.held) for passage in self.passages)
+
+    def let_through(self) -> None:
+        """From now on everything passes."""
+        self.mute = self.hold_answers = False
 
     def cut(self) -> None:
         """Ends every connection; held answers never arrive."""

@@ -81,7 +81,7 @@ class Redis(Connection):
     @property
     def waiting(self) -> int:
         """How many commands wait for their reply."""
-        return len(self._pending)
+        return self._written - self._seen
 
     def watch(self, up: Callable[[], None], down: Callable[[], None]) -> None:
         """Calls back whenever Redis was reached (at once if it is) and whenever it was lost.
@@ -151,7 +151,7 @@ class Redis(Connection):
         settings = self._settings
         if not self.up:
             raise unavailable()
-        if len(self._pending) >= settings.queue_commands or self._bytes >= settings.queue_bytes:
+        if self.waiting >= settings.queue_commands or self._bytes >= settings.queue_bytes:
             raise unavailable("too much waits for the message store")
         data = pack(command)
         size = len(data)

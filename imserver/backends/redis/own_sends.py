@@ -30,6 +30,9 @@ class OwnSends:
     def __init__(self) -> None:
         self._half: dict[int, OwnSend | None] = {}
 
+    def __len__(self) -> int:
+        return len(self._half)
+
     def answered(self, no: int, session: str, user: str, seq: int) -> None:
         """The answer came."""
         if no in self._half:
