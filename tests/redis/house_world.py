@@ -51,11 +51,11 @@ class Mortal:
     def seconds(self) -> float:
         return self._clock.seconds()
 
-    def callLater(self, delay: float, function: Callable[..., object], *args: object, **kw: object) -> Any:
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kw: object) -> Any:
         def call() -> None:
             self._calls.discard(planned)
             if not self.dead:
-                function(*args, **kw)
+                callable(*args, **kw)
 
         planned: Any = self._clock.callLater(delay, call)
         self._calls.add(planned)
