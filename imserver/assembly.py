@@ -29,6 +29,8 @@ from imserver.services.messages import MessageSettings
 from imserver.services.passwords import PasswordHasher
 from imserver.services.ports import Bus, Directory, MediaServers, Store, Threads
 from imserver.services.ports.friends import FriendLimits
+from imserver.services.replays import NonceMemory
+from imserver.services.retries import AnswerMemory
 from imserver.services.room_state import RoomSettings
 from imserver.services.tokens import Tokens
 
@@ -153,9 +155,12 @@ class Services:
         demo: bool,
         turn_servers: Sequence[TurnServer] = (),
         media_servers: MediaServers | None = None,
+        nonces: NonceMemory | None = None,
+        answers: AnswerMemory | None = None,
     ) -> None:
         """Args:
             clock: times calls and rooms.
+            nonces / answers: see `Hub`.
 
         Raises:
             KeyRingError
@@ -228,6 +233,8 @@ class Services:
             ),
             self.ice,
             media_servers,
+            nonces,
+            answers,
             keys=KeyAdministration(self.message_keys, time.time),
         )
         self.workplace = Workplace(self.hub.dispatch, bus)

@@ -172,7 +172,7 @@ class BusCase(LinkCase):
             self.pump.until(self._quiet)
             for node in self.nodes:
                 # What was published before this comes before it.
-                if node.subscriber.whole and not node.channels.mute:
+                if self.link.connected and node.subscriber.whole and not node.channels.mute:
                     node.marks.clear()
                     self.link.call("PUBLISH", node.mark, "settled").addErrback(lambda _: None)
                     self.pump.until(lambda node=node: node.marks)  # type: ignore[misc]

@@ -118,6 +118,8 @@ class House:
                 calls=CallSettings(ring_seconds=60.0),
                 rooms=RoomSettings(trusting=True),
             ),
+            nonces=self.cellar.nonces,
+            answers=self.cellar.answers,
         )
         self.mark, self.marks = f"t:0:settled-{name}", list[bytes]()
         self.cellar.subscriber.subscribe(self.mark.encode(), self.marks.extend)
@@ -270,7 +272,7 @@ class HouseCase(LinkCase):
             self.pump.until(self._quiet)
             for house in self.houses:
                 # What was published before this comes before it.
-                if house.cellar.subscriber.whole and not house.way.mute:
+                if self.link.connected and house.cellar.subscriber.whole and not house.way.mute:
                     house.marks.clear()
                     self.link.call("PUBLISH", house.mark, "settled").addErrback(lambda _: None)
                     self.pump.until(lambda house=house: house.marks)  # type: ignore[misc]

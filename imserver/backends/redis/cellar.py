@@ -9,6 +9,7 @@ from msgspec import Struct
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from imserver.backends.redis.answers import RedisAnswerMemory
 from imserver.backends.redis.broadcasts import Broadcasts
 from imserver.backends.redis.bus import RedisBus
 from imserver.backends.redis.calls import Calls
@@ -20,6 +21,7 @@ from imserver.backends.redis.epoch import Epoch
 from imserver.backends.redis.feed import Feed
 from imserver.backends.redis.link import Redis
 from imserver.backends.redis.nodes import NodeSettings
+from imserver.backends.redis.nonces import RedisNonceMemory
 from imserver.backends.redis.retention import Retention
 from imserver.backends.redis.settings import LinkSettings, StoreSettings
 from imserver.backends.redis.store import RedisStore
@@ -51,6 +53,7 @@ class RedisCellar:
 
     Attributes:
         store, directory, bus: the ports; usable between `open` and `close`.
+        nonces, answers: what must come, or be done, only once over all nodes.
     """
 
     _log = Logger()
@@ -85,6 +88,8 @@ class RedisCellar:
         )
         self.directory = RedisDirectory(self.core)
         self.bus = RedisBus(self.redis, self.subscriber, node, clock, nodes)
+        self.nonces = RedisNonceMemory(self.redis)
+        self.answers = RedisAnswerMemory(self.redis, lambda: self.bus.node, clock)
         # Its users are entered again; what was committed before that was not told here.
         self.bus.rejoined.append(self._feed.missed)
         self._tick_call: IDelayedCall | None = None
@@ -101,6 +106,7 @@ class RedisCellar:
         self.redis.start()
         await heard
         await self._epoch.first()
+        await self.nonces.first()
         await self.bus.start()
         self.redis.watch(self._broadcasts.start, _nothing)
         self._tick_call = self.core.clock.callLater(self.settings.tick_seconds, self._tick)

@@ -11,8 +11,8 @@ everybody may read.
 Accounts (`accounts`)
   users               sorted set, scores 0: every account's name, in byte order
   u:<user>            hash: `gen` (generation), `hash` (of the password), `role`, `off` (disabled),
-                      `at` (created), beside which the store keeps `tat` (send rate, `appends`) and
-                      `bat` (last broadcast)
+                      `at` (created), beside which the store keeps `tat` (send rate, `appends`),
+                      `bat` (last broadcast) and `blk` (the user has blocked somebody)
   seen                hash: user -> when last seen
   sid:<sid>           hash with a time to live: a log-in, fields as in `model.accounts.Grant`
   us:<user>           sorted set: sids of the user's log-ins -> when they are forgotten
@@ -76,6 +76,13 @@ Nodes. A node's name is its process's; its identity is "<name>:<n>", another one
   shown               hash: user -> the rank that was announced last, if it is not 0
   hosts               hash: user -> names of the nodes that have live sessions of the user, joined by spaces
   epoch               hash: see `epoch`
+
+Requests and messages that come once
+  ra:<peer>           hash with a time to live: id -> [digest, node, answer], "" -> bytes of all
+                      answers (`answers`); a peer is "<user>/<format>"
+  rz:<peer>           sorted set: ids that were answered -> when
+  nonces              hash: `since` when every nonce is known, in which `run` of Redis (`nonces`)
+  no:<slot>:<kid>     set with a time to live: nonces used under a key in one span of time
 
 Channels
   feed:<name>         what is committed, for the sessions of a node

@@ -85,6 +85,15 @@ class ChatOverNodes(HouseCase):
         self.assertEqual(["hi"], self.bob.texts)
 
 
+    def test_a_retried_command_on_another_node_is_not_done_again(self) -> None:
+        command = CreateGroup("g", members=("bob",))
+        first = self.alice.do(command, "id1")
+        self.alice.close()
+        self.assertEqual(first, self.tablet.do(command, "id1"))
+        self.assertEqual(1, len(self.bob.take(GroupChanged)))
+        self.assertEqual(ErrorCode.CONFLICT, self.tablet.refusal(command))
+
+
 class PresenceOverNodes(HouseCase):
     """Who is online."""
 
