@@ -170,8 +170,9 @@ class Services:
         hasher = PasswordHasher(
             password_threads, time_cost=auth.password_time_cost, memory_kib=auth.password_memory_kib
         )
-        self.keys = keys = load_key_ring(data / KEYS_FILE, os.urandom, external=external_keys)
-        self.message_keys = MessageKeys(data / MESSAGE_KEYS_FILE, os.urandom)
+        folder = Path(configuration.keys_dir) if configuration.keys_dir else data
+        self.keys = keys = load_key_ring(folder / KEYS_FILE, os.urandom, external=external_keys)
+        self.message_keys = MessageKeys(folder / MESSAGE_KEYS_FILE, os.urandom)
         tokens = Tokens(keys, time.time, os.urandom, auth.access_token_seconds, auth.refresh_token_seconds)
         self.accounts = Accounts(
             directory,

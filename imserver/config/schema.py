@@ -327,6 +327,7 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file. data_dir "" = the place the platform suggests.
 
     Attributes:
+        keys_dir: where the keys of tokens and messages are; "" = data_dir. Nodes of one server share it.
         formats: further formats for listeners: key = "module:name" of an
             `imserver.protocols.formats.Format`. Its module is imported at the start.
         extensions: commands and content types for jsonline: key = "module:name" of an
@@ -334,6 +335,7 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     data_dir: str = ""
+    keys_dir: str = ""
     formats: dict[Text, PythonObject] = {}
     extensions: dict[Text, PythonObject] = {}
     listener: Annotated[tuple[Listener, ...], Meta(min_length=1)] = DEVELOPMENT_LISTENERS

@@ -38,6 +38,10 @@ class ListMessageKeys(Struct, frozen=True, gc=False):
     user: str = ""
 
 
+class KeysChanged(Struct, frozen=True, gc=False):
+    """From node to node: keys of tokens or messages were changed; read their files again."""
+
+
 class MessageKeyInfo(Struct, frozen=True, gc=False):
     """A key without its secret; `created_at` in float seconds."""
 

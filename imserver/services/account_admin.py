@@ -236,6 +236,10 @@ class AccountAdministration:
             claims.roles,
         )
 
+    def reload_token_keys(self) -> None:
+        """Takes up what the key file holds now. KeyRingError; then nothing changed."""
+        self._tokens.key_ring.refresh()
+
     def rotate_token_keys(self, *, forget_old: bool = False) -> TokenKeysRotated:
         """Signs with a new key from now on. UNAVAILABLE if it could not be saved."""
         try:

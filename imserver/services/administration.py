@@ -6,9 +6,12 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
+from twisted.logger import Logger
+
 from imserver.model.accounts import KickReason, Principal, Role, SessionKicked
-from imserver.model.admin import EndSession, ListSessions, SessionInfo, SessionList
+from imserver.model.admin import EndSession, ListSessions, RotateTokenKeys, SessionInfo, SessionList
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.key_admin import KeysChanged, ListMessageKeys
 from imserver.model.messages import Done
 from imserver.model.room_admin import CloseRoom, KickEndpoint, ListRooms, ShowRoom
 from imserver.services.account_admin import ADMIN_COMMANDS as ACCOUNT_COMMANDS
@@ -18,6 +21,7 @@ from imserver.services.group_admin import GROUP_ADMIN_COMMANDS, GroupAdministrat
 from imserver.services.homes import ask_all
 from imserver.services.key_admin import KEY_COMMANDS, KeyAdministration
 from imserver.services.ports import Bus
+from imserver.services.private_files import KeyRingError
 from imserver.services.sessions import Client
 
 SESSION_COMMANDS: tuple[type, ...] = (EndSession, ListSessions)
@@ -29,6 +33,8 @@ ADMIN_COMMANDS: tuple[type, ...] = (
     *ROOM_COMMANDS,
 )
 """What dispatch serves to the role admin."""
+NODE_REQUESTS: tuple[type, ...] = (EndSession, KeysChanged, ListSessions)
+"""What nodes ask of each other."""
 OPERATOR_COMMANDS: tuple[type, ...] = (*ADMIN_COMMANDS, *TOKEN_COMMANDS, *KEY_COMMANDS)
 """What the operator at the machine may ask for."""
 OPERATOR = Principal(user="", session="", format="operator", role=Role.ADMIN)
@@ -63,6 +69,8 @@ class Administration:
         moderate: does a command of `model.room_admin`.
         keys: the keys that protect messages; None = there are none.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -100,7 +108,14 @@ class Administration:
         if isinstance(command, GROUP_ADMIN_COMMANDS):
             return await self._groups.perform(principal, command)
         if isinstance(command, KEY_COMMANDS) and self._keys is not None:
-            return await self._keys.perform(command)
+            done = await self._keys.perform(command)
+            if not isinstance(command, ListMessageKeys):
+                await self._tell_of_keys()
+            return done
+        if isinstance(command, RotateTokenKeys):
+            rotated = await self._accounts.perform(command)
+            await self._tell_of_keys()
+            return rotated
         if isinstance(command, ListSessions):
             pages: list[SessionList] = await ask_all(self._bus, command)
             return _merged(pages, command)
@@ -112,11 +127,33 @@ class Administration:
             return await self._moderate(command)
         return await self._accounts.perform(command)
 
-    # The bus's side: what every node is asked
+    async def _tell_of_keys(self) -> None:
+        """The other nodes read the files of keys again. UNAVAILABLE if not all of them do."""
+        for node in self._bus.nodes:
+            if node != self._bus.node:
+                await self._bus.ask(node, KeysChanged())
 
-    async def requested(self, request: ListSessions | EndSession) -> SessionList | Done | None:
-        """The same for the sessions on this node alone; None: the session to be ended is not here."""
-        return self._list(request) if isinstance(request, ListSessions) else self._end(request)
+    # The bus's side: what other nodes ask
+
+    async def requested(self, request: Any) -> Any:
+        """One of NODE_REQUESTS, for this node alone; None: the session to be ended is not here."""
+        match request:
+            case ListSessions():
+                return self._list(request)
+            case EndSession():
+                return self._end(request)
+            case KeysChanged():
+                return self._reload_keys()
+
+    def _reload_keys(self) -> Done:
+        try:
+            self._accounts.reload_token_keys()
+            if self._keys is not None:
+                self._keys.reload()
+        except KeyRingError as error:
+            self.log.error("{reason}; the keys read before stay in use", reason=str(error))
+            raise ImError(ErrorCode.UNAVAILABLE, "a node could not read the keys again") from error
+        return Done()
 
     def _list(self, command: ListSessions) -> SessionList:
         limit = _limit(command)

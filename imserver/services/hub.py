@@ -25,7 +25,6 @@ from imserver.model.accounts import (
     Registered,
     SessionKicked,
 )
-from imserver.model.admin import EndSession, ListSessions
 from imserver.model.calls import CallMedia, Media
 from imserver.model.conversations import ListConversations
 from imserver.model.errors import ErrorCode, ImError
@@ -42,7 +41,7 @@ from imserver.model.messages import (
 from imserver.model.presence import ListPresence, SetPresence
 from imserver.model.protection import Once
 from imserver.services.accounts import Accounts, Authenticated
-from imserver.services.administration import ADMIN_COMMANDS, Administration, Sessions
+from imserver.services.administration import ADMIN_COMMANDS, NODE_REQUESTS, Administration, Sessions
 from imserver.services.calls import Calls, CallSettings
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
@@ -385,7 +384,7 @@ class Hub:
     async def _on_request(self, request: Any) -> Any:
         if isinstance(request, ROOM_REQUESTS):
             return await self.rooms.requested(request)
-        if isinstance(request, ListSessions | EndSession):
+        if isinstance(request, NODE_REQUESTS):
             return await self.administration.requested(request)
         return await self.calls.requested(request)
 

@@ -39,6 +39,10 @@ class KeyAdministration:
         self._keys = keys
         self._wall_time = wall_time
 
+    def reload(self) -> None:
+        """Takes up what the file holds now. KeyRingError; then nothing changed."""
+        self._keys.reload()
+
     async def perform(self, command: Any) -> Any:
         """Runs one of KEY_COMMANDS.
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from msgspec import Struct
 
-from imserver.services.private_files import KeyRingError, read_private, write_private
+from imserver.services.private_files import KeyRingError, create_private, read_private, write_private
 
 __all__ = ["Key", "KeyRing", "KeyRingError", "external_key", "load_key_ring", "new_key"]
 
@@ -148,6 +148,8 @@ class KeyRing:
             KeyRingError: it could not be saved; then nothing changed.
         """
         key = new_key(self._random_bytes, at)
+        if self._load is not None:
+            self.refresh()  # another node may have rotated the same file
         own = [*self._own[-(MAX_KEYS - 1) :], key] if keep_old else [key]
         by_kid = self._index(own, self._external)
         if self._save is not None:
@@ -167,6 +169,10 @@ class KeyRing:
         by_kid = self._index(own, external)
         self._own, self._external, self._by_kid = own, list(external), by_kid
         self.version += 1
+
+    def refresh(self) -> None:
+        """Takes up what the key file holds now. KeyRingError, then nothing changed."""
+        self.reload(self._external)
 
     @staticmethod
     def _index(own: Sequence[Key], external: Sequence[Key]) -> dict[str, Key]:
@@ -191,7 +197,7 @@ def load_key_ring(
     """
 
     def save(keys: Sequence[Key]) -> None:
-        _write(path, keys)
+        write_private(path, _stored(keys))
 
     def load() -> list[Key]:
         keys = _read(path)
@@ -201,8 +207,9 @@ def load_key_ring(
 
     own = _read(path)
     if own is None:
-        own = [new_key(random_bytes)]
-        save(own)
+        # Several nodes that share the file may start at once: the first one's key is everybody's.
+        create_private(path, _stored([new_key(random_bytes)]))
+        own = load()
     return KeyRing(own, random_bytes, external=external, save=save, load=load)
 
 
@@ -225,7 +232,6 @@ def _read(path: Path) -> list[Key] | None:
     return keys
 
 
-def _write(path: Path, keys: Sequence[Key]) -> None:
+def _stored(keys: Sequence[Key]) -> bytes:
     stored = [_StoredKey(key.kid, base64.b64encode(key.material).decode(), key.created_at) for key in keys]
-    data = msgspec.json.format(msgspec.json.encode(_KeyFile(1, stored)), indent=2) + b"\n"
-    write_private(path, data)
+    return msgspec.json.format(msgspec.json.encode(_KeyFile(1, stored)), indent=2) + b"\n"

@@ -131,6 +131,7 @@ class MessageKeys:
 
     def remove(self, kid: str) -> StoredKey:
         """Forgets a key. Raises ImError NOT_FOUND; KeyRingError."""
+        self.reload()  # another node may have changed the same file
         found = self._stored.get(kid)
         if found is None:
             raise ImError(ErrorCode.NOT_FOUND, "there is no such key")
@@ -148,6 +149,7 @@ class MessageKeys:
             material = b""
         if len(material) != SECRET_BYTES:
             raise ImError(ErrorCode.BAD_REQUEST, "a key is 32 bytes in base64")
+        self.reload()  # another node may have changed the same file
         if key.kid in self._stored:
             raise ImError(ErrorCode.CONFLICT, "this kid is another key's")
         replaced = self._of_user.get(key.user) if key.kind == PRESHARED else None
@@ -159,6 +161,8 @@ class MessageKeys:
         return self._random_bytes(6).hex()
 
     def _own_key(self) -> Ed25519PrivateKey:
+        if not self._own:
+            self.reload()
         if not self._own:
             self._save(list(self._stored.values()))
         return Ed25519PrivateKey.from_private_bytes(self._own)

@@ -39,18 +39,48 @@ def write_private(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(path.name + ".new")
     try:
-        # What a crash left over may have another mode.
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        _write(temporary, data)
         temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _keep(path.parent)
     except OSError as error:
         raise KeyRingError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def create_private(path: Path, data: bytes) -> bool:
+    """Makes a file of mode 0600 unless there is one; False: another process was faster.
+
+    Raises:
+        KeyRingError: it could not be written.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        _write(temporary, data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink()
+        _keep(path.parent)
+    except OSError as error:
+        raise KeyRingError(f"{path}: cannot be written: {error.strerror}") from error
+    return True
+
+
+def _write(path: Path, data: bytes) -> None:
+    # What a crash left over may have another mode.
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _keep(folder: Path) -> None:
+    """Makes names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -27,6 +27,7 @@ from imserver.model import (
     group_admin,
     groups,
     ice,
+    key_admin,
     messages,
     presence,
     room_admin,
@@ -133,6 +134,7 @@ TYPES: Mapping[int, type[Struct]] = {
     70: admin.ListSessions,
     71: admin.EndSession,
     72: admin.SessionList,
+    73: key_admin.KeysChanged,
     # Answers that are remembered for retries
     80: messages.Done,
     81: messages.MessageAccepted,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.services.keys import Key, KeyRingError, load_key_ring
+from imserver.services.private_files import create_private
 
 
 def foreign(kid: str) -> Key:
@@ -59,3 +61,19 @@ class Reloading(SynchronousTestCase):
         self.assertRaises(KeyRingError, self.ring.reload, [foreign("b"), foreign("b")])
         self.assertIsNotNone(self.ring.find("a", "EdDSA"))
         self.assertIsNone(self.ring.find("b", "EdDSA"))
+
+    def test_nodes_that_share_the_file_and_rotate_in_turn(self) -> None:
+        other = load_key_ring(self.path, os.urandom)
+        keys = [self.ring.current, other.rotate(10.0), self.ring.rotate(20.0), other.rotate(30.0)]
+        for ring in (other, load_key_ring(self.path, os.urandom)):
+            for key in keys:
+                self.assertEqual(key, ring.find(key.kid, "HS256"))
+
+    def test_nodes_that_make_the_file_at_once(self) -> None:
+        data = self.path.read_bytes()
+        self.assertFalse(create_private(self.path, b"other"))
+        self.assertEqual(data, self.path.read_bytes())
+        self.assertEqual([self.path], list(self.path.parent.iterdir()))
+        fresh = self.path.with_name("fresh")
+        self.assertTrue(create_private(fresh, b"x"))
+        self.assertEqual((b"x", 0o600), (fresh.read_bytes(), stat.S_IMODE(fresh.stat().st_mode)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import ensureDeferred
+
 from imserver.model.accounts import KickReason, LogOut
-from imserver.model.admin import DisableUser, EndSession, KickUser, ListSessions
+from imserver.model.admin import DisableUser, EndSession, KickUser, ListSessions, RotateTokenKeys
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.friends import AcceptFriend, BlockUser, FriendChanged, RequestFriend
 from imserver.model.groups import CreateGroup, GroupChanged, JoinGroup
@@ -83,7 +85,6 @@ class ChatOverNodes(HouseCase):
         again = self.tablet.send("hi", recipient="bob", client_id="c1")
         self.assertEqual(first.message_id, again.message_id)
         self.assertEqual(["hi"], self.bob.texts)
-
 
     def test_a_retried_command_on_another_node_is_not_done_again(self) -> None:
         command = CreateGroup("g", members=("bob",))
@@ -220,6 +221,17 @@ class SessionsOverNodes(HouseCase):
         self.assertEqual([], sessions[0].peer.kicks + sessions[2].peer.kicks)
         with self.assertRaises(ImError):
             self.wait_for(operate(EndSession("nobody")))
+
+    def test_all_nodes_read_the_keys_again(self) -> None:
+        read: list[str] = []
+        for house in self.houses:
+            house.accounts.reload_token_keys = lambda house=house: read.append(house.name)  # type: ignore[method-assign,misc]
+        self.wait_for(self.one.hub.administration.operate(RotateTokenKeys()))
+        self.assertEqual(["two"], read)
+        self.two.way.mute = True
+        rotated = ensureDeferred(self.one.hub.administration.operate(RotateTokenKeys(forget_old=True)))
+        self.pass_time(7.0)
+        self.assertEqual(ErrorCode.UNAVAILABLE, self.failureResultOf(rotated, ImError).value.code)
 
     def test_logging_out(self) -> None:
         alice = self.one.log_in("alice")
