@@ -62,4 +62,5 @@ class MediaRelay:
         else:
             counts.media_packets += 1
             counts.media_bytes += len(data)
-            self._bus.tell(linked.peer, CallMedia(data, linked.call))
+            if not self._bus.tell(linked.peer, CallMedia(data, linked.call)):
+                counts.media_dropped["nodes"] += 1

@@ -64,10 +64,11 @@ class LocalBus:
         """See `Bus.seats`."""
         return self._seats(user)
 
-    def tell(self, seat: Seat, event: Any) -> None:
+    def tell(self, seat: Seat, event: Any) -> bool:
         """See `Bus.tell`."""
         if self._on_tell is not None:
             self._on_tell(seat.user, seat.session, event, "")
+        return True
 
     async def claim(self, key: str, value: str) -> str:
         """See `Bus.claim`."""

@@ -46,7 +46,6 @@ class RedisBus:
         attendance: see `Bus.attendance`.
         rejoined: called when this node was cut off and takes part again: what concerns its users may
             not have come.
-        media_dropped: pieces of media that did not go to another node.
     """
 
     log = Logger()
@@ -71,7 +70,6 @@ class RedisBus:
         self._reaper = Reaper(redis, self._slots, self._identity, self._attendance_changed)
         self.attendance = Attendance(redis, self.members, clock)
         self.rejoined: list[Callable[[], None]] = []
-        self.media_dropped = 0
         self._media = RateLimiter(clock.seconds, MEDIA_BYTES_PER_SECOND, MEDIA_BYTES_AT_ONCE)
         self._unsaid_kicks: list[talk.Kick] = []
         self._was_cut_off = False
@@ -165,17 +163,17 @@ class RedisBus:
         self._exchange.say(node, talk.write(talk.Ask(number, until, packed)))
         return await answered
 
-    def tell(self, seat: Seat, event: Any) -> None:
+    def tell(self, seat: Seat, event: Any) -> bool:
         """See `Bus.tell`."""
         node = seat.node
         if node == self.node:
             self._consumers.on_tell(seat.user, seat.session, event, node)
         elif type(event) is CallMedia:
             body = talk.write_media(seat.session, event)
-            if not self._media.allow("", len(body)) or not self._exchange.say_loosely(node, body):
-                self.media_dropped += 1
+            return self._media.allow("", len(body)) and self._exchange.say_loosely(node, body)
         elif self.members.taking_part:
             self._exchange.say(node, talk.write(talk.Tell(seat.user, seat.session, pack(event))))
+        return True
 
     def publish(self, users: Iterable[str], event: Any, origin: str = "") -> None:
         """See `Bus.publish`."""

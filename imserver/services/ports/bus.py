@@ -91,10 +91,13 @@ class Bus(Protocol):
     async def seats(self, user: str) -> Sequence[Seat]:
         """The user's live sessions on all nodes, oldest first."""
 
-    def tell(self, seat: Seat, event: Any) -> None:
+    def tell(self, seat: Seat, event: Any) -> bool:
         """Tells an event to one session; lost if it is gone.
 
         What one node tells one session stays in order. Media (CallMedia) may be lost on the way.
+
+        Returns:
+            False for media that did not even set out.
         """
 
     async def claim(self, key: str, value: str) -> str:

@@ -156,9 +156,10 @@ class NetBus:
             found.append(told)
         return [seat for told in found for seat in await told]
 
-    def tell(self, seat: Seat, event: Any) -> None:
+    def tell(self, seat: Seat, event: Any) -> bool:
         here, other = self.node, self._net.buses[seat.node]
         self._net.post("tell", here, seat.node, lambda: other._on_tell(seat.user, seat.session, event, here))
+        return True
 
     async def claim(self, key: str, value: str) -> str:
         return await self._slot(lambda slots: slots.setdefault(key, value))
