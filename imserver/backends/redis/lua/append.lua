@@ -20,15 +20,21 @@ if deadline > 0 and time[1] * 1000 + time[2] / 1000 > deadline then
   return 'late'
 end
 
-local account = redis.call('HMGET', P .. 'u:' .. sender, 'gen', 'tat')
+local account = redis.call('HMGET', P .. 'u:' .. sender, 'gen', 'tat', 'blk')
 if not account[1] then
   return 'no-sender'
 end
 
 -- The target
 
-local peer, group, fault, own
-if kind ~= 'b' then
+local peer, group, fault, own, other
+if kind == 'u' then
+  other = redis.call('HMGET', P .. 'u:' .. target, 'gen', 'blk')
+  if not other[1] then
+    return 'no-recipient'
+  end
+  peer = target
+elseif kind ~= 'b' then
   peer, group, fault, own = resolve(sender, kind, target)
   if fault then
     return fault
@@ -73,10 +79,12 @@ end
 -- May the two write to each other?
 
 if peer and peer ~= sender then
-  if redis.call('HEXISTS', P .. 'bl:' .. sender, peer) == 1 then
+  -- `blk` says whether a user has blocked anybody at all.
+  other = other or redis.call('HMGET', P .. 'u:' .. peer, 'gen', 'blk')
+  if account[3] and redis.call('HEXISTS', P .. 'bl:' .. sender, peer) == 1 then
     return 'blocks'
   end
-  if redis.call('HEXISTS', P .. 'bl:' .. peer, sender) == 1
+  if (other[2] and redis.call('HEXISTS', P .. 'bl:' .. peer, sender) == 1)
     or (friends_only and redis.call('HEXISTS', P .. 'fr:' .. sender, peer) == 0) then
     return 'blocked'
   end
@@ -100,7 +108,8 @@ end
 
 -- Numbers
 
-local log = redis.call('HMGET', P .. 'log', 'no', 'ms', 'part', 'bpos')
+local log = redis.call('HMGET', P .. 'log', 'no', 'ms', 'part', 'bpos', 'floor')
+local trims = log[5] -- nothing was ever trimmed before there was a floor
 local no = (tonumber(log[1]) or 0) + 1
 local last_ms = tonumber(log[2]) or 0
 local ms = math.max(math.floor(now), last_ms)
@@ -165,7 +174,10 @@ if peer then
       use_name(pair, known)
     end
   end
-  local bases = redis.call('HMGET', P .. 'base', 'cv:' .. pair, 'ib:' .. sender, 'ib:' .. peer)
+  local bases = {}
+  if trims then
+    bases = redis.call('HMGET', P .. 'base', 'cv:' .. pair, 'ib:' .. sender, 'ib:' .. peer)
+  end
   position = redis.call('RPUSH', P .. 'cv:' .. pair, no) + (tonumber(bases[1]) or 0)
   seqs[1] = redis.call('RPUSH', P .. 'ib:' .. sender, no) + (tonumber(bases[2]) or 0)
   if peer ~= sender then
@@ -187,11 +199,13 @@ elseif group then
   end
   for from = 1, #users, 1000 do
     local upto = math.min(from + 999, #users)
-    local inboxes = {}
-    for index = from, upto do
-      inboxes[index - from + 1] = 'ib:' .. users[index]
+    local inboxes, bases = {}, {}
+    if trims then
+      for index = from, upto do
+        inboxes[index - from + 1] = 'ib:' .. users[index]
+      end
+      bases = redis.call('HMGET', P .. 'base', unpack(inboxes))
     end
-    local bases = redis.call('HMGET', P .. 'base', unpack(inboxes))
     for index = from, upto do
       local length = redis.call('RPUSH', P .. 'ib:' .. users[index], no)
       seqs[index] = length + (tonumber(bases[index - from + 1]) or 0)

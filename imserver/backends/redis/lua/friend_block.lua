@@ -12,10 +12,14 @@ if blocked ~= blocks(actor, other) then
     end
     redis.call('HSET', P .. 'bl:' .. actor, other, at)
     redis.call('SADD', P .. 'bb:' .. other, actor)
+    redis.call('HSET', P .. 'u:' .. actor, 'blk', 1)
     news('user_blocked', 0, '', true)
   else
     redis.call('HDEL', P .. 'bl:' .. actor, other)
     redis.call('SREM', P .. 'bb:' .. other, actor)
+    if redis.call('HLEN', P .. 'bl:' .. actor) == 0 then
+      redis.call('HDEL', P .. 'u:' .. actor, 'blk')
+    end
     news('user_unblocked', 0, '', true)
   end
 end

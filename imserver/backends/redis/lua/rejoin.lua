@@ -18,16 +18,11 @@ if known[2] ~= run then
   -- Who saw nothing cannot tell.
   lost = lost or (no == 0 and not sure)
 end
-if no > 0 then
-  local head = log_number('no')
-  if head < no then
+if no > 0 and no >= log_number('floor') then
+  local stored = message_at(no)
+  local m = stored and unpacked(stored)
+  if not m or m[2] ~= ms or m[3] ~= part then
     lost = true
-  elseif no >= log_number('floor') then
-    local stored = message_at(no)
-    local m = stored and unpacked(stored)
-    if not m or m[2] ~= ms or m[3] ~= part then
-      lost = true
-    end
   end
 end
 if lost then
