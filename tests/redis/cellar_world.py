@@ -96,10 +96,14 @@ class RedisCase(LinkCase, CellarCase):
     def _hear(self) -> None:
         for cellar, channel, marks in self.marks:
             # What was published before this comes before it.
-            if cellar.redis.connected and cellar.subscriber.whole:
+            if self._whole(cellar):
                 marks.clear()
-                cellar.redis.call("PUBLISH", channel, "settled")
-                self.pump.until(lambda marks=marks: marks)  # type: ignore[misc]
+                cellar.redis.call("PUBLISH", channel, "settled").addErrback(lambda _: None)
+                self.pump.until(lambda c=cellar, m=marks: m or not self._whole(c))  # type: ignore[misc]
+
+    @staticmethod
+    def _whole(cellar: RedisCellar) -> bool:
+        return cellar.redis.connected and cellar.subscriber.whole
 
     def _quiet(self) -> bool:
         return not self.pump.due() and all(not cellar.redis.waiting for cellar, _, _ in self.marks)

@@ -248,9 +248,8 @@ class Redis(Connection):
         pending, self._pending = self._pending, deque()
         self._seen = self._written
         self._bytes = 0
-        lost = RedisLost()
         for answered, token, size in pending:
-            answered(token, None if size == _MARK else lost)
+            answered(token, None if size == _MARK else RedisLost())
         self._after()
         for _, down in self._watchers:
             down()

@@ -17,7 +17,7 @@ from tests.redis.cellar_world import RedisCase
 from tests.redis.proxy import Proxy
 from tests.redis.server import RedisServer
 
-QUICK = LinkSettings(timeout=0.6, ping_seconds=0.1, first_delay=0.01, longest_delay=0.05)
+QUICK = LinkSettings(timeout=3.0, ping_seconds=0.2, first_delay=0.01, longest_delay=0.05)
 
 
 class OwnServer(RedisCase):
@@ -147,7 +147,6 @@ class KilledTest(OwnServer):
         self.later(2.0)
         self.assertEqual([(1, "all")], self.texts("bob"))
         self.assertEqual([(1, "all")], self.texts("alice"))
-
 
     def test_another_node_finishes_a_broadcast(self) -> None:
         self.settings.fanout_users = 1

@@ -146,7 +146,7 @@ class LossTest(LinkCase):
         self.back(link)
 
     def test_a_stopped_redis(self) -> None:
-        link = self.watched(timeout=0.5, ping_seconds=0.1)
+        link = self.watched(timeout=2.0, ping_seconds=0.2)
         self.server.pause()
         waiting = [link.call("PING"), link.call("PING")]
         for one in waiting:
@@ -156,7 +156,7 @@ class LossTest(LinkCase):
         self.back(link)
 
     def test_silence_is_noticed_though_nothing_is_asked(self) -> None:
-        link = self.watched(timeout=0.5, ping_seconds=0.1)
+        link = self.watched(timeout=2.0, ping_seconds=0.2)
         self.server.pause()
         self.pump.until(lambda: not link.connected, run_clock=True)
         self.server.go_on()
@@ -190,7 +190,7 @@ class LossTest(LinkCase):
         """Nothing comes through any more, and nobody says so."""
         proxy = Proxy(self.pump, self.server.port)
         self.addCleanup(proxy.close)
-        link = self.make_link(timeout=0.5, ping_seconds=0.1)
+        link = self.make_link(timeout=2.0, ping_seconds=0.2)
         link._where = proxy.where
         link.start()
         self.addCleanup(self._stop, link)
@@ -261,7 +261,7 @@ class ChannelTest(LinkCase):
         self.pump.until(lambda: self.heard == [b"x"])
 
     def test_silence_is_noticed(self) -> None:
-        subscriber = self.make_subscriber(timeout=0.5, ping_seconds=0.1)
+        subscriber = self.make_subscriber(timeout=2.0, ping_seconds=0.2)
         subscriber.start()
         self.addCleanup(self._stop, subscriber)
         self.wait_for(subscriber.subscribe(b"a", self.heard.extend))
