@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted.internet.interfaces import IReactorTime
 
 from imserver.backends.embedded import EngineSettings
+from imserver.backends.redis.settings import StoreSettings
 from imserver.config import ConfigError, Configuration
 from imserver.config.ice_urls import parse_ice_url
 from imserver.config.loading import self_registration
@@ -111,6 +112,19 @@ def engine_settings(configuration: Configuration) -> EngineSettings:
         sends_per_second=limits.sends_per_second,
         send_burst=float(limits.send_burst),
         flush_rows=configuration.store.flush_rows,
+        dedupe_seconds=retention.dedupe_hours * 3600.0,
+        retention_seconds=retention.days * 86400.0,
+        group_members=limits.group_members,
+        friends_only=configuration.friends.messages == "friends",
+    )
+
+
+def redis_settings(configuration: Configuration) -> StoreSettings:
+    """What the store over Redis is told of the configuration."""
+    limits, retention = configuration.limits, configuration.retention
+    return StoreSettings(
+        sends_per_second=limits.sends_per_second,
+        send_burst=float(limits.send_burst),
         dedupe_seconds=retention.dedupe_hours * 3600.0,
         retention_seconds=retention.days * 86400.0,
         group_members=limits.group_members,

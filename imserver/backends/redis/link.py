@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from imserver.backends.redis.connection import Connection, Greeting, Taker, Where
 from imserver.backends.redis.faults import RedisLost, is_demoted, is_no_script, refusal, unavailable
+from imserver.backends.redis.metering import WriteMeter
 from imserver.backends.redis.protocol import ResponseError, pack
 from imserver.backends.redis.scripts import Rendered, Script, check_prefix
 from imserver.backends.redis.settings import LinkSettings
@@ -38,6 +39,7 @@ class Redis(Connection):
         channels: what every channel begins with.
         run_id: which process Redis is.
         loses_nothing: whether it keeps all it has acknowledged, whatever happens to its machine.
+        meter: what is counted.
         after_replies: called after every batch of replies (and losses) was handed out.
     """
 
@@ -57,6 +59,7 @@ class Redis(Connection):
         self.channels = f"{prefix}{greeting.database}:"
         self.run_id = ""
         self.loses_nothing = False
+        self.meter = WriteMeter()
         self.after_replies: list[Callable[[], None]] = []
         self._watchers: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._rendered: dict[Script, Rendered] = {}
@@ -66,7 +69,8 @@ class Redis(Connection):
         self._bytes = 0
         self._written = 0  # commands since the beginning
         self._seen = 0  # replies since the beginning
-        self._turns: deque[tuple[int, float]] = deque()  # how many were written by the end of a turn, when
+        # How many were written by the end of a turn, how many of them in that turn, and when.
+        self._turns: deque[tuple[int, int, float]] = deque()
         self._out: list[bytes] = []
         self._flush_call: IDelayedCall | None = None
         self._tick_call: IDelayedCall | None = None
@@ -174,8 +178,8 @@ class Redis(Connection):
         self._flush_call = None
         if self._out:
             data = b"".join(self._out)
+            self._turns.append((self._written, len(self._out), self._clock.seconds()))
             self._out.clear()
-            self._turns.append((self._written, self._clock.seconds()))
             self._write(data)
         self._hand_out_marks()
         self._after()
@@ -196,6 +200,10 @@ class Redis(Connection):
                 demoted = demoted or is_demoted(reply)
             answered(token, reply)
         self._hand_out_marks()
+        turns = self._turns
+        while turns and turns[0][0] <= self._seen:
+            _, commands, at = turns.popleft()
+            self.meter.answered(commands, self._clock.seconds() - at)
         self._after()
         if demoted:
             self._give_up("it takes no writes any more")
@@ -244,6 +252,7 @@ class Redis(Connection):
         self._tick_call = None
         self._loaded.clear()
         self._out.clear()
+        self.meter.failures += len(self._turns)
         self._turns.clear()
         pending, self._pending = self._pending, deque()
         self._seen = self._written
@@ -258,9 +267,7 @@ class Redis(Connection):
         """Looks for answers that are overdue, and asks for a sign of life."""
         self._tick_call = self._clock.callLater(self._settings.ping_seconds, self._tick)
         turns = self._turns
-        while turns and turns[0][0] <= self._seen:
-            turns.popleft()
-        if turns and self._clock.seconds() - turns[0][1] >= self._settings.timeout:
+        if turns and self._clock.seconds() - turns[0][2] >= self._settings.timeout:
             self._give_up(f"no answer for {self._settings.timeout:g} seconds")
             return
         try:
