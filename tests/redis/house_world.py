@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from imserver.backends.redis.cellar import Place, RedisCellar
 from imserver.backends.redis.nodes import NodeSettings
@@ -28,6 +23,7 @@ from imserver.services.hub import Hub, HubSettings
 from imserver.services.room_state import RoomSettings
 from imserver.services.sessions import Client
 from imserver.services.tokens import Tokens
+from tests.mortal import Mortal
 from tests.redis.link_case import LinkCase
 from tests.redis.proxy import Proxy
 from tests.unit.services.hub_world import Peer, text
@@ -37,37 +33,6 @@ from tests.unit.services.world import Chance, InlineThreads, key_ring, weak_hash
 DAY = 1_700_000_000.0
 PERIODS = NodeSettings(beat=1.0, lease=6.0)
 LINK = LinkSettings(timeout=60.0, first_delay=0.01, longest_delay=0.02)
-
-
-@implementer(IReactorTime)
-class Mortal:
-    """A clock that calls nobody any more once its process has died."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._calls: set[DelayedCall] = set()
-        self.dead = False
-
-    def seconds(self) -> float:
-        return self._clock.seconds()
-
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kw: object) -> Any:
-        def call() -> None:
-            self._calls.discard(planned)
-            if not self.dead:
-                callable(*args, **kw)
-
-        planned: Any = self._clock.callLater(delay, call)
-        self._calls.add(planned)
-        return planned
-
-    def getDelayedCalls(self) -> Sequence[Any]:
-        return [call for call in self._calls if call.active()]
-
-    def die(self) -> None:
-        self.dead = True
-        for call in self.getDelayedCalls():
-            call.cancel()
 
 
 class House:

@@ -309,6 +309,16 @@ class LossTest(BusCase):
         self.pass_time(2.0)
         self.assertEqual("", self.wait_for(self.two.bus.holder("busy/alice")))
 
+    def test_a_release_that_was_on_its_way_is_said_again(self) -> None:
+        self.wait_for(self.one.bus.claim("busy/alice", "c"))
+        self.one.commands.mute = True
+        self.one.bus.release("busy/alice", "c")
+        self.pump.turn()
+        self.one.commands.mute = False
+        self.one.commands.cut()
+        self.pass_time(2.0)
+        self.assertEqual("", self.wait_for(self.two.bus.holder("busy/alice")))
+
     def test_who_left_meanwhile_is_taken_off(self) -> None:
         self.one.sessions["alice"] = [("a", True)]
         self.wait_for(self.one.bus.attendance.enter("alice"))
@@ -473,6 +483,17 @@ class CutOffTest(BusCase):
         self.one.bus.tell(Seat("alice", "s", "two:1", Media.NONE), typing(1))
         self.come_back()
         self.assertEqual([], self.two.told)
+
+    def test_nothing_it_says_is_heard_before_it_knows(self) -> None:
+        self.wait_for(self.link.call("HDEL", "t:nodes", "one:1"))
+        self.wait_for(self.link.call("SADD", "t:dead", "one:1"))
+        self.two.bus.members._look()
+        self.pump.until(lambda: "lost one:1" in self.two.news)
+        self.assertEqual("one:1", self.one.node)
+        self.one.bus.tell(Seat("alice", "s", "two:1", Media.NONE), typing(1))
+        self.one.bus.kick("alice", KICKED)
+        self.settle()
+        self.assertEqual(([], []), (self.two.told, self.two.kicks))
 
     def test_what_it_asks_meanwhile_is_refused(self) -> None:
         self.cut_off()

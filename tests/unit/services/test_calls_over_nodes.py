@@ -24,6 +24,7 @@ from imserver.model.calls import (
 )
 from imserver.services.call_requests import call_slot, pair_key
 from imserver.services.homes import marked_home
+from imserver.services.rendezvous import draw
 from tests.redis.house_world import House, HouseCase, Session
 from tests.unit.services.call_world import in_short
 
@@ -133,6 +134,20 @@ class CallsOverNodes(HouseCase):
         back.close()
         self.pass_time(16.0)
         self.assertEqual(["ended lost"], self.told(alice))
+
+    def test_a_call_stays_where_it_is_when_nodes_come(self) -> None:
+        alice, bob = self.phones(RELAY)
+        offer = StartCall("bob", False, "", b"{}")
+        alice.do(offer)
+        key, home = pair_key("alice", "bob"), self.houses[0].cellar.bus.home(pair_key("alice", "bob"))
+        name = next(f"n{n}" for n in range(1000) if draw(f"n{n}:1", key) < draw(home, key))
+        self.open_house(name)
+        self.pass_time(2.0)
+        self.assertEqual(f"{name}:1", alice.house.cellar.bus.home(key))
+        alice.do(offer)  # the same again, as clients of document 000 do
+        self.assertEqual(["ringing", "ringing"], self.told(alice))
+        self.ring(bob, "alice", "")
+        self.assertIn("ended busy (glare)", self.told(bob))
 
     # A home that is lost
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 
 from imserver.model.accounts import KickReason, LogOut
 from imserver.model.admin import DisableUser, EndSession, KickUser, ListSessions, RotateTokenKeys
@@ -127,6 +127,28 @@ class PresenceOverNodes(HouseCase):
         self.assertEqual([("alice", OFFLINE)], self.told())
         (seen,) = self.listed()
         self.assertEqual((OFFLINE, True), (seen.state, seen.last_seen > 0))
+
+    def test_two_nodes_that_tell_at_the_same_time(self) -> None:
+        """Whoever is overtaken while it tells, tells what is so in the end."""
+        alice, tablet = self.one.log_in("alice"), self.three.log_in("alice", device="tablet")
+        alice.do(SetPresence(BUSY))
+        self.told()
+        attendance = self.three.cellar.bus.attendance
+        note, hold = attendance.announced, Deferred[None]()
+
+        async def announced(user: str, rank: int) -> None:
+            await hold
+            await note(user, rank)
+
+        attendance.announced = announced  # type: ignore[method-assign]
+        tablet.begin(SetPresence(AWAY))  # what is told is BUSY, and takes its time to be noted
+        self.settle()
+        alice.do(SetPresence(AWAY))
+        self.assertEqual([("alice", BUSY), ("alice", AWAY)], self.told())
+        hold.callback(None)
+        self.settle()
+        self.assertEqual((1, 1), self.wait_for(attendance.standing("alice")))
+        self.assertEqual([("alice", AWAY)], self.told())
 
     def test_a_node_that_dies_takes_its_users_along(self) -> None:
         self.one.log_in("alice")
