@@ -226,7 +226,7 @@ async def test_a_password_in_a_file_and_tls(serve: Serve, start_redis: StartRedi
     options = (
         "--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key),
         "--tls-auth-clients", "no", "--user", "im", "on", ">s3cret",
-        *"~im:* &im:* +@all -@dangerous +info +role +config|get".split(),
+        *["~im:*", "&im:*", "+@all", "-@dangerous", "+info", "+role", "+config|get"],
     )  # fmt: skip
     start_redis("", options)
     right, wrong = tmp_path / "right", tmp_path / "wrong"
