@@ -6,8 +6,8 @@ from typing import Any
 
 from hiredis import Reader
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionLost
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionLost, ConnectionRefusedError
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
@@ -67,13 +67,18 @@ class _Passage:
     def from_server(self, data: bytes) -> None:
         if not self._open or self._proxy.mute:
             return
-        if self._proxy.hold_answers:
+        if self._proxy.hold_answers and self._proxy.hold_only in (None, self.client):
             self.held += data
             self._reader.feed(data)
             while self._reader.gets() is not False:
                 self.answers += 1
         else:
             self.client.dataReceived(data)
+
+    def let_go(self) -> None:
+        held, self.held, self.answers = self.held, b"", 0
+        if held:
+            self.client.dataReceived(held)
 
     def end(self) -> None:
         if self._open:
@@ -92,7 +97,9 @@ class Proxy:
 
     Attributes:
         mute: nothing passes, in either direction; it is lost.
-        hold_answers: commands pass, answers are held back.
+        hold_answers: commands pass, answers are held back …
+        hold_only: … those to one client; None = to all.
+        closed: nobody gets through any more who is not connected already.
     """
 
     def __init__(self, pump: Pump, port: int) -> None:
@@ -101,6 +108,8 @@ class Proxy:
         self.passages: list[_Passage] = []
         self.mute = False
         self.hold_answers = False
+        self.hold_only: object = None
+        self.closed = False
 
     def where(self) -> Deferred[IStreamClientEndpoint]:
         """For a connection's `where`."""
@@ -108,6 +117,8 @@ class Proxy:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """See IStreamClientEndpoint."""
+        if self.closed:
+            return fail(ConnectionRefusedError())
         client: Any = protocolFactory.buildProtocol(IPv4Address("TCP", "127.0.0.1", self._port))
         passage = _Passage(self, client)
         reached = self.pump.connect(self._port, Factory.forProtocol(lambda: _Far(passage)))
@@ -132,6 +143,17 @@ class Proxy:
     def let_through(self) -> None:
         """From now on everything passes."""
         self.mute = self.hold_answers = False
+
+    def let_go(self) -> None:
+        """What was held back arrives."""
+        self.hold_answers = False
+        for passage in list(self.passages):
+            passage.let_go()
+
+    def cut_client(self, client: object) -> None:
+        """Ends one client's connection."""
+        for passage in [passage for passage in self.passages if passage.client is client]:
+            passage.end()
 
     def cut(self) -> None:
         """Ends every connection; held answers never arrive."""

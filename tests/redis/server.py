@@ -83,6 +83,20 @@ class RedisServer:
             time.sleep(0.01)
         raise AssertionError(f"redis-server does not answer: {self.log()}")
 
+    def ask(self, *words: str) -> list[str]:
+        """Sends a command that is answered by a list, and blocks until it is."""
+        with socket.create_connection(("127.0.0.1", self.port), 10.0) as connection:
+            command = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+            connection.sendall(f"*{len(words)}\r\n{command}".encode())
+            with connection.makefile("rb") as replies:
+                head = replies.readline()
+                assert head.startswith(b"*"), head
+                found = []
+                for _ in range(int(head[1:])):
+                    size = int(replies.readline()[1:])
+                    found.append(replies.read(size + 2)[:-2].decode())
+                return found
+
     def log(self) -> str:
         """What it wrote."""
         return (self.folder / "redis.log").read_text(errors="replace")[-4000:]

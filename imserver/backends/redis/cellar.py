@@ -77,8 +77,9 @@ class RedisCellar:
         self.subscriber = Subscriber(place.where, place.greeting, clock, monotonic, random, link)
         self.core = Core(self.redis, clock, wall, node, self.settings)
         # It comes first of all that is said to a Redis that was reached.
-        self._epoch = Epoch(self.core, random_bytes)
+        self._epoch = Epoch(self.core, self.subscriber, random_bytes)
         self._feed = Feed(self.core, self.subscriber)
+        self._epoch.began.append(self._feed.missed)
         self._devices = Devices(self.core)
         self._broadcasts = Broadcasts(self.core)
         self._calls = Calls(self.core, lambda: self.bus.node, self._live)

@@ -85,6 +85,7 @@ Requests and messages that come once
   no:<slot>:<kid>     set with a time to live: nonces used under a key in one span of time
 
 Channels
+  epoch               the name of an epoch that has begun
   feed:<name>         what is committed, for the sessions of a node
   bus:<name>          what one node tells another (`exchange`)
   nodes               a node came or went
@@ -100,6 +101,7 @@ MEMBERS = "gm:"
 HOSTS = "hosts"
 LOG = "log"
 FEED = "feed:"
+EPOCH = "epoch"
 BUS = "bus:"
 
 NODE_NAME = r"[A-Za-z0-9._-]{1,64}"

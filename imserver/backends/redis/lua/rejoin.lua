@@ -2,11 +2,12 @@
 -- Answers [epoch, whether this is new].
 --
 -- run: this Redis process; sure: whether it loses nothing that was acknowledged when it ends.
--- no, ms, part: the last message this node saw, 0 = it saw none. fresh: a name for a new epoch.
+-- no, ms, part: the last message this node saw, 0 = it saw none. mine: the epoch in which it was.
+-- fresh: a name for a new epoch, of which all nodes are told.
 
 local run, sure = ARGV[1], ARGV[2] == '1'
 local no, ms, part = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local fresh = ARGV[6]
+local mine, fresh = ARGV[6], ARGV[7]
 
 local known = redis.call('HMGET', P .. 'epoch', 'name', 'run')
 local lost = not known[1]
@@ -18,7 +19,8 @@ if known[2] ~= run then
   -- Who saw nothing cannot tell.
   lost = lost or (no == 0 and not sure)
 end
-if no > 0 and no >= log_number('floor') then
+-- Where an epoch has begun meanwhile, whatever is missing was missed already.
+if no > 0 and mine == known[1] and no >= log_number('floor') then
   local stored = message_at(no)
   local m = stored and unpacked(stored)
   if not m or m[2] ~= ms or m[3] ~= part then
@@ -27,6 +29,7 @@ if no > 0 and no >= log_number('floor') then
 end
 if lost then
   redis.call('HSET', P .. 'epoch', 'name', fresh)
+  redis.call('PUBLISH', C .. 'epoch', fresh)
   return {fresh, 1}
 end
 return {known[1], 0}
