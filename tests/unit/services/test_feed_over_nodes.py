@@ -68,19 +68,40 @@ class FeedOverNodes(HouseCase):
         self.assertEqual([(read.message_id,)], [one.message_ids for one in self.tablet.take(MessagesRead)])
         self.assertEqual([(read.message_id,)], [one.message_ids for one in self.alice.take(MessagesRead)])
 
+    def hold_answers(self, house: House) -> None:
+        """What a node is answered is held back; what it hears is not."""
+        house.way.hold_only = house.cellar.redis._protocol
+        house.way.hold_answers = True
+
+    def until_done(self, house: House) -> None:
+        """Until Redis has done what the node asked for."""
+        self.pump.turn()
+        link = house.cellar.redis
+        self.pump.until(lambda: house.way.answers_to(link._protocol) == link.waiting > 0)
+
+    def test_an_answer_that_comes_after_the_feed_is_whole_again(self) -> None:
+        self.deafen(self.two)
+        self.hold_answers(self.two)
+        self.two.hub.send(self.bob.live, text("mine", recipient="alice"), "mine")
+        self.until_done(self.two)
+        self.two.way.closed = False
+        self.pump.until(lambda: self.two.cellar.subscriber.whole, run_clock=True)
+        self.until_done(self.two)
+        self.two.way.let_go()
+        self.settle()
+        self.assertEqual(["before"], self.bob.texts)
+        self.assertEqual(["before", "mine"], self.tablet.texts)
+
     def test_a_content_never_comes_after_the_news_of_its_revoke(self) -> None:
         """A page is read over the one connection while the news comes over the other one."""
-        self.deafen(self.two)
-        sent = self.wait_for(
-            self.one.hub.messages.send(self.alice.live.principal, text("x", recipient="bob"))
-        )
-        self.two.way.hold_answers = True
-        self.two.way.closed = False
-        held = self.two.cellar.redis._protocol
-        self.two.way.hold_only = held
-        self.pump.until(lambda: self.two.cellar.subscriber.whole, run_clock=True)
-        self.pump.until(lambda: self.two.way.answers_to(held) >= self.two.cellar.redis.waiting > 0)
+        self.bob.peer.room = 0
+        sent = self.alice.send("x", recipient="bob")
+        self.hold_answers(self.two)
+        self.bob.peer.room = None
+        self.bob.live.drained()
+        self.until_done(self.two)
         self.wait_for(self.one.hub.handle(self.alice.live, RevokeMessage(sent.message_id)))
+        self.pump.until(lambda: self.bob.take(MessageRevoked))
         self.two.way.let_go()
         self.settle()
         self.assertEqual(["before", ""], self.bob.texts)
@@ -106,19 +127,41 @@ class FeedOverNodes(HouseCase):
         self.assertEqual(["before", "yes"], self.bob.texts)
         self.assertEqual([], self.bob.peer.kicks + self.alice.peer.kicks)
 
-    def test_a_new_epoch_ends_the_sessions(self) -> None:
-        """Redis has lost what they know."""
+    def lose_rows(self) -> None:
+        """Redis has lost what sessions know."""
         self.wait_for(self.link.call("HDEL", "t:log", "no"))
         self.wait_for(self.link.call("DEL", "t:m:0", "t:ib:alice", "t:ib:bob"))
-        for house in (self.one, self.two):
+
+    def rejoin(self, *houses: House) -> None:
+        """These nodes lose Redis and find it again."""
+        for house in houses:
             house.way.cut()
         self.pump.turn()
         self.pump.until(
-            lambda: all(h.cellar.redis.connected and h.cellar.subscriber.whole for h in self.houses),
+            lambda: all(h.cellar.redis.connected and h.cellar.subscriber.whole for h in houses),
             run_clock=True,
         )
         self.settle()
+
+    def sessions_ended(self) -> None:
+        """All of them, and all nodes agree on the epoch."""
         for session in (self.alice, self.bob, self.tablet):
             self.assertEqual([KickReason.SHUTDOWN], [kick.reason for kick in session.peer.kicks])
-        self.assertNotEqual("", self.one.cellar.store.epoch)
         self.assertEqual(self.one.cellar.store.epoch, self.two.cellar.store.epoch)
+
+    def test_a_new_epoch_ends_the_sessions(self) -> None:
+        began: list[str] = []
+        for house in self.houses:
+            house.cellar._epoch.began.append(lambda house=house: began.append(house.name))  # type: ignore[misc]
+        self.lose_rows()
+        self.rejoin(self.one, self.two)
+        self.sessions_ended()
+        self.assertEqual(["one", "two"], sorted(began), "one epoch, though both saw the loss")
+
+    def test_a_node_that_was_not_listening_learns_of_the_epoch(self) -> None:
+        self.lose_rows()
+        self.deafen(self.two)
+        self.rejoin(self.one)
+        self.assertNotEqual(self.one.cellar.store.epoch, self.two.cellar.store.epoch)
+        self.hear_again(self.two)
+        self.sessions_ended()
