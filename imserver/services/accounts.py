@@ -219,7 +219,12 @@ class Accounts(AccountAdministration):
         """
         for user in DEMO_USERS:
             if await self._directory.account(user) is None:
-                await self.create_user(user, user)
+                try:
+                    await self.create_user(user, user)
+                except ImError as error:
+                    # Another node of this server was faster.
+                    if error.code is not ErrorCode.USER_EXISTS:
+                        raise
         if await self._directory.group(DEMO_GROUP) is None:
             try:
                 await self._directory.create_group(
