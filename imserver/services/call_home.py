@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from imserver.model.calls import CallError, CallFault, Media, RejectCall, Signal, StartCall
+from imserver.model.calls import CallError, CallFault, Media, StartCall
 from imserver.services.call_effects import Effects
-from imserver.services.call_events import Cause, event_of, signal_of
+from imserver.services.call_events import Cause, event_of
+from imserver.services.call_places import crossed, is_back, places, same_offer
 from imserver.services.call_records import CallCounts, CallRecords
 from imserver.services.call_requests import Act, Join, Leave, Start, busy_slot, call_slot, pair_key
 from imserver.services.call_state import Call, CallSettings
@@ -91,7 +91,7 @@ class CallHome:
 
     async def _start(self, request: Start, key: str) -> None:
         standing = self._by_pair.get(key)
-        if standing is not None and not request.chosen and _same_offer(standing, request):
+        if standing is not None and not request.chosen and same_offer(standing, request):
             # Formats without ids of their own repeat an offer like this.
             self.step(standing, On.CALLER_REPEATS, Cause(request.seat))
             return
@@ -125,7 +125,7 @@ class CallHome:
         finally:
             for waiting in self._preparing.pop(call.id):
                 waiting.callback(None)
-        for seat in _seats(call):
+        for seat in places(call):
             if seat.node in self._lost_nodes:
                 await self.leave(Leave(call.id, seat))
 
@@ -178,7 +178,7 @@ class CallHome:
                 raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", call.id)
             raise CallError(CallFault.NOT_PARTICIPANT, "you take no part in this call", call.id)
         fits = seat.media is call.media
-        if request.named and fits and not _crossed(call, seat, command):
+        if request.named and fits and not crossed(call, seat, command):
             self._take_place(call, seat)
         event = event_of(call, seat, command)
         if event is On.DEVICE_ANSWERS and not fits:
@@ -195,7 +195,7 @@ class CallHome:
         party = call.caller if caller else call.callee
         if call.state is State.ENDED or party is None:
             return
-        if not party.away and _is_back(call, party.seat, seat):
+        if not party.away and is_back(call, party.seat, seat):
             former = party.seat
             call.displaced.add(former.session)
             self.step(call, On.CALLER_LOST if caller else On.CALLEE_LOST, Cause(former))
@@ -230,7 +230,7 @@ class CallHome:
         """All sessions of a node are gone."""
         self._lost_nodes.add(node)
         for call in list(self._calls.values()):
-            for seat in _seats(call):
+            for seat in places(call):
                 if seat.node == node:
                     await self.leave(Leave(call.id, seat))
 
@@ -290,35 +290,3 @@ class CallHome:
         """An ended call is remembered no more."""
         del self._calls[call.id]
         self._bus.release(call_slot(call.id), home_mark(self._bus.node))
-
-
-def _seats(call: Call) -> list[Seat]:
-    """Where a call rings, or is held."""
-    parties = [party.seat for party in (call.caller, call.callee) if party is not None]
-    return [*parties, *call.ringing.values()]
-
-
-def _is_back(call: Call, former: Seat, seat: Seat) -> bool:
-    """Whether a session is a newer one of the same device."""
-    return (
-        call.media is Media.WEBRTC
-        and seat.device == former.device != ""
-        and seat.session != former.session
-        and seat.session not in call.displaced
-    )
-
-
-def _crossed(call: Call, seat: Seat, command: Any) -> bool:
-    """Whether this is what a device at which it rang had to say before it heard that another one answered."""
-    if seat.session not in call.rang or seat.session in call.took_part:
-        return False
-    return isinstance(command, RejectCall) or signal_of(command) is Signal.ICE
-
-
-def _same_offer(call: Call, request: Start) -> bool:
-    return (
-        call.state is State.RINGING
-        and call.caller.seat.session == request.seat.session
-        and call.video == request.video
-        and call.offer == request.detail
-    )

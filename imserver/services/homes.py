@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from twisted.internet.defer import ensureDeferred
-
 from imserver.services.ports import Bus
+from imserver.services.together import together
 
 REMEMBERED_NODES = 1000
 
@@ -44,11 +43,4 @@ async def ask_all(bus: Bus, request: Any) -> list[Any]:
     async def ask(node: str) -> Any:
         return await bus.ask(node, request)
 
-    asked = [ensureDeferred(ask(node)) for node in bus.nodes]
-    for one in asked:
-        one.addErrback(lambda failure: failure.value)
-    answers = [await one for one in asked]
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
-    return answers
+    return await together(ask, bus.nodes)

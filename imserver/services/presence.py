@@ -22,6 +22,7 @@ from imserver.services.delivery import LiveSession, Spawn
 from imserver.services.ports import Bus, Directory, Store
 from imserver.services.ports.friends import Circle
 from imserver.services.registry import Registry
+from imserver.services.together import together
 
 QUIET_MEMBERS = 100
 MAX_LISTED = 10_000
@@ -177,11 +178,11 @@ class Presence:
         if self._friends_only:
             return contacts
         contacts.update(await self._store.partners(user))
-        for group in await self._directory.groups_of(user):
-            if group.member_count <= largest_group:
-                record = await self._directory.group(group.group)
-                if record is not None:
-                    contacts.update(member.user for member in record.group.members)
+        groups = await self._directory.groups_of(user)
+        small = [group.group for group in groups if group.member_count <= largest_group]
+        for record in await together(self._directory.group, small):
+            if record is not None:
+                contacts.update(member.user for member in record.group.members)
         contacts.discard(user)
         return contacts
 

@@ -13,7 +13,6 @@ from twisted.internet.interfaces import IReactorTime
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Done
-from imserver.model.room_admin import CloseRoom, KickEndpoint, ListRooms, ShowRoom
 from imserver.model.rooms import (
     AddStream,
     BroadcastInRoom,
@@ -36,10 +35,10 @@ from imserver.model.rooms import (
 from imserver.services.homes import LostNodes
 from imserver.services.limits import RateLimiter
 from imserver.services.ports import Bus, MediaServers
-from imserver.services.room_moderation import list_rooms, show_room
+from imserver.services.room_moderation import moderate
 from imserver.services.room_register import RoomRegister, stop_waiting
 from imserver.services.room_requests import Act, Enter, Gone, Moderate
-from imserver.services.room_state import Member, Room, RoomCounts, RoomSettings
+from imserver.services.room_state import Member, RoomCounts, RoomSettings
 
 LISTED_PER_SECOND = 10_000.0
 LISTED_AT_ONCE = 50_000
@@ -94,7 +93,7 @@ class RoomHome:
             case Gone():
                 return self._gone(request)
             case Moderate():
-                return self._moderate(request.command)
+                return moderate(self._register, request.command)
 
     def exists(self, room: RoomName) -> bool:
         """Whether somebody is in the room."""
@@ -292,34 +291,6 @@ class RoomHome:
         member.drop = None
         self._counts.lost += 1
         self._register.remove(member)
-
-    # Moderation
-
-    def _moderate(self, command: Any) -> Any:
-        match command:
-            case ListRooms():
-                return list_rooms(self._register.rooms, command)
-            case ShowRoom():
-                room = self._room(command)
-                return show_room(room, self._register.pick(room.name))
-            case KickEndpoint():
-                member = self._room(command).members.get(command.endpoint)
-                if member is None:
-                    raise RoomError(RoomFault.NOT_FOUND, "there is no such endpoint in the room")
-                self._register.send_away(member, Notice.KICKED)
-                return Done()
-            case CloseRoom():
-                for member in list(self._room(command).members.values()):
-                    self._register.send_away(member, Notice.ROOM_CLOSED)
-                return Done()
-            case _:
-                raise ImError(ErrorCode.UNKNOWN_COMMAND, "rooms do not serve this")
-
-    def _room(self, command: ShowRoom | KickEndpoint | CloseRoom) -> Room:
-        room = self._register.rooms.get(RoomName(command.app, command.channel))
-        if room is None:
-            raise RoomError(RoomFault.NOT_FOUND, "there is no such room")
-        return room
 
     # Media servers
 

@@ -124,7 +124,7 @@ class Witness:
                 _right(user in (event.caller, event.callee), "ended for a stranger", session, event)
                 if not (self.mourns and event.ending is Ending.SHUTDOWN):
                     story.endings.add((event.ending, event.by))
-                _right(len(story.endings) == 1, "two ends", session, event)
+                _right(len(story.endings) <= 1, "two ends", session, event)
                 self._over(ear, session, event)
             case CallStopped():
                 _right(user == event.callee and not ear.party, "stopped for a party", session, event)
