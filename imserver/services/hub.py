@@ -191,7 +191,8 @@ class Hub:
         bus.attendance.serve(self._attending, self.presence.rank, settings.sessions_per_user)
         sessions = Sessions(self.registry, self.rooms.registry)
         homes = (self.calls, self.rooms)
-        bus.watch(Neighbours(homes, self.presence.look_again, sessions, accounts, clock, self.spawn))
+        self.neighbours = Neighbours(homes, self.presence.look_again, sessions, accounts, clock, self.spawn)
+        bus.watch(self.neighbours)
 
     # services.sessions.SessionHub
 
@@ -348,6 +349,11 @@ class Hub:
     def _session_closed(self, session: LiveSession) -> None:
         self.presence.left(session)
         self.calls.session_gone(session)
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are, this one included."""
+        return len(self._bus.nodes)
 
     async def _has_account(self, user: str) -> bool:
         return await self._directory.account(user) is not None

@@ -43,6 +43,11 @@ class Neighbours:
         look_again: these users may look otherwise than was announced.
         sessions: all that are live here, whenever it is iterated.
         clock: times new attempts.
+
+    Attributes:
+        lost: other nodes, since the start.
+        cut_offs: how often the others took this one for lost.
+        misses: how often something that another node said did not get here.
     """
 
     log = Logger()
@@ -64,20 +69,24 @@ class Neighbours:
         self._spawn = spawn
         self._checking = False
         self._once_more = False
+        self.lost = self.cut_offs = self.misses = 0
 
     def node_lost(self, node: str) -> None:
         """See Watcher."""
+        self.lost += 1
         for homes in self._homes:
             homes.node_lost(node)
 
     def cut_off(self) -> None:
         """See Watcher."""
+        self.cut_offs += 1
         for homes in self._homes:
             homes.cut_off()
         self._check_sessions()
 
     def missed(self, node: str) -> None:
         """See Watcher."""
+        self.misses += 1
         for homes in self._homes:
             homes.missed(node)
         self._check_sessions()

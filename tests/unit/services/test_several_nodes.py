@@ -272,6 +272,9 @@ class SessionsOverNodes(HouseCase):
         self.pass_time(5.0)
         self.assertEqual(1, len(alice.peer.kicks))
         self.assertEqual([], bob.peer.kicks)
+        here, there = self.one.hub.neighbours, self.two.hub.neighbours
+        self.assertEqual((1, 0, 0, 1), (here.cut_offs, here.lost, there.cut_offs, there.lost))
+        self.assertEqual((2, 2), (self.one.hub.nodes, self.two.hub.nodes))
 
     def test_while_redis_is_away_nobody_logs_in(self) -> None:
         bob = self.one.log_in("bob")
