@@ -13,6 +13,7 @@ from imserver.model.accounts import KickReason, Principal, SessionKicked
 from imserver.model.errors import ImError
 from imserver.services.accounts import Accounts
 from imserver.services.change_cursor import Spawn
+from imserver.services.together import together
 
 CHECK_AGAIN_SECONDS = 5.0
 
@@ -108,11 +109,13 @@ class Neighbours:
         try:
             while self._once_more:
                 self._once_more = False
-                for live in list(self._sessions):
-                    if not live.closed and not await self._may_stay(live.principal):
-                        live.kick(SessionKicked(KickReason.ACCOUNT, "the log-in has ended"))
+                await together(self._look_at, list(self._sessions))
         finally:
             self._checking = False
+
+    async def _look_at(self, live: Ending) -> None:
+        if not live.closed and not await self._may_stay(live.principal):
+            live.kick(SessionKicked(KickReason.ACCOUNT, "the log-in has ended"))
 
     async def _may_stay(self, principal: Principal) -> bool:
         while True:

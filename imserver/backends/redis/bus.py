@@ -65,7 +65,9 @@ class RedisBus:
         self._consumers = Consumers()
         self._asking = Asking(clock)
         hearing = Hearing(self._consumers, self._asking, redis, self._say)
-        self._exchange = Exchange(redis, self._identity, self.members.is_lost, clock, hearing)
+        self._exchange = Exchange(
+            redis, self._identity, self.members.is_lost, self.members.is_live, clock, hearing
+        )
         self._slots = Slots(redis, self._identity, self.members.is_lost)
         self._reaper = Reaper(redis, self._slots, self._identity, self._attendance_changed)
         self.attendance = Attendance(redis, self.members, clock)

@@ -23,6 +23,8 @@ from imserver.model.errors import ImError
 KEPT_BYTES = 8 * 1024 * 1024
 """Of frames for one node that it has not got yet; beyond it the oldest are lost."""
 TICK_SECONDS = 1.0
+ABSENT_TICKS = 30
+"""So long something is kept for a node that is not seen among the others."""
 HAVE_FRAMES = 256
 HAVE_BYTES = 1024 * 1024
 """So much is acknowledged at once, if it comes fast."""
@@ -60,15 +62,17 @@ class _Outgoing:
     Attributes:
         next: the number of the next one.
         kept: (number, channel's payload) of those it may not have yet.
+        absent: ticks for which the node was not seen.
     """
 
-    __slots__ = ("kept", "next", "size", "told")
+    __slots__ = ("absent", "kept", "next", "size", "told")
 
     def __init__(self) -> None:
         self.next = 1
         self.kept: deque[tuple[int, bytes]] = deque()
         self.size = 0
         self.told = 1  # up to where it was said by the last tick
+        self.absent = 0
 
     def keep(self, number: int, payload: bytes) -> None:
         self.kept.append((number, payload))
@@ -110,6 +114,7 @@ class Exchange:
     Args:
         identity: what this node is called now; after another name all begins anew.
         is_lost: whether a node is lost; it is heard no more.
+        is_live: whether a node is seen among the others.
         clock: times repetitions.
     """
 
@@ -120,12 +125,14 @@ class Exchange:
         redis: Redis,
         identity: Callable[[], str],
         is_lost: Callable[[str], bool],
+        is_live: Callable[[str], bool],
         clock: IReactorTime,
         heard: Heard,
     ) -> None:
         self._redis = redis
         self._identity = identity
         self._is_lost = is_lost
+        self._is_live = is_live
         self._clock = clock
         self._heard = heard
         self._outgoing: dict[str, _Outgoing] = {}
@@ -269,7 +276,12 @@ class Exchange:
 
     def _tick(self) -> None:
         self._timer = self._clock.callLater(TICK_SECONDS, self._tick)
-        for node, outgoing in self._outgoing.items():
+        for node, outgoing in list(self._outgoing.items()):
+            outgoing.absent = 0 if self._is_live(node) else outgoing.absent + 1
+            if outgoing.absent > ABSENT_TICKS:
+                # It came and was lost before this node could see it.
+                self.lost(node)
+                continue
             # What was said since the last tick is probably on its way.
             if outgoing.kept and outgoing.kept[0][0] < outgoing.told:
                 self._control(node, _HEAD, outgoing.next)

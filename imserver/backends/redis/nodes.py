@@ -115,6 +115,10 @@ class Nodes:
         """Whether a node was seen to be lost."""
         return node in self._lost
 
+    def is_live(self, node: str) -> bool:
+        """Whether a node is seen among the others."""
+        return node in self.live
+
     def home(self, key: str) -> str:
         """The live node that a key belongs to."""
         chosen = choose(self._candidates, key)

@@ -422,6 +422,16 @@ class DeathTest(BusCase):
             self.assertEqual(("one:1", "three:1", "two:1"), node.bus.nodes)
             self.assertEqual([], node.news)
 
+    def test_nothing_is_kept_for_one_that_nobody_saw(self) -> None:
+        self.wait_for(self.link.call("HSET", "t:nodes", "short:1", 1))
+        self.one.bus.kick("alice", KICKED)
+        self.settle()
+        self.assertIn("short:1", self.one.bus._exchange._outgoing)
+        self.wait_for(self.link.call("HDEL", "t:nodes", "short:1"))
+        self.pass_time(35.0, 1.0)
+        self.assertNotIn("short:1", self.one.bus._exchange._outgoing)
+        self.assertEqual(1, len(self.two.kicks))
+
     def test_the_last_one_is_cleared_away_by_the_next(self) -> None:
         self.enter(self.one, "alice")
         self.wait_for(self.one.bus.claim("busy/alice", "c1"))
