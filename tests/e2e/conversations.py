@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -43,22 +43,27 @@ async def hears(person: Person, wanted: Heard) -> None:
 
 
 class Conversation:
-    """Two people, and another device of the first one that speaks the second one's format."""
+    """Two people, and another device of the first one that speaks the second one's format.
 
-    def __init__(self, server: Server, first: str, second: str) -> None:
+    Args:
+        server: for all of them, or one for each.
+    """
+
+    def __init__(self, server: Server | Sequence[Server], first: str, second: str) -> None:
         number = PAIRS.index((first, second))
-        self.server = server
         self.a = VARIANTS[first](f"甲{number}", "one")
         self.b = VARIANTS[second](f"b_{number}", "two")
         self.other = VARIANTS[second](self.a.user, "three")
+        servers = [server] * 3 if isinstance(server, Server) else server
+        self.servers = dict(zip((self.a, self.b, self.other), servers, strict=True))
         self.sent_by_a: list[Sent] = []
         self.wanted: dict[Person, Heard] = {self.a: [], self.b: [], self.other: []}
         self._ids = itertools.count(1)
 
     async def log_in(self) -> None:
         """Everybody."""
-        for person in (self.a, self.b, self.other):
-            await person.log_in(self.server)
+        for person, server in self.servers.items():
+            await person.log_in(server)
 
     def sends(self, text: str) -> Deferred[Sent]:
         """The first one sends."""
@@ -189,7 +194,7 @@ class Conversation:
         if not self.a.tells:
             # Its sends are not answered; they are durable once another device has them, or soon.
             await sleep(0.2)
-        await self.b.log_in(self.server)
+        await self.b.log_in(self.servers[self.b])
         await self.b.catch_up()
         await hears(self.b, wanted)
         if self.b.tells:

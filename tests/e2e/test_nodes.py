@@ -10,91 +10,31 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from imserver.services.call_requests import pair_key
-from imserver.services.rendezvous import Candidate, choose
 from tests.clients import jsonline_client
 from tests.clients.jsonline_client import JsonLineClient, Line
 from tests.clients.meeting_client import MeetingClient, connect, connect_member
 from tests.clients.qdatastream_client import packet, packets
 from tests.clients.rest_client import RestClient
 from tests.e2e.commands import imserver
+from tests.e2e.nodes import Nodes, three_nodes
 from tests.e2e.phones import answer, close, end, ended, heard, offer, phone, runs
-from tests.e2e.server import NO_RATES, Server, sleep
+from tests.e2e.server import Server, sleep
 from tests.e2e.test_calls import close as hang_up
 from tests.e2e.test_calls import running
 from tests.e2e.test_calls import user as registered
-from tests.redis.server import RedisServer
 
 PATIENCE = 60.0
 """Seconds: a node is known to be lost after less than ten, on a machine that is not slow."""
 
 
-class Nodes:
-    """Nodes of one server.
-
-    Attributes:
-        servers: by their number.
-    """
-
-    def __init__(self, folder: Path, redis: RedisServer) -> None:
-        self._folder = folder
-        self._redis = redis
-        (folder / "keys").mkdir()
-        self.servers: list[Server] = []
-
-    async def open(self, count: int) -> None:
-        """Starts so many more."""
-        for _ in range(count):
-            name = f"node{len(self.servers)}"
-            overrides = (
-                "store.engine=redis",
-                f"store.url={self._redis.url}",
-                f"node={name}",
-                f"keys_dir={self._folder / 'keys'}",
-                *NO_RATES,
-            )
-            server = Server(self._folder / name, overrides=overrides)
-            self.servers.append(server)
-            await server.start()
-
-    async def know(self) -> None:
-        """Waits until each has seen all the others."""
-        for server in self.servers:
-            while server.output().count("takes part") < len(self.servers) - 1:
-                await sleep(0.1)
-
-    def identity(self, server: Server) -> str:
-        """What a node is called among the others."""
-        name = f"node{self.servers.index(server)}-"
-        return next(node for node in self._redis.ask("HKEYS", "im:nodes") if node.startswith(name))
-
-    def home_of(self, key: str) -> Server:
-        """The node that a key belongs to."""
-        found = choose([Candidate(self.identity(server)) for server in self.servers], key)
-        assert found is not None
-        return next(server for server in self.servers if self.identity(server) == found.name)
-
-    def close(self) -> None:
-        """For the end of a test, whatever happened in it."""
-        for server in self.servers:
-            server.close()
-
-
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[Nodes]:
     """Three nodes that know each other."""
-    redis = RedisServer(tmp_path / "redis").start()
-    made = Nodes(tmp_path, redis)
-    try:
-        pytest_twisted.blockon(Deferred.fromCoroutine(made.open(3)))
-        pytest_twisted.blockon(Deferred.fromCoroutine(made.know()))
+    with three_nodes(tmp_path) as made:
         yield made
-    finally:
-        made.close()
-        redis.close()
 
 
 async def line(server: Server, user: str, device: str = "test") -> JsonLineClient:
