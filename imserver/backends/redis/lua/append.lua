@@ -111,10 +111,11 @@ end
 local log = redis.call('HMGET', P .. 'log', 'no', 'ms', 'part', 'bpos', 'floor')
 local trims = log[5] -- nothing was ever trimmed before there was a floor
 local no = (tonumber(log[1]) or 0) + 1
+local row = string.format('%d', no) -- Redis would write a number with all digits of a float
 local last_ms = tonumber(log[2]) or 0
 local ms = math.max(math.floor(now), last_ms)
 local part = tonumber(log[3]) or 0
-redis.call('HSET', P .. 'log', 'no', no, 'ms', ms)
+redis.call('HSET', P .. 'log', 'no', row, 'ms', string.format('%d', ms))
 if math.floor(ms / 3600000) > math.floor(last_ms / 3600000) then
   redis.call('HSETNX', P .. 'hours', math.floor(ms / 3600000), no)
 end
@@ -178,10 +179,10 @@ if peer then
   if trims then
     bases = redis.call('HMGET', P .. 'base', 'cv:' .. pair, 'ib:' .. sender, 'ib:' .. peer)
   end
-  position = redis.call('RPUSH', P .. 'cv:' .. pair, no) + (tonumber(bases[1]) or 0)
-  seqs[1] = redis.call('RPUSH', P .. 'ib:' .. sender, no) + (tonumber(bases[2]) or 0)
+  position = redis.call('RPUSH', P .. 'cv:' .. pair, row) + (tonumber(bases[1]) or 0)
+  seqs[1] = redis.call('RPUSH', P .. 'ib:' .. sender, row) + (tonumber(bases[2]) or 0)
   if peer ~= sender then
-    seqs[2] = redis.call('RPUSH', P .. 'ib:' .. peer, no) + (tonumber(bases[3]) or 0)
+    seqs[2] = redis.call('RPUSH', P .. 'ib:' .. peer, row) + (tonumber(bases[3]) or 0)
   end
   if position == 1 then
     redis.call('SADD', P .. 'pt:' .. sender, peer)
@@ -190,7 +191,7 @@ if peer then
 elseif group then
   name = ''
   local list = 'gv:' .. group
-  position = redis.call('RPUSH', P .. list, no) + base_of(list)
+  position = redis.call('RPUSH', P .. list, row) + base_of(list)
   local members = redis.call('ZRANGE', P .. 'gm:' .. group, 0, -1)
   for index = 1, #members do
     if members[index] ~= sender then
@@ -207,7 +208,7 @@ elseif group then
       bases = redis.call('HMGET', P .. 'base', unpack(inboxes))
     end
     for index = from, upto do
-      local length = redis.call('RPUSH', P .. 'ib:' .. users[index], no)
+      local length = redis.call('RPUSH', P .. 'ib:' .. users[index], row)
       seqs[index] = length + (tonumber(bases[index - from + 1]) or 0)
     end
   end
@@ -225,7 +226,7 @@ end
 local message = '\156'
   .. cmsgpack.pack(no, ms, part, position, name, sender, peer or '', group or '', renamed, '', 0)
   .. body
-redis.call('HSET', bucket_of(no), no, message)
+redis.call('HSET', bucket_of(no), row, message)
 if client ~= '' then
   redis.call('SET', P .. 'd:' .. client, cmsgpack.pack(digest, now, no, seqs[1]), 'PX', window)
 end
