@@ -191,7 +191,7 @@ class Hub:
         bus.attendance.serve(self._attending, self.presence.rank, settings.sessions_per_user)
         sessions = Sessions(self.registry, self.rooms.registry)
         homes = (self.calls, self.rooms)
-        self.neighbours = Neighbours(homes, self.presence.look_again, sessions, accounts, clock, self.spawn)
+        self.neighbours = Neighbours(homes, self.presence, sessions, accounts, clock, self.spawn)
         bus.watch(self.neighbours)
 
     # services.sessions.SessionHub

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -26,6 +26,16 @@ class Homes(Protocol):
     def missed(self, node: str) -> None: ...
 
 
+class Sight(Protocol):
+    """Presence."""
+
+    def look_again(self, users: Sequence[str]) -> None:
+        """These users may look otherwise than was announced."""
+
+    def refresh(self) -> None:
+        """Sessions here may not have been told how others look."""
+
+
 class Ending(Protocol):
     """A live session, or a place in a room."""
 
@@ -41,7 +51,7 @@ class Neighbours:
 
     Args:
         homes: of calls and of rooms.
-        look_again: these users may look otherwise than was announced.
+        sight: who is online, and who is told.
         sessions: all that are live here, whenever it is iterated.
         clock: times new attempts.
 
@@ -56,14 +66,14 @@ class Neighbours:
     def __init__(
         self,
         homes: Sequence[Homes],
-        look_again: Callable[[Sequence[str]], None],
+        sight: Sight,
         sessions: Iterable[Any],
         accounts: Accounts,
         clock: IReactorTime,
         spawn: Spawn,
     ) -> None:
         self._homes = homes
-        self._look_again = look_again
+        self._sight = sight
         self._sessions: Iterable[Ending] = sessions
         self._accounts = accounts
         self._clock = clock
@@ -85,16 +95,21 @@ class Neighbours:
             homes.cut_off()
         self._check_sessions()
 
+    def rejoined(self) -> None:
+        """See Watcher."""
+        self._sight.refresh()
+
     def missed(self, node: str) -> None:
         """See Watcher."""
         self.misses += 1
         for homes in self._homes:
             homes.missed(node)
         self._check_sessions()
+        self._sight.refresh()
 
     def attendance_changed(self, users: Sequence[str]) -> None:
         """See Watcher."""
-        self._look_again(users)
+        self._sight.look_again(users)
 
     # A kick may not have got here.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from imserver.model.accounts import Principal
@@ -29,6 +30,9 @@ MAX_LISTED = 10_000
 
 RETRY_SECONDS = 5.0
 """After a failure to tell who is online."""
+TRIES = 60
+RECENT_SECONDS = 3600.0
+"""Who went offline so long ago is told of again, where that may have been missed."""
 AT_ONCE = 64
 """Users whose presence is told at the same time after a node was lost."""
 
@@ -205,6 +209,37 @@ class Presence:
         for user in users:
             self._waiting[user] = None
         self._next()
+
+    def refresh(self) -> None:
+        """Sessions here may not have been told how others look: all of them are told anew."""
+        self._spawn(self._refresh())
+
+    async def _refresh(self) -> None:
+        users = dict.fromkeys(session.principal.user for session in self._registry if session.started)
+        for _ in range(TRIES):
+            try:
+                await together(self._show_all, users)
+                return
+            except ImError as error:
+                self.log.warn("presence not told anew yet: {code}", code=error.code)
+            await deferLater(self._clock, RETRY_SECONDS)
+
+    async def _show_all(self, user: str) -> None:
+        """Tells a user's sessions here of everybody who is to be seen, or was a while ago."""
+        circle = await self._directory.circle(user)
+        contacts = await self._contacts(user, circle, QUIET_MEMBERS)
+        seen = sorted(contacts - circle.blocks - circle.blocked_by)
+        states = await self._states(seen)
+        offline = [one for one, state in states.items() if state is PresenceState.OFFLINE]
+        last = await self._directory.last_seen(offline) if offline else {}
+        now = self._wall_time()
+        for one, state in states.items():
+            at = last.get(one, 0.0) if state is PresenceState.OFFLINE else now
+            if now - at < RECENT_SECONDS:
+                event = PresenceChanged(one, state, at)
+                for session in self._registry.of(user):
+                    if session.started:
+                        session.receiver.notify(event)
 
     def _settle(self, user: str) -> None:
         """Tells how the user looks, if that is not what was told last."""

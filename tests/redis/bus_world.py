@@ -75,7 +75,12 @@ class Node:
 
     def die(self) -> None:
         """As if its process were killed: nothing more is said or heard."""
-        for timer in (self.bus.members._timer, self.bus._exchange._timer, self.bus.attendance._timer):
+        for timer in (
+            self.bus.members._timer,
+            self.bus._exchange._timer,
+            self.bus.attendance._timer,
+            self.bus.attendance._sweep_timer,
+        ):
             if timer is not None and timer.active():
                 timer.cancel()
         self.redis.stop()
@@ -117,6 +122,9 @@ class Node:
 
     def cut_off(self) -> None:
         self.news.append("cut off")
+
+    def rejoined(self) -> None:
+        self.news.append("rejoined")
 
     def missed(self, node: str) -> None:
         self.news.append(f"missed {node}")

@@ -18,9 +18,15 @@ from imserver.services.ports import Attending, Seat
 
 USERS_PER_LOOK = 1_000
 RETRY_SECONDS = 1.0
+SWEEP_SECONDS = 5.0
+LATE_SECONDS = 10.0
+LATE_USERS = 200
+"""So often is looked who has not been announced for so long: whoever was about to may be lost, or cut off."""
 
 _HERE = Script("attend_here", *lua("nodes", "attend", "attend_here"))
 _RANKS = Script("attend_ranks", *lua("nodes", "attend", "attend_ranks"))
+_ANNOUNCED = Script("attend_announced", *lua("nodes", "attend", "attend_announced"))
+_LATE = Script("attend_late", *lua("nodes", "attend_late"))
 _STANDING = Script("attend_standing", *lua("nodes", "attend", "attend_standing"))
 
 _decode = msgspec.msgpack.Decoder(list[int | tuple[str, float, str, str, bool]]).decode
@@ -34,12 +40,17 @@ class Attendance:
 
     Args:
         clock: times new attempts.
+        late: told of users whose rank has not been announced.
     """
 
-    def __init__(self, redis: Redis, nodes: Nodes, clock: IReactorTime) -> None:
+    def __init__(
+        self, redis: Redis, nodes: Nodes, clock: IReactorTime, late: Callable[[Sequence[str]], None]
+    ) -> None:
         self._redis = redis
         self._nodes = nodes
         self._clock = clock
+        self._tell_late = late
+        self._sweep_timer: IDelayedCall | None = None
         self._attending: Callable[[str], Attending] = _nobody
         self._rank: Callable[[str], int] = _unseen
         self._limit = 0
@@ -74,9 +85,16 @@ class Attendance:
         self._flush()
         return users
 
+    def start(self) -> None:
+        """Begins to look who was not announced."""
+        self._sweep_timer = self._clock.callLater(SWEEP_SECONDS, self._sweep)
+
     def stop(self) -> None:
         """Writes nothing more; the others take this node's users off. Idempotent."""
         self._stopped = True
+        if self._sweep_timer is not None:
+            self._sweep_timer.cancel()
+            self._sweep_timer = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -136,8 +154,15 @@ class Attendance:
 
     async def announced(self, user: str, rank: int) -> None:
         """See `Attendance.announced`."""
-        shown = self._redis.prefix + "shown"
-        await (self._redis.call("HSET", shown, user, rank) if rank else self._redis.call("HDEL", shown, user))
+        await self._redis.script(_ANNOUNCED, args=(user, rank))
+
+    def _sweep(self) -> None:
+        self._sweep_timer = self._clock.callLater(SWEEP_SECONDS, self._sweep)
+        # One node does it, if all agree on who.
+        if self._nodes.taking_part and self._nodes.home("late") == self._nodes.identity:
+            looked = self._redis.script(_LATE, args=(LATE_SECONDS, LATE_USERS))
+            looked.addCallback(lambda users: self._tell_late([user.decode() for user in users]))
+            looked.addErrback(lambda _: None)
 
     async def seats(self, user: str) -> list[Seat]:
         """See `Bus.seats`."""

@@ -70,7 +70,7 @@ class RedisBus:
         )
         self._slots = Slots(redis, self._identity, self.members.is_lost)
         self._reaper = Reaper(redis, self._slots, self._identity, self._attendance_changed)
-        self.attendance = Attendance(redis, self.members, clock)
+        self.attendance = Attendance(redis, self.members, clock, self._attendance_changed)
         self.rejoined: list[Callable[[], None]] = []
         self._media = RateLimiter(clock.seconds, MEDIA_BYTES_PER_SECOND, MEDIA_BYTES_AT_ONCE)
         self._unsaid_kicks: list[talk.Kick] = []
@@ -85,6 +85,7 @@ class RedisBus:
         await listening
         self._exchange.start()
         await self.members.start()
+        self.attendance.start()
         self._subscriber.watch(self._exchange.look, _nothing)
         self._redis.watch(self._reached, _nothing)
 
@@ -220,6 +221,7 @@ class RedisBus:
         self._attendance_changed(users)
         for callback in self.rejoined:
             callback()
+        self._consumers.watcher.rejoined()
 
     def came(self, node: str) -> None:
         """See Watching."""

@@ -43,6 +43,9 @@ class Deaf:
     def cut_off(self) -> None:
         """See Watcher."""
 
+    def rejoined(self) -> None:
+        """See Watcher."""
+
     def missed(self, node: str) -> None:
         """See Watcher."""
 

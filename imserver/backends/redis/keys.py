@@ -74,6 +74,7 @@ Nodes. A node's name is its process's; its identity is "<name>:<n>", another one
   at:<user>           hash: identity -> the user's rank and sessions there (`attendance`)
   nu:<identity>       set: users with sessions on a node
   shown               hash: user -> the rank that was announced last, if it is not 0
+  late                sorted set: users of whom something else was announced last than is so -> since when
   hosts               hash: user -> names of the nodes that have live sessions of the user, joined by spaces
   epoch               hash: see `epoch`
 

@@ -24,6 +24,9 @@ class Watcher(Protocol):
         under another name.
         """
 
+    def rejoined(self) -> None:
+        """After `cut_off`: this node takes part again, and hears what concerns its users from now on."""
+
     def missed(self, node: str) -> None:
         """Something that node has told this one did not get here."""
 

@@ -475,7 +475,7 @@ class CutOffTest(BusCase):
         self.come_back()
         self.assertEqual("one:2", self.one.node)
         self.assertEqual(("one:2", "two:1"), self.two.bus.nodes)
-        self.assertEqual(["cut off", "changed alice"], self.one.news)
+        self.assertEqual(["cut off", "changed alice", "rejoined"], self.one.news)
         self.assertEqual(["one:2"], self.back)
         seats = [seat.node for seat in self.wait_for(self.two.bus.seats("alice"))]
         self.assertEqual({"one:2", "two:1"}, set(seats))
@@ -523,4 +523,4 @@ class CutOffTest(BusCase):
         self.pass_time(3.0)
         self.assertEqual("one:2", self.one.node)
         self.assertEqual("cut off", self.one.news[0])
-        self.assertEqual({"changed alice"}, set(self.one.news[1:]))  # either node may clear away
+        self.assertEqual({"changed alice", "rejoined"}, set(self.one.news[1:]))  # either node may clear away

@@ -162,6 +162,9 @@ class Node:
         """See Watcher."""
         self.calls.cut_off()
 
+    def rejoined(self) -> None:
+        """See Watcher; calls need none of it."""
+
     def missed(self, node: str) -> None:
         """See Watcher."""
         self.calls.missed(node)

@@ -28,3 +28,16 @@ local function rank_of(user)
   end
   return best
 end
+
+local function shown_of(user)
+  return tonumber(redis.call('HGET', P .. 'shown', user) or 0)
+end
+
+-- Keeps in mind since when a user's rank is not what was announced last, so that somebody will tell.
+local function settle(user)
+  if rank_of(user) == shown_of(user) then
+    redis.call('ZREM', P .. 'late', user)
+  else
+    redis.call('ZADD', P .. 'late', 'NX', string.format('%.3f', now()), user)
+  end
+end

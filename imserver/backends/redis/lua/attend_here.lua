@@ -12,6 +12,7 @@ if #ARGV == 4 then
   redis.call('HDEL', key, node)
   redis.call('SREM', P .. 'nu:' .. node, user)
   list_hosts(user)
+  settle(user)
   return {}
 end
 local since = {}
@@ -35,6 +36,7 @@ if not before then
   redis.call('SADD', P .. 'nu:' .. node, user)
   list_hosts(user)
 end
+settle(user)
 if limit == 0 then
   return {}
 end

@@ -12,6 +12,7 @@ for index = 1, #users do
     end
     redis.call('HDEL', P .. 'at:' .. user, node)
     list_hosts(user)
+    settle(user)
   end
 end
 return users
