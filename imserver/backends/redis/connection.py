@@ -136,7 +136,9 @@ class Connection:
 
     def _connect(self) -> None:
         self._timer = self._clock.callLater(self._settings.timeout, self._too_late)
-        self._attempt = attempt = ensureDeferred(self._reach())
+        attempt = ensureDeferred(self._reach())
+        if not attempt.called:
+            self._attempt = attempt
         attempt.addErrback(self._not_reached)
 
     async def _reach(self) -> None:

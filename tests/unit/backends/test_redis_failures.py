@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
@@ -372,6 +373,17 @@ class UnwillingTest(OwnServer):
         self.assertEqual([None] * 5 + [ErrorCode.UNAVAILABLE] * 3, codes)
         self.assertEqual(list(range(8)), [answer.ticket for answer in sink.answers])
         self.assertEqual([(n + 1, f"{n}") for n in range(5)], self.texts("bob"))
+
+
+class FastClockTest(OwnServer):
+    """A node whose clock is years ahead."""
+
+    def test_it_does_not_drive_the_others(self) -> None:
+        self.open_cellar("alice", "bob")
+        self.clock.advance(40 * 365 * 86400.0)
+        before = time.time()
+        sent = self.send("alice", recipient="bob")
+        self.assertTrue(before <= sent.server_at <= time.time() + 6.0, sent)
 
 
 class SettingsTest(OwnServer):

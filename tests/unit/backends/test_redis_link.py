@@ -200,6 +200,34 @@ class LossTest(LinkCase):
         proxy.mute = False
         self.pump.until(lambda: link.connected, run_clock=True)
 
+    def test_a_greeting_that_is_not_answered(self) -> None:
+        proxy = Proxy(self.pump, self.server.port)
+        self.addCleanup(proxy.close)
+        proxy.mute = True
+        link = self.make_link(timeout=2.0, first_delay=0.1)
+        link._where = proxy.where
+        link.start()
+        self.addCleanup(self._stop, link)
+        first = proxy.passages[0]
+        self.pump.until(lambda: first not in proxy.passages and proxy.passages, run_clock=True)
+        self.assertFalse(link.connected)
+        proxy.mute = False
+        self.pump.until(lambda: link.connected, run_clock=True)
+
+    def test_nobody_at_the_address(self) -> None:
+        proxy = Proxy(self.pump, self.server.port)
+        self.addCleanup(proxy.close)
+        proxy.closed = True
+        link = self.make_link()
+        link._where = proxy.where
+        link.start()
+        self.addCleanup(self._stop, link)
+        for _ in range(10):
+            self.clock.advance(1.0)
+        self.assertFalse(link.connected)
+        proxy.closed = False
+        self.pump.until(lambda: link.connected, run_clock=True)
+
     def test_what_waits_is_refused_when_it_is_stopped(self) -> None:
         link = self.watched()
         waiting = link.call("PING")

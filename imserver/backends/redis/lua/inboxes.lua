@@ -34,6 +34,14 @@ local function number_for(user, m)
   return found
 end
 
+-- Whether a message went to a user's inbox.
+local function went_to(user, m)
+  if m[7] ~= '' then
+    return user == m[6] or user == m[7]
+  end
+  return number_for(user, m) > 0
+end
+
 -- The message with this id, unpacked, and its bytes; or nil.
 local function message_with_id(no, ms, part)
   if no < 1 then

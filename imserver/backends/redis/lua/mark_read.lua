@@ -13,7 +13,7 @@ for index = 9, #ARGV, 4 do
   if not m then
     return 'no-message'
   end
-  if number_for(reader, m) == 0 then
+  if not went_to(reader, m) then
     return 'foreign'
   end
   m.id = ARGV[index]

@@ -11,7 +11,7 @@ if not has_account(asker) then
   return 'no-message'
 end
 local m, stored = message_with_id(no, ms, part)
-if not m or number_for(asker, m) == 0 then
+if not m or not went_to(asker, m) then
   return 'no-message'
 end
 local position, called, sender, recipient, group, renamed = m[4], m[5], m[6], m[7], m[8], m[9]
