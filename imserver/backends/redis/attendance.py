@@ -27,6 +27,7 @@ _HERE = Script("attend_here", *lua("nodes", "attend", "attend_here"))
 _RANKS = Script("attend_ranks", *lua("nodes", "attend", "attend_ranks"))
 _ANNOUNCED = Script("attend_announced", *lua("nodes", "attend", "attend_announced"))
 _LATE = Script("attend_late", *lua("nodes", "attend_late"))
+_NODES = Script("attend_nodes", *lua("attend_nodes"))
 _STANDING = Script("attend_standing", *lua("nodes", "attend", "attend_standing"))
 
 _decode = msgspec.msgpack.Decoder(list[int | tuple[str, float, str, str, bool]]).decode
@@ -82,7 +83,7 @@ class Attendance:
         """This node has another name: all users who are connected here, who are entered anew at once."""
         users = sorted(self._here)
         self._unwritten.update(dict.fromkeys(users))
-        self._flush()
+        self.flush()
         return users
 
     def start(self) -> None:
@@ -101,11 +102,12 @@ class Attendance:
 
     def _wake(self, seconds: float) -> None:
         if self._timer is None and not self._stopped:
-            self._timer = self._clock.callLater(seconds, self._flush)
+            self._timer = self._clock.callLater(seconds, self.flush)
         elif self._timer is not None and seconds == 0.0:
             self._timer.reset(0.0)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Sends what is not written yet, before whatever is sent next."""
         if self._timer is not None:
             if self._timer.active():
                 self._timer.cancel()
@@ -139,7 +141,7 @@ class Attendance:
 
     async def ranks(self, users: Sequence[str]) -> Sequence[int]:
         """See `Attendance.ranks`."""
-        self._flush()
+        self.flush()
         looks = [
             self._redis.script(_RANKS, args=users[at : at + USERS_PER_LOOK])
             for at in range(0, len(users), USERS_PER_LOOK)
@@ -148,7 +150,7 @@ class Attendance:
 
     async def standing(self, user: str) -> tuple[int, int]:
         """See `Attendance.standing`."""
-        self._flush()
+        self.flush()
         rank, announced = await self._redis.script(_STANDING, args=(user,))
         return rank, announced
 
@@ -166,7 +168,7 @@ class Attendance:
 
     async def seats(self, user: str) -> list[Seat]:
         """See `Bus.seats`."""
-        self._flush()
+        self.flush()
         reply = await self._redis.call("HGETALL", f"{self._redis.prefix}at:{user}")
         found: list[tuple[float, Seat]] = []
         for at in range(0, len(reply), 2):
@@ -181,18 +183,14 @@ class Attendance:
         found.sort(key=lambda one: (one[0], one[1].session))
         return [seat for _, seat in found]
 
-    async def hosts(self, users: Sequence[str]) -> dict[str, list[str]]:
-        """Names of nodes, and which of these users are connected there."""
-        hosts = self._redis.prefix + "hosts"
-        looks = [
-            self._redis.call("HMGET", hosts, *users[at : at + USERS_PER_LOOK])
-            for at in range(0, len(users), USERS_PER_LOOK)
-        ]
+    async def nodes_of(self, users: Sequence[str]) -> dict[str, list[str]]:
+        """Nodes, and which of these users are connected there."""
+        parts = [users[at : at + USERS_PER_LOOK] for at in range(0, len(users), USERS_PER_LOOK)]
+        replies = await _all([self._redis.script(_NODES, args=part) for part in parts])
         found: dict[str, list[str]] = {}
-        names = [one for look in await _all(looks) for one in look]
-        for user, named in zip(users, names, strict=True):
-            for name in (named or b"").decode().split():
-                found.setdefault(name, []).append(user)
+        for part, rows in zip(parts, replies, strict=True):
+            for node, *indexes in rows:
+                found.setdefault(node.decode(), []).extend(part[index] for index in indexes)
         return found
 
 

@@ -151,6 +151,9 @@ class RedisBus:
 
     async def holder(self, key: str) -> str:
         """See `Bus.holder`."""
+        # Whoever looks for a call because a session came or went must look after that is written: a home
+        # takes the slot before it looks for sessions.
+        self.attendance.flush()
         return await self._slots.holder(key)
 
     async def ask(self, node: str, request: Any) -> Any:
@@ -186,9 +189,8 @@ class RedisBus:
             self._spawn(self._publish_elsewhere(everybody, pack(event), origin))
 
     async def _publish_elsewhere(self, users: list[str], event: bytes, origin: str) -> None:
-        for name, there in (await self.attendance.hosts(users)).items():
-            node = self.members.named(name)
-            if node is not None and node != self.node:
+        for node, there in (await self.attendance.nodes_of(users)).items():
+            if node != self.node:
                 self._exchange.say(node, talk.write(talk.Publish(there, event, origin)))
 
     def kick(self, user: str, event: SessionKicked, sid: str = "", session: str = "") -> None:

@@ -124,10 +124,6 @@ class Nodes:
         chosen = choose(self._candidates, key)
         return self.identity if chosen is None else chosen.name
 
-    def named(self, name: str) -> str | None:
-        """The live identity of a process."""
-        return next((node for node in self.live if name_of(node) == name), None)
-
     # Life
 
     def start(self) -> Deferred[None]:

@@ -114,7 +114,10 @@ class Bus(Protocol):
         """Frees the slot if this value has it."""
 
     async def holder(self, key: str) -> str:
-        """The value that has the slot now; "" = it is free."""
+        """The value that has the slot now; "" = it is free.
+
+        What `attendance` was told before is taken down before this looks.
+        """
 
     def publish(self, users: Iterable[str], event: Any, origin: str = "") -> None:
         """Tells an event to every live session of these users but the session `origin`."""

@@ -111,6 +111,14 @@ class TalkTest(BusCase):
         self.assertEqual([(["alice", "bob"], typing(1), "origin")], self.two.events)
         self.assertEqual([(["alice", "bob", "carol"], typing(1), "origin")], self.three.events)
 
+    def test_events_reach_a_node_that_has_just_come(self) -> None:
+        four = self.open_node("four")
+        self.enter(four, "bob", "b1")
+        self.one.bus.members.live = tuple(node.node for node in (self.one, self.two, self.three))
+        self.one.bus.publish(["bob"], typing(1))
+        self.settle()
+        self.assertEqual([(["bob"], typing(1), "")], four.events)
+
     def test_events_of_one_node_keep_their_order(self) -> None:
         self.enter(self.two, "bob", "b1")
         for number in range(50):
@@ -221,8 +229,8 @@ class AttendanceTest(BusCase):
             self.one.bus.attendance.changed(user)
         self.settle()
         self.assertEqual([2, 0] * 1250, self.rank(*users))
-        hosts = self.wait_for(self.two.bus.attendance.hosts(users))
-        self.assertEqual({"one": users[::2]}, hosts)
+        nodes = self.wait_for(self.two.bus.attendance.nodes_of(users))
+        self.assertEqual({"one:1": users[::2]}, nodes)
 
 
 class LossTest(BusCase):

@@ -42,12 +42,13 @@ class ByChance(HouseCase):
 
     def test_all_agree_in_the_end(self) -> None:
         for seed in seeds(effort(4, 60, 600)):
-            with self.subTest(seed=seed):
-                self.setUp()
-                try:
-                    self.play(Random(seed))
-                finally:
-                    self.tearDown()
+            # What real sockets do in between is up to them: a seed repeats the deeds only.
+            print(f"IMSERVER_SEED={seed}")
+            self.setUp()
+            try:
+                self.play(Random(seed))
+            finally:
+                self.tearDown()
 
     def play(self, random: Random) -> None:
         self.open_houses("one", "two", "three")
@@ -178,8 +179,8 @@ class ByChance(HouseCase):
         for user, rank in truth.items():
             self.assertEqual((rank, rank), self.wait_for(attendance.standing(user)), user)
             here = {house.name for house in self.houses if house.hub.registry.of(user)}
-            hosts = self.wait_for(attendance.hosts([user]))
-            self.assertEqual(here, set(hosts), user)
+            hosts = self.wait_for(self.link.call("HGET", "t:hosts", user)) or b""
+            self.assertEqual(here, set(hosts.decode().split()), user)
             seats = {seat.session for seat in self.wait_for(attendance.seats(user))}
             entered = {
                 session.live.principal.session
