@@ -166,7 +166,7 @@ class Server(Service):
             demo=demo,
             turn_servers=self._turn_servers,
             media_servers=self._media_servers,
-            files=None if cellar.files is None else (cellar.files, self._filing.blobs),
+            files=(cellar.files, self._filing.blobs),
             nonces=cellar.nonces,
             answers=cellar.answers,
         )

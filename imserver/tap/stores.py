@@ -43,7 +43,7 @@ class OpenStore(Protocol):
     @property
     def bus(self) -> Bus: ...
     @property
-    def files(self) -> FileStore | None: ...
+    def files(self) -> FileStore: ...
     @property
     def nonces(self) -> NonceMemory | None: ...
     @property
@@ -134,7 +134,7 @@ class RedisStore:
         self.store = self._cellar.store
         self.directory = self._cellar.directory
         self.bus = self._cellar.bus
-        self.files: FileStore | None = None
+        self.files = self._cellar.files
         self.nonces = self._cellar.nonces
         self.answers = self._cellar.answers
         self.commits = self._cellar.redis.meter

@@ -19,6 +19,7 @@ from imserver.backends.redis.devices import Devices
 from imserver.backends.redis.directory import RedisDirectory
 from imserver.backends.redis.epoch import Epoch
 from imserver.backends.redis.feed import Feed
+from imserver.backends.redis.files import Files
 from imserver.backends.redis.link import Redis
 from imserver.backends.redis.nodes import NodeSettings
 from imserver.backends.redis.nonces import RedisNonceMemory
@@ -52,7 +53,7 @@ class RedisCellar:
         settings: may be changed while it runs.
 
     Attributes:
-        store, directory, bus: the ports; usable between `open` and `close`.
+        store, directory, bus, files: the ports; usable between `open` and `close`.
         nonces, answers: what must come, or be done, only once over all nodes.
     """
 
@@ -88,6 +89,7 @@ class RedisCellar:
             self.core, self._epoch, self._devices, self._broadcasts, self._calls, link.timeout
         )
         self.directory = RedisDirectory(self.core)
+        self.files = Files(self.core)
         self.bus = RedisBus(self.redis, self.subscriber, node, clock, nodes)
         self.nonces = RedisNonceMemory(self.redis)
         self.answers = RedisAnswerMemory(self.redis, lambda: self.bus.node, clock)

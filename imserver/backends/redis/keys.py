@@ -66,6 +66,20 @@ Devices, changes, calls
   mc:<user>           sorted set: numbers of the changes that told of missed calls
   call:<no>, cl:<user>, ci, calls, oc:<node>    records of calls
 
+Files (`files`)
+  tr:<no>             hash: a transfer's record, the fields of `services.file_ports.Transfer`
+  tri, trf            hash: id of a transfer, or of its file -> no
+  trc:<owner>         hash: "<format>\\0<client id>" -> no
+  tru:<user>          sorted set, scores = numbers: those the user sends, and those to the user alone
+  tro:<user>          sorted set, scores = numbers: open and stored ones to the user that wait
+  trg:<group>         sorted set: open and stored ones to a group -> when they were asked for
+  tre, trz            sorted set: those that are open or stored; those that have ended -> when they expire
+  trm                 sorted set: stored ones of which no message has told
+  trh:<sha256>        set: stored ones with these bytes
+  trd:<no>            hash: recipient -> accepted, rejected, delivered
+  tra:<user>          hash: what the user's open and stored ones take: `open`, `files`, `bytes`
+  (`log` has `tr`, the last number, and `trb`, the bytes of all)
+
 Nodes. A node's name is its process's; its identity is "<name>:<n>", another one each time it joins.
   nodes               hash: identity -> signs of life, of every live node (`nodes`)
   dead                set: identities of lost nodes of which something is left (`reaper`)

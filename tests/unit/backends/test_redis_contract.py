@@ -8,6 +8,7 @@ from tests.contracts.bus_suite import BusSuite
 from tests.contracts.calls_suite import CallSuite
 from tests.contracts.changes_suite import DeviceSuite, ReceiptSuite, RevokeSuite
 from tests.contracts.directory_suite import AccountSuite, GroupSuite
+from tests.contracts.files_suite import FileSuite
 from tests.contracts.friends_suite import BlockSuite, FriendSuite
 from tests.contracts.listing_suite import ListingSuite
 from tests.contracts.store_suite import AppendSuite, BroadcastSuite, HistorySuite, NamesSuite, RetrySuite
@@ -67,6 +68,10 @@ class FriendTest(FriendSuite, RedisCase, SynchronousTestCase):
 
 
 class BlockTest(BlockSuite, RedisCase, SynchronousTestCase):
+    pass
+
+
+class FileTest(FileSuite, RedisCase, SynchronousTestCase):
     pass
 
 
