@@ -1,4 +1,4 @@
-"""Records of files that are sent, in Redis; their bytes are elsewhere (`backends.files`). Keys: `keys`, "Files"."""
+"""Records of files that are sent, in Redis (`keys`, "Files"); their bytes are elsewhere (`backends.files`)."""
 
 from __future__ import annotations
 
