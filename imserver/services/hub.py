@@ -43,6 +43,7 @@ from imserver.services.calls import Calls, CallSettings
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
 from imserver.services.entrance import Entrance
+from imserver.services.file_nodes import FileNote
 from imserver.services.file_relay_requests import RelayAct
 from imserver.services.file_relays import EVENTS as RELAY_EVENTS
 from imserver.services.file_relays import Relays, RelaySettings
@@ -55,7 +56,7 @@ from imserver.services.ice import Ice
 from imserver.services.key_admin import KeyAdministration
 from imserver.services.log_ins import LogInCounts
 from imserver.services.messages import Messages, MessageSettings
-from imserver.services.neighbours import Neighbours
+from imserver.services.neighbours import Homes, Neighbours
 from imserver.services.ports import Attending, Bus, Directory, MediaServers, Seat, Store
 from imserver.services.presence import Presence
 from imserver.services.registry import Registry
@@ -208,8 +209,8 @@ class Hub:
         bus.serve(self._seats, self._on_tell, self._on_request)
         bus.attendance.serve(self._attending, self.presence.rank, settings.sessions_per_user)
         sessions = Sessions(self.registry, self.rooms.registry)
-        homes = (self.calls, self.rooms, self.relays)
-        self.neighbours = Neighbours(homes, self.presence, sessions, accounts, clock, self.spawn)
+        self._homes: list[Homes] = [self.calls, self.rooms, self.relays]
+        self.neighbours = Neighbours(self._homes, self.presence, sessions, accounts, clock, self.spawn)
         bus.watch(self.neighbours)
 
     # services.sessions.SessionHub
@@ -286,6 +287,7 @@ class Hub:
         self.files = files
         self._file_sessions = FileSessions(files, self.registry, self.spawn)
         self.dispatch.register(self._file_sessions.handlers())
+        self._homes.append(files.nodes)
 
     def shut_down(self) -> None:
         """Ends the calls and the news of rooms. To be called before the doors say goodbye to the sessions."""
@@ -363,6 +365,8 @@ class Hub:
     async def _on_request(self, request: Any) -> Any:
         if isinstance(request, RelayAct):
             return await self.relays.requested(request)
+        if isinstance(request, FileNote) and self.files is not None:
+            return await self.files.nodes.requested(request)
         if isinstance(request, ROOM_REQUESTS):
             return await self.rooms.requested(request)
         if isinstance(request, NODE_REQUESTS):

@@ -40,7 +40,7 @@ from imserver.services.protection import Protection
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints
 from imserver.tap.control import ControlPort, open_control
-from imserver.tap.filing import Filing
+from imserver.tap.filing import Filing, files_directory
 from imserver.tap.going import Departure
 from imserver.tap.key_watch import KeyWatch
 from imserver.tap.leaving import exit_with
@@ -120,7 +120,7 @@ class Server(Service):
         self._hashers = BoundedThreads(
             reactor, configuration.auth.password_threads, PASSWORD_QUEUE, "imserver-hash"
         )
-        self._filing = Filing(reactor, data / "files", configuration.files.threads)
+        self._filing = Filing(reactor, files_directory(configuration, data), configuration.files.threads)
         self._redis = redis
         self._cellar: OpenStore | None = None
         self._doors: Doors | None = None

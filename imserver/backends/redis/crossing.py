@@ -36,7 +36,13 @@ from imserver.model import (
     rooms,
 )
 from imserver.model.errors import ErrorCode, ImError
-from imserver.services import call_requests, file_relay_requests, group_call_requests, room_requests
+from imserver.services import (
+    call_requests,
+    file_nodes,
+    file_relay_requests,
+    group_call_requests,
+    room_requests,
+)
 from imserver.services.ports import Seat
 
 
@@ -132,6 +138,7 @@ TYPES: Mapping[int, type[Struct]] = {
     136: files.Channel,
     137: files.FileEnded,
     138: files.TransferPage,
+    139: file_nodes.FileNote,
     # Rooms
     40: room_requests.Enter,
     41: room_requests.Act,

@@ -1,4 +1,4 @@
-"""Records of files that are sent, in Redis (`keys`, "Files"); their bytes are elsewhere (`backends.files`)."""
+"""Records of files that are sent, in Redis (`keys`, "Files"); the bytes are elsewhere (`backends.files`)."""
 
 from __future__ import annotations
 
