@@ -55,7 +55,7 @@ Frame = Tell | Ask | Answer | Publish | Kick
 
 write = msgspec.msgpack.Encoder().encode
 _read = msgspec.msgpack.Decoder(Frame).decode
-_read_media = msgspec.msgpack.Decoder(tuple[str, str, bytes]).decode
+_read_media = msgspec.msgpack.Decoder(tuple[str, str, bytes, str]).decode
 
 
 def read(body: bytes) -> Any:
@@ -68,13 +68,13 @@ def read(body: bytes) -> Any:
 
 def write_media(session: str, media: CallMedia) -> bytes:
     """A piece of a call's media for a session."""
-    return write((session, media.call, media.data))
+    return write((session, media.call, media.data, media.sender))
 
 
 def read_media(body: bytes) -> tuple[str, CallMedia]:
     """For whom, and what. Raises Unpackable."""
     try:
-        session, call, data = _read_media(body)
+        session, call, data, sender = _read_media(body)
     except msgspec.DecodeError as error:
         raise Unpackable(str(error)) from None
-    return session, CallMedia(data, call)
+    return session, CallMedia(data, call, sender)

@@ -12,14 +12,20 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.redis.crossing import TYPES, Unpackable, may_cross, pack, unpack
-from imserver.model import calls, room_admin, rooms
+from imserver.model import calls, file_relays, files, group_calls, room_admin, rooms
 from imserver.model.accounts import KickReason, SessionKicked
 from imserver.model.calls import CallError, CallFault, EndCall, Media
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.extensions import OwnEvent
 from imserver.model.messages import TypingChanged
 from imserver.model.rooms import RoomError, RoomFault
-from imserver.services import call_requests, room_requests
+from imserver.services import (
+    call_requests,
+    file_nodes,
+    file_relay_requests,
+    group_call_requests,
+    room_requests,
+)
 from imserver.services.ports import Seat
 
 
@@ -152,10 +158,15 @@ class Closed(SynchronousTestCase):
         ):
             self.assertRaises(Unpackable, unpack, data)
 
-    def test_all_that_calls_and_rooms_say_is_in_the_list(self) -> None:
+    def test_all_that_calls_rooms_and_files_say_is_in_the_list(self) -> None:
         parts = {"CallQuality", "RoomName", "Stream", "EndpointInfo", "Share", "RoomInfo", "SeatedEndpoint"}
+        # Of files, commands of sessions do not cross.
+        parts |= {"StartGroupCall", "RequestRelay", "RelayTo", "FileInfo"}
+        parts |= {name for name in vars(files) if name.endswith(("File", "Chunk", "Chunks", "Transfer"))}
+        parts |= {"ListTransfers"}
+        mine = (group_calls, file_relays, files, file_nodes, file_relay_requests, group_call_requests)
         listed = {type.__name__ for type in TYPES.values()} | parts
-        for module in (calls, rooms, room_admin, call_requests, room_requests):
+        for module in (calls, rooms, room_admin, call_requests, room_requests, *mine):
             for name, value in vars(module).items():
                 if (
                     isinstance(value, type)
