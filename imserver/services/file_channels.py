@@ -20,8 +20,9 @@ from imserver.services.named_locks import NamedLock
 
 GONE = "the server is going down; go on later"
 PAUSE = 0.05
-TRIES = 200
-"""How often another server is waited for that has an upload's part."""
+ASK_AGAIN = 1.0
+PATIENCE = 10.0
+"""Seconds for which another server is waited for that has an upload's part, and after which it is asked again."""
 
 
 class Others(Protocol):
@@ -152,14 +153,16 @@ class Channels:
 
     async def _part(self, id: str) -> Part:
         """Opens a part; another node that has it lets go of it."""
-        for attempt in range(TRIES):
-            part = await self._blobs.part(id)
-            if part is not None:
-                return part
-            if attempt % 20 == 0:
+        began, asked = self._clock.seconds(), float("-inf")
+        while (part := await self._blobs.part(id)) is None:
+            now = self._clock.seconds()
+            if now > began + PATIENCE:
+                raise ImError(ErrorCode.UNAVAILABLE, "another server has this upload; try again later")
+            if now >= asked + ASK_AGAIN:
                 self._others.let_go(id)
+                asked = now
             await deferLater(self._clock, PAUSE)
-        raise ImError(ErrorCode.UNAVAILABLE, "another server has this upload; try again later")
+        return part
 
     async def let_go(self, id: str) -> None:
         """Another node goes on with an upload."""

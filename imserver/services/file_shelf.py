@@ -15,8 +15,8 @@ from imserver.services.file_ports import Blobs, FileStore, Part, State, Transfer
 from imserver.services.named_locks import NamedLock
 
 PAUSE = 0.05
-TRIES = 600
-"""How often another server is waited for that makes or removes a blob."""
+PATIENCE = 30.0
+"""Seconds for which another server is waited for that makes or removes a blob."""
 
 
 class Shelf:
@@ -58,13 +58,13 @@ class Shelf:
     @asynccontextmanager
     async def _alone(self, sha256: str) -> AsyncIterator[None]:
         async with NamedLock(self._locks, sha256):
-            for _ in range(TRIES):
-                lock = await self._blobs.lock(sha256)
-                if lock is not None:
-                    break
+            until = self._clock.seconds() + PATIENCE
+            while (lock := await self._blobs.lock(sha256)) is None:
+                if self._clock.seconds() > until:
+                    raise ImError(
+                        ErrorCode.UNAVAILABLE, "another server is busy with the file; try again later"
+                    )
                 await deferLater(self._clock, PAUSE)
-            else:
-                raise ImError(ErrorCode.UNAVAILABLE, "another server is busy with the file; try again later")
             try:
                 yield
             finally:

@@ -178,6 +178,8 @@ class GroupCallsOverNodes(HouseCase):
         for session in self.band:
             expected = ["ended alice: alice bob carol"] if session.house is home else []
             self.assertEqual(self.told(session), expected)
+        self.assertEqual(home.hub.calls._groups.home._by_group, {})
+        self.assertEqual(home.hub.calls.counts.group_running, 0)
         self.call("again")
 
     def test_a_participant_that_was_cut_off(self) -> None:
