@@ -205,7 +205,7 @@ class FilesOverNodes(HouseCase):
         async def lost(*arguments: Any) -> None:
             pass
 
-        self.files[self.one].news.send_message = lost  # type: ignore[method-assign]
+        self.files[self.one].news.send_message = lost  # type: ignore[method-assign,assignment]
         self.finish(self.one, upload)
         self.assertEqual(self.bob.peer.messages, [])
         self.one.die()
