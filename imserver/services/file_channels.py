@@ -22,7 +22,7 @@ GONE = "the server is going down; go on later"
 PAUSE = 0.05
 ASK_AGAIN = 1.0
 PATIENCE = 10.0
-"""Seconds for which another server that has an upload's part is waited for, and after which it is asked again."""
+"""Seconds for which another server that has an upload's part is waited for, or asked again."""
 
 
 class Others(Protocol):

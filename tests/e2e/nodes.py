@@ -10,7 +10,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from imserver.services.rendezvous import Candidate, choose
-from tests.e2e.server import NO_RATES, Server, sleep
+from tests.e2e.server import EVERY_FORMAT, NO_RATES, Server, sleep
 from tests.redis.server import RedisServer
 
 
@@ -36,10 +36,11 @@ class Nodes:
                 f"store.url={self._redis.url}",
                 f"node={name}",
                 f"keys_dir={self._folder / 'keys'}",
+                f"files.directory={self._folder / 'files'}",
                 "limits.unauthenticated_per_address=0",
                 *NO_RATES,
             )
-            server = Server(self._folder / name, overrides=overrides)
+            server = Server(self._folder / name, overrides=overrides, listeners=EVERY_FORMAT)
             self.servers.append(server)
             await server.start()
 

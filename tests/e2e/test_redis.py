@@ -18,7 +18,7 @@ from tests.e2e.certificates import Authority
 from tests.e2e.commands import imserver
 from tests.e2e.conftest import Serve
 from tests.e2e.conversations import PAIRS, Conversation, until
-from tests.e2e.server import NO_RATES, Server, sleep
+from tests.e2e.server import EVERY_FORMAT, NO_RATES, Server, sleep
 from tests.e2e.variants import VARIANTS
 from tests.redis.server import RedisServer, free_port
 
@@ -55,6 +55,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(
         tmp_path_factory.mktemp("redis") / "data",
         overrides=over(redis, *NO_RATES, "limits.unauthenticated_per_address=0"),
+        listeners=EVERY_FORMAT,
     )
     pytest_twisted.blockon(Deferred.fromCoroutine(made.start()))
     yield made
