@@ -281,6 +281,8 @@ class Server(Service):
         self._keys = None
         departure = Departure(self._reactor, self._configuration.shutdown)
         departure.begin()
+        if self._cellar is not None:
+            self._cellar.bus.retire()
         if self._vitals is not None and self._vitals.listening:
             self._vitals.listening = False
             await departure.notice()

@@ -55,6 +55,9 @@ class LocalBus:
         """See `Bus.home`."""
         return ""
 
+    def retire(self) -> None:
+        """See `Bus.retire`: there is nobody else."""
+
     async def ask(self, node: str, request: Any) -> Any:
         """See `Bus.ask`."""
         assert self._handler is not None

@@ -137,6 +137,10 @@ class RedisBus:
         """See `Bus.home`."""
         return self.members.home(key)
 
+    def retire(self) -> None:
+        """See `Bus.retire`."""
+        self.members.retire()
+
     async def seats(self, user: str) -> Sequence[Seat]:
         """See `Bus.seats`."""
         return await self.attendance.seats(user)

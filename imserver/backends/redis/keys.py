@@ -82,6 +82,7 @@ Files (`files`)
 
 Nodes. A node's name is its process's; its identity is "<name>:<n>", another one each time it joins.
   nodes               hash: identity -> signs of life, of every live node (`nodes`)
+  retired             set: identities of nodes that go down and are home to nothing new (`nodes`)
   dead                set: identities of lost nodes of which something is left (`reaper`)
   sl:<slot>           string: "<identity>\\0<value>", who has a slot (`slots`)
   ns:<identity>       set: the slots of a node

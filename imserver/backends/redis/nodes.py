@@ -105,6 +105,7 @@ class Nodes:
         self._again = False
         self._starting: Deferred[None] | None = None
         self._stopped = False
+        self._retired = False
 
     @property
     def identity(self) -> str:
@@ -134,6 +135,11 @@ class Nodes:
         self._timer = self._clock.callLater(self._settings.beat, self._tick)
         self._redis.watch(self._look, self._away)
         return self._starting
+
+    def retire(self) -> None:
+        """See `Bus.retire`."""
+        self._retired = True
+        self._look()
 
     async def stop(self) -> None:
         """Leaves; the others clear away what is left. Idempotent."""
@@ -166,7 +172,8 @@ class Nodes:
             return
         self._asking = True
         joins = 0 if self.taking_part else 1
-        self._redis.script(_BEAT, args=(self.identity, joins)).addCallbacks(self._seen, self._unseen)
+        given = self._redis.script(_BEAT, args=(self.identity, joins, int(self._retired)))
+        given.addCallbacks(self._seen, self._unseen)
 
     def _unseen(self, failure: Any) -> None:
         self._asking = False
@@ -179,8 +186,11 @@ class Nodes:
         if reply == b"lost":
             self._cut_off()
         else:
-            beats, dead = reply
-            self._observe({beats[at].decode(): beats[at + 1] for at in range(0, len(beats), 2)})
+            beats, dead, retired = reply
+            self._observe(
+                {beats[at].decode(): beats[at + 1] for at in range(0, len(beats), 2)},
+                {node.decode() for node in retired},
+            )
             if dead:
                 self._watching.dead([node.decode() for node in dead])
         if self._again:
@@ -189,7 +199,7 @@ class Nodes:
 
     # Looking
 
-    def _observe(self, beats: dict[str, bytes]) -> None:
+    def _observe(self, beats: dict[str, bytes], retired: set[str]) -> None:
         now = self._clock.seconds()
         if abs(now - self._looked_at) > self._settings.lease / 2:
             # Nobody looked for a while (or the clock jumped): what did not come then proves nothing.
@@ -204,7 +214,9 @@ class Nodes:
                 self._redis.script(_BURY, args=(node, number)).addErrback(_ignored)
         before = self.live
         self.live = tuple(sorted(beats))
-        self._candidates = [Candidate(node) for node in self.live]
+        # If all of them go, somebody has to be home.
+        homes = [node for node in self.live if node not in retired] or self.live
+        self._candidates = [Candidate(node) for node in homes]
         if not self.taking_part:
             self.taking_part = True
             self._watching.joined()

@@ -85,6 +85,9 @@ class Bus(Protocol):
         there: who must not have two homes claims a slot, and is looked for by that.
         """
 
+    def retire(self) -> None:
+        """This node goes down soon: others are home to whatever begins from now on, if there are others."""
+
     async def ask(self, node: str, request: Any) -> Any:
         """Has a node's handler answer. Raises what that raises; ImError UNAVAILABLE if the node is away.
 

@@ -43,6 +43,26 @@ class TalkTest(BusCase):
         self.assertEqual(homes[0], homes[2])
         self.assertEqual(set(self.one.bus.nodes), set(homes[0]))
 
+    def test_one_that_goes_down_is_home_to_nothing_new(self) -> None:
+        self.enter(self.one, "alice", "s")
+        self.wait_for(self.one.bus.claim("mine", "one"))
+        self.one.bus.retire()
+        self.pass_time(2.0)
+        for node in self.nodes:
+            self.assertEqual({"two:1", "three:1"}, {node.bus.home(f"key{number}") for number in range(60)})
+        # Everything else goes on.
+        self.assertEqual("one", self.wait_for(self.two.bus.holder("mine")))
+        self.two.bus.tell(self.one.seat("alice", "s"), typing(1))
+        self.settle()
+        self.assertEqual([("alice", "s", typing(1), "two:1")], self.one.told)
+        for node in (self.two, self.three):
+            node.bus.retire()
+        self.pass_time(2.0)
+        self.assertEqual(set(self.one.bus.nodes), {self.two.bus.home(f"key{number}") for number in range(60)})
+        self.wait_for(self.one.bus.stop())
+        self.settle()
+        self.assertEqual(2, self.wait_for(self.link.call("SCARD", "t:retired")))
+
     def test_what_is_told_comes_in_order(self) -> None:
         seat = self.two.seat("alice", "s")
         for number in range(600):
@@ -465,6 +485,12 @@ class CutOffTest(BusCase):
             node.ranks["alice"] = 3
             self.wait_for(node.bus.attendance.enter("alice"))
         self.wait_for(self.one.bus.claim("mine", "one"))
+
+    def test_one_that_goes_down_is_so_under_another_name_too(self) -> None:
+        self.one.bus.retire()
+        self.cut_off()
+        self.come_back()
+        self.assertEqual({"two:1"}, {self.two.bus.home(f"key{number}") for number in range(60)})
 
     def cut_off(self) -> None:
         self.one.commands.mute = True

@@ -176,6 +176,9 @@ class NetBus:
         names = [name for name in self._net.names if name not in self._lost]
         return names[sum(key.encode()) % len(names)]
 
+    def retire(self) -> None:
+        pass
+
     async def ask(self, node: str, request: Any) -> Any:
         net, here = self._net, self.node
         away = Failure(ImError(ErrorCode.UNAVAILABLE, "the node is lost"))

@@ -7,6 +7,7 @@ if not known or (beats ~= '' and known ~= beats) then
   return 0
 end
 redis.call('HDEL', P .. 'nodes', node)
+redis.call('SREM', P .. 'retired', node)
 redis.call('SADD', P .. 'dead', node)
 redis.call('PUBLISH', C .. 'nodes', node)
 return 1
