@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,11 @@ class Nodes:
         servers: by their number.
     """
 
-    def __init__(self, folder: Path, redis: RedisServer) -> None:
+    def __init__(self, folder: Path, redis: RedisServer, overrides: Sequence[str] = ()) -> None:
+        """Args:
+        overrides: of every node, beside what it needs.
+        """
+        self._overrides = overrides
         self._folder = folder
         self._redis = redis
         (folder / "keys").mkdir()
@@ -39,6 +43,7 @@ class Nodes:
                 f"files.directory={self._folder / 'files'}",
                 "limits.unauthenticated_per_address=0",
                 *NO_RATES,
+                *self._overrides,
             )
             server = Server(self._folder / name, overrides=overrides, listeners=EVERY_FORMAT)
             self.servers.append(server)
@@ -55,6 +60,10 @@ class Nodes:
         name = f"node{self.servers.index(server)}-"
         return next(node for node in self._redis.ask("HKEYS", "im:nodes") if node.startswith(name))
 
+    def retired(self) -> int:
+        """How many have said that they go down."""
+        return len(self._redis.ask("SMEMBERS", "im:retired"))
+
     def home_of(self, key: str) -> Server:
         """The node that a key belongs to."""
         found = choose([Candidate(self.identity(server)) for server in self.servers], key)
@@ -68,10 +77,10 @@ class Nodes:
 
 
 @contextmanager
-def three_nodes(folder: Path) -> Iterator[Nodes]:
+def three_nodes(folder: Path, *overrides: str) -> Iterator[Nodes]:
     """Three nodes that know each other."""
     redis = RedisServer(folder / "redis").start()
-    made = Nodes(folder, redis)
+    made = Nodes(folder, redis, overrides)
     try:
         pytest_twisted.blockon(Deferred.fromCoroutine(made.open(3)))
         pytest_twisted.blockon(Deferred.fromCoroutine(made.know()))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from imserver.services.call_requests import pair_key
@@ -34,6 +35,13 @@ PATIENCE = 60.0
 def nodes(tmp_path: Path) -> Iterator[Nodes]:
     """Three nodes that know each other."""
     with three_nodes(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def patient_nodes(tmp_path: Path) -> Iterator[Nodes]:
+    """Nodes that say six seconds before that they go down."""
+    with three_nodes(tmp_path, "shutdown.notice_seconds=6") as made:
         yield made
 
 
@@ -294,6 +302,31 @@ async def test_a_room_whose_nodes_die(nodes: Nodes) -> None:
     assert again.session != alice.session
     assert again.view == {"alice": ("alice", None)}
     await again.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_begins_while_a_node_goes_down_does_not_end_with_it(patient_nodes: Nodes) -> None:
+    nodes = patient_nodes
+    home = nodes.home_of("room/app/room")
+    first, second = [server for server in nodes.servers if server is not home]
+    down = Deferred.fromCoroutine(home.stop())
+    while not nodes.retired():
+        assert home.running
+        await sleep(0.1)
+    # It is there as long as the notice lasts, and its own people meet elsewhere.
+    alice = await connect_member(reactor, port(first), "alice")
+    bob = await connect_member(reactor, port(home), "bob")
+    carol = await connect_member(reactor, port(second), "carol")
+    await down
+    bob.abort()
+    await alice.publish("s1")
+    await carol.expect("stream")
+    await carol.request("broadcast", {"text": "hi"})
+    assert (await alice.expect("broadcast"))["data"]["payload"] == {"text": "hi"}
+    for client in (alice, carol):
+        await client.close()
+    for server in (first, second):
+        server.kill()
 
 
 @pytest_twisted.ensureDeferred
