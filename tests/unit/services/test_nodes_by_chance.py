@@ -14,10 +14,13 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from imserver.model.accounts import Hello, LogIn
 from imserver.model.calls import AnswerCall, EndCall, Media, StartCall
 from imserver.model.errors import ImError
+from imserver.model.group_calls import StartGroupCall
+from imserver.model.groups import CreateGroup
 from imserver.model.presence import PresenceChanged, PresenceState, SetPresence
 from imserver.model.rooms import JoinRoom
 from imserver.services.call_places import places
 from imserver.services.call_requests import busy_slot, call_slot
+from imserver.services.group_call_requests import group_mark, group_slot
 from imserver.services.homes import home_mark
 from imserver.services.presence import RETRY_SECONDS
 from imserver.services.room_requests import room_slot
@@ -60,6 +63,7 @@ class ByChance(HouseCase):
                     session = self.houses[0].log_in(user)
                     session.send("hello", recipient=other)
                     session.close()
+        begin.do(CreateGroup("band", "", members=USERS[1:]))
         begin.close()
         for number in range(STEPS):
             self.step(random, number)
@@ -75,7 +79,7 @@ class ByChance(HouseCase):
         mine = [session for session in self.sessions if session.house is house]
         what = random.random()
         if what < 0.15 or not self.sessions:
-            self.enter(house, random.choice(USERS))
+            self.enter(random, house, random.choice(USERS))
         elif what < 0.2 and mine:
             self.leave(random.choice(mine))
         elif what < 0.45:
@@ -109,10 +113,11 @@ class ByChance(HouseCase):
         self.houses.append(house)
         await house.cellar.open()
 
-    def enter(self, house: House, user: str) -> None:
+    def enter(self, random: Random, house: House, user: str) -> None:
         """Logs in, or is refused."""
         peer = Peer()
-        client = Client(house.hub.new_session_id(), "f", "127.0.0.1", False, True, media=Media.WEBRTC)
+        media = random.choice((Media.WEBRTC, Media.WEBRTC, Media.VOICE))
+        client = Client(house.hub.new_session_id(), "f", "127.0.0.1", False, True, media=media)
         command = LogIn(user=user, token=f"demo_token_{user}", device=client.session)
 
         def entered(result: Any) -> None:
@@ -127,11 +132,15 @@ class ByChance(HouseCase):
         """Takes or ends what it knows of, or calls somebody."""
         by_session = session.house.hub.calls._sessions._known._by_session
         known = by_session.get(session.live.principal.session, {}).values()
-        here = [call for call in known if not call.party] or list(known)
+        here = [call.call for call in known if not call.party] or [call.call for call in known]
+        in_group = session.house.hub.calls._groups._heard.get(session.live.principal.session, ())
+        here += in_group
         command: Any = StartCall(random.choice(self.sessions).user, False, id)
         if here and random.random() < 0.8:
             ends = random.random() < 0.15
-            command = EndCall(here[0].call) if ends else AnswerCall(here[0].call)
+            command = EndCall(here[0]) if ends else AnswerCall(here[0])
+        elif session.live.client.media is Media.VOICE and random.random() < 0.6:
+            command = StartGroupCall("band", id)
         self.begin(session.house.hub.handle(session.live, command))
 
     def meet(self, random: Random, house: House, user: str) -> None:
@@ -209,12 +218,22 @@ class ByChance(HouseCase):
         """Homes, slots and what sessions know agree with each other."""
         homes = {house: house.hub.calls._home for house in self.houses}
         marks = {call_slot(id): home_mark(house.node) for house, home in homes.items() for id in home._calls}
+        groups = {house: house.hub.calls._groups.home for house in self.houses}
+        marks |= {
+            call_slot(id): group_mark(house.node) for house, home in groups.items() for id in home._calls
+        }
+        lively = [call for home in groups.values() for call in home._calls.values() if not call.over]
+        self.assertEqual({group_slot(call.group): call.id for call in lively}, self.slots(group_slot("")))
         running = [(house, call) for house, home in homes.items() for call in home._by_pair.values()]
-        ids, live = self.slots(call_slot("")), {call_slot(call.id) for _, call in running}
+        ids, live = (
+            self.slots(call_slot("")),
+            {call_slot(call.id) for call in (*(call for _, call in running), *lively)},
+        )
         # Ended calls are remembered for a while; of those from before a cut the slots are gone.
         self.assertLessEqual(live, set(ids))
         self.assertLessEqual(ids.items(), marks.items())
         busy = {busy_slot(user): call.id for _, call in running for user in call.claimed}
+        busy |= {busy_slot(user): call.id for call in lively for user in call.participants}
         self.assertEqual(busy, self.slots(busy_slot("")))
         there = {
             (seat.session, call.id)
@@ -230,6 +249,17 @@ class ByChance(HouseCase):
             for id in calls
         }
         self.assertEqual(there, known)
+        # Where it rings the home may think of sessions that are gone, or were told the end.
+        seated = {(seat.session, call.id) for call in lively for seat in call.participants.values()}
+        rings = {(session, call.id) for call in lively for session in call.ringing}
+        heard = [
+            (session, one)
+            for house in self.houses
+            for session, calls in house.hub.calls._groups._heard.items()
+            for one in calls.values()
+        ]
+        self.assertEqual(seated, {(session, one.call) for session, one in heard if one.seated})
+        self.assertLessEqual({(session, one.call) for session, one in heard if not one.seated}, rings)
 
     def check_rooms(self) -> None:
         """Homes, slots and connections agree with each other."""
