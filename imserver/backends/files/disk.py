@@ -14,7 +14,6 @@ locks of their own (`locks`, one for each beginning of a hash).
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from imserver.backends.files.locks import DiskLock, is_at, take
 from imserver.model.errors import ErrorCode, ImError
 from imserver.services.file_ports import Mismatch, Piece
 from imserver.services.ports import Threads
@@ -97,7 +97,7 @@ class DiskBlobs:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             # Who removed it, or put another one in its place, had it locked until then.
-            if not _locked(descriptor) or not _is_at(descriptor, path):
+            if not take(descriptor) or not is_at(descriptor, path):
                 os.close(descriptor)
                 return None
             if fresh:
@@ -119,7 +119,7 @@ class DiskBlobs:
     def _lock(self, path: Path) -> int | None:
         self._make_directories()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        if _locked(descriptor):
+        if take(descriptor):
             return descriptor
         os.close(descriptor)
         return None
@@ -234,7 +234,7 @@ class DiskPart:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         os.close(self._descriptor)
         self._descriptor = descriptor
-        if not _locked(descriptor):
+        if not take(descriptor):
             raise OSError("another server has taken the part")
         sync_directory(self._path.parent)
         self._hash, self._hashed = hashlib.sha256(), 0
@@ -254,33 +254,6 @@ class DiskPart:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-
-class DiskLock:
-    """`services.file_ports.Lock`: the end of its process lets go of it, too."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """See Lock."""
-        os.close(self._descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    """Locks a file, unless it is locked by another one who has it open."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _length(path: Path) -> int:
