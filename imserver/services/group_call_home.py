@@ -29,6 +29,7 @@ from imserver.services.group_call_requests import (
 from imserver.services.group_call_state import MAX_MEMBERS, REMEMBERED_SECONDS, GroupCall, busy, unknown
 from imserver.services.homes import LostNodes
 from imserver.services.ports import Bus, Seat
+from imserver.services.together import together
 
 
 class GroupCallHome:
@@ -108,13 +109,8 @@ class GroupCallHome:
             claimed = await bus.claim(busy_slot(seat.user), id) == id
             if not claimed:
                 raise busy()
-            devices = [
-                device
-                for member in members
-                if member != seat.user
-                for device in await bus.seats(member)
-                if device.media is Media.VOICE
-            ]
+            there = await together(bus.seats, [member for member in members if member != seat.user])
+            devices = [device for seats in there for device in seats if device.media is Media.VOICE]
         except BaseException:
             if claimed:
                 bus.release(busy_slot(seat.user), id)

@@ -225,10 +225,8 @@ class ByChance(HouseCase):
         lively = [call for home in groups.values() for call in home._calls.values() if not call.over]
         self.assertEqual({group_slot(call.group): call.id for call in lively}, self.slots(group_slot("")))
         running = [(house, call) for house, home in homes.items() for call in home._by_pair.values()]
-        ids, live = (
-            self.slots(call_slot("")),
-            {call_slot(call.id) for call in (*(call for _, call in running), *lively)},
-        )
+        ids, live = self.slots(call_slot("")), {call_slot(call.id) for _, call in running}
+        live |= {call_slot(call.id) for call in lively}
         # Ended calls are remembered for a while; of those from before a cut the slots are gone.
         self.assertLessEqual(live, set(ids))
         self.assertLessEqual(ids.items(), marks.items())
