@@ -10,6 +10,7 @@ from pathlib import Path
 from twisted.internet.interfaces import IReactorTime
 
 from imserver.backends.embedded import EngineSettings
+from imserver.backends.redis.settings import StoreSettings
 from imserver.config import ConfigError, Configuration
 from imserver.config.ice_urls import parse_ice_url
 from imserver.config.loading import self_registration
@@ -33,6 +34,8 @@ from imserver.services.messages import MessageSettings
 from imserver.services.passwords import PasswordHasher
 from imserver.services.ports import Bus, Directory, MediaServers, Store, Threads
 from imserver.services.ports.friends import FriendLimits
+from imserver.services.replays import NonceMemory
+from imserver.services.retries import AnswerMemory
 from imserver.services.room_state import RoomSettings
 from imserver.services.tokens import Tokens
 
@@ -125,6 +128,19 @@ def engine_settings(configuration: Configuration) -> EngineSettings:
     )
 
 
+def redis_settings(configuration: Configuration) -> StoreSettings:
+    """What the store over Redis is told of the configuration."""
+    limits, retention = configuration.limits, configuration.retention
+    return StoreSettings(
+        sends_per_second=limits.sends_per_second,
+        send_burst=float(limits.send_burst),
+        dedupe_seconds=retention.dedupe_hours * 3600.0,
+        retention_seconds=retention.days * 86400.0,
+        group_members=limits.group_members,
+        friends_only=configuration.friends.messages == "friends",
+    )
+
+
 def friend_settings(configuration: Configuration) -> FriendSettings:
     """What only friends may do."""
     friends = configuration.friends
@@ -182,10 +198,13 @@ class Services:
         demo: bool,
         turn_servers: Sequence[TurnServer] = (),
         media_servers: MediaServers | None = None,
+        nonces: NonceMemory | None = None,
+        answers: AnswerMemory | None = None,
         files: tuple[FileStore, Blobs] | None = None,
     ) -> None:
         """Args:
             clock: times calls, rooms and file channels.
+            nonces / answers: see `Hub`.
             files: where files are kept; None = none are served.
 
         Raises:
@@ -267,6 +286,8 @@ class Services:
             ),
             self.ice,
             media_servers,
+            nonces,
+            answers,
             keys=KeyAdministration(self.message_keys, time.time),
         )
         self.workplace = Workplace(self.hub.dispatch, bus)

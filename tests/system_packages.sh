@@ -18,6 +18,7 @@ want debootstrap debootstrap
 want ip iproute2
 want turnserver coturn
 want janus janus
+want redis-server redis-server
 want setpriv util-linux
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -32,7 +33,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     fi
     # shellcheck disable=SC2086 - a list of names
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
-    for service in janus coturn haproxy; do
+    for service in janus coturn haproxy redis-server; do
         case "$missing " in *" $service "*) rm -f /etc/systemd/system/*.wants/"$service.service" ;; esac
     done
 else

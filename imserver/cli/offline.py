@@ -48,6 +48,10 @@ class Local:
         Raises:
             CommandError: it cannot be opened, or it is not a data directory.
         """
+        if settings.store.engine == "redis":
+            raise CommandError(
+                UNREACHABLE, f"{data}: no server runs here; with engine redis, ask a node that runs"
+            )
         try:
             if _foreign({path.name for path in data.iterdir()}):
                 raise CommandError(UNREACHABLE, f"{data}: holds something else than a server's data")

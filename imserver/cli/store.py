@@ -11,6 +11,7 @@ from imserver.cli.errors import FAULTS, REFUSED, UNREACHABLE, CommandError
 from imserver.cli.output import Output, printable, progress_bar
 from imserver.cli.parsing import Parsers, add_command, add_file
 from imserver.cli.place import configuration, data_path, existing_data
+from imserver.config import Configuration
 
 
 def add_commands(parsers: Parsers) -> None:
@@ -43,7 +44,9 @@ def _backup(options: argparse.Namespace, output: Output) -> int:
     from imserver.backends.embedded.backup import copy_store
     from imserver.backends.embedded.database import DATABASE_NAME, connect
 
-    data = options.data or existing_data(options, configuration(options))
+    settings = configuration(options)
+    _check_engine(options, settings)
+    data = options.data or existing_data(options, settings)
     source, target = data / DATABASE_NAME, options.target
     if not source.is_file():
         raise CommandError(UNREACHABLE, f"{source}: there is no such database")
@@ -65,7 +68,9 @@ def _verify(options: argparse.Namespace, output: Output) -> int:
     from imserver.backends.embedded.database import DATABASE_NAME
     from imserver.backends.embedded.verify import verify
 
-    data: Path = options.data or data_path(options, configuration(options))
+    settings = configuration(options)
+    _check_engine(options, settings)
+    data: Path = options.data or data_path(options, settings)
     file = data / DATABASE_NAME if data.is_dir() else data
     if not file.is_file():
         raise CommandError(UNREACHABLE, f"{file}: there is no such database")
@@ -77,3 +82,11 @@ def _verify(options: argparse.Namespace, output: Output) -> int:
         return FAULTS
     output.result({"data": str(data), "faults": []}, f"{data}: sound")
     return 0
+
+
+def _check_engine(options: argparse.Namespace, settings: Configuration) -> None:
+    """Raises CommandError where no directory is named and the store is not in one."""
+    if options.data is None and settings.store.engine == "redis":
+        raise CommandError(
+            REFUSED, "the store is in Redis: its files are copied and checked by its own tools"
+        )

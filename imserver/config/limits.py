@@ -107,6 +107,7 @@ class FileLimits(Struct, frozen=True, forbid_unknown_fields=True):
         chunk_bytes: of the largest chunk on a file channel.
         offer_seconds: in which an offer of the dialect chat-app has to be answered.
         threads: that read and write files.
+        directory: where they are kept, which all nodes of one Redis share; "" = in the data directory.
         public_host / public_port: told to clients as the file channel's, where they differ from what they
             are connected to and from the listener's port.
         public_protocol: told to clients as the file channel's, where TLS ends before this server; "" = as
@@ -124,6 +125,7 @@ class FileLimits(Struct, frozen=True, forbid_unknown_fields=True):
     chunk_bytes: Annotated[int, Meta(ge=4_096, le=1_048_576)] = 65_536
     offer_seconds: Seconds = 600.0
     threads: Annotated[int, Meta(ge=1, le=64)] = 4
+    directory: str = ""
     public_host: str = ""
     public_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
     public_protocol: Literal["", "tcp", "tls"] = ""

@@ -119,13 +119,23 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Where messages are kept.
 
     Attributes:
-        engine: "sqlite": one file in the data directory.
-        flush_rows: messages after which the indexes on disk are brought up to date:
+        engine: "sqlite": one file in the data directory; "redis": a Redis that several nodes share.
+        flush_rows: sqlite: messages after which the indexes on disk are brought up to date:
             more = less work in all, and a longer start after a crash.
+        url: redis: redis://[[user]:password@]host[:port][/database], rediss:// (TLS), unix:///path.
+        password_file: redis: holds the password, so that it need not stand in the URL.
+        ca: redis, rediss://: PEM file of the authorities that may vouch for it; absent = the system's.
+        prefix: redis: what every key begins with; servers with different ones may share a database.
+        timeout_seconds: redis: how long a command may take.
     """
 
-    engine: Literal["sqlite"] = "sqlite"
+    engine: Literal["sqlite", "redis"] = "sqlite"
     flush_rows: Annotated[int, Meta(ge=10, le=1_000_000)] = 20_000
+    url: Text = "redis://127.0.0.1:6379/0"
+    password_file: Text | None = None
+    ca: Text | None = None
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")] = "im:"
+    timeout_seconds: Annotated[float, Meta(ge=0.1, le=300)] = 5.0
 
 
 class TokenKey(Struct, frozen=True, forbid_unknown_fields=True):
@@ -250,6 +260,7 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         keys_dir: where token-keys.json and message-keys.json are, which all servers over one store
             share; "" = in the data directory.
+        node: what this server is called among the nodes of one Redis, for logs; "" = the host's name.
         formats: further formats for listeners: key = "module:name" of an
             `imserver.protocols.formats.Format`. Its module is imported at the start.
         extensions: commands and content types for jsonline: key = "module:name" of an
@@ -257,6 +268,7 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     data_dir: str = ""
+    node: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,40}$")] = ""
     keys_dir: str = ""
     formats: dict[Text, PythonObject] = {}
     extensions: dict[Text, PythonObject] = {}

@@ -46,6 +46,7 @@ class Metrics(Collector):
         yield InfoMetricFamily("imserver", "The program", {"version": imserver.__version__})
         yield gauge("uptime_seconds", "Seconds since the start", self._vitals.uptime)
         yield from self._connections()
+        yield from self._nodes()
         yield from self._messages()
         yield from call_metrics(self._vitals)
         yield from room_metrics(self._vitals)
@@ -79,6 +80,15 @@ class Metrics(Collector):
         yield ended
         yield gauge("outbox_bytes", "Bytes queued for all peers", doors.budget.used)
         yield gauge("outbox_limit_bytes", "Bytes that may be queued for all peers", doors.budget.limit)
+
+    def _nodes(self) -> Iterator[Metric]:
+        hub = self._vitals.hub
+        yield gauge("nodes", "Nodes of this server that live, as far as this one knows", hub.nodes)
+        yield counter("nodes_lost", "Other nodes that were lost", hub.neighbours.lost)
+        yield counter(
+            "node_cut_offs", "Times the other nodes took this one for lost", hub.neighbours.cut_offs
+        )
+        yield counter("node_misses", "Times something another node said was lost", hub.neighbours.misses)
 
     def _messages(self) -> Iterator[Metric]:
         accepted = CounterMetricFamily("imserver_messages_accepted", "Durable sends", labels=["format"])

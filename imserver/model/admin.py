@@ -73,7 +73,7 @@ class RotateTokenKeys(Struct, frozen=True, gc=False):
 
 
 class ListSessions(Struct, frozen=True, gc=False):
-    """List live sessions of this node with session id > `after`: of one user, or (user "") of all.
+    """List live sessions with session id > `after`: of one user, or (user "") of all.
 
     limit 0 = the default.
     """

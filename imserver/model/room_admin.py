@@ -8,7 +8,7 @@ from imserver.model.rooms import EndpointInfo
 
 
 class ListRooms(Struct, frozen=True, gc=False):
-    """List rooms at home on this node after `after` ("<app>/<channel>") by name; limit 0 = the default."""
+    """List rooms after `after` ("<app>/<channel>") by name; limit 0 = the default."""
 
     after: str = ""
     limit: int = 0

@@ -148,6 +148,13 @@ class Accounts(AccountAdministration):
             await self._directory.revoke_grants(account.user, sid)
         return False
 
+    async def may_stay(self, principal: Principal) -> bool:
+        """Whether a session's log-in still stands, as far as can be told afterwards. Raises ImError."""
+        account = await self._directory.account(principal.user)
+        if account is None or account.disabled or account.role is not principal.role:
+            return False
+        return not principal.sid or await self._grants.alive(principal.user, principal.sid)
+
     async def register(self, command: Register, address: str) -> Registered:
         """Creates an account for whoever asks.
 
@@ -220,7 +227,12 @@ class Accounts(AccountAdministration):
         """
         for user in DEMO_USERS:
             if await self._directory.account(user) is None:
-                await self.create_user(user, user)
+                try:
+                    await self.create_user(user, user)
+                except ImError as error:
+                    # Another node of this server was faster.
+                    if error.code is not ErrorCode.USER_EXISTS:
+                        raise
         if await self._directory.group(DEMO_GROUP) is None:
             try:
                 await self._directory.create_group(

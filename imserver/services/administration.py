@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from imserver.services.account_admin import ADMIN_COMMANDS as ACCOUNT_COMMANDS
 from imserver.services.account_admin import OPERATOR_COMMANDS as TOKEN_COMMANDS
 from imserver.services.account_admin import AccountAdministration
 from imserver.services.group_admin import GROUP_ADMIN_COMMANDS, GroupAdministration
+from imserver.services.homes import ask_all
 from imserver.services.key_admin import KEY_COMMANDS, KeyAdministration
 from imserver.services.ports import Bus
 from imserver.services.sessions import Client
@@ -28,6 +29,8 @@ ADMIN_COMMANDS: tuple[type, ...] = (
     *ROOM_COMMANDS,
 )
 """What dispatch serves to the role admin."""
+NODE_REQUESTS: tuple[type, ...] = (EndSession, ListSessions)
+"""What nodes ask of each other."""
 OPERATOR_COMMANDS: tuple[type, ...] = (*ADMIN_COMMANDS, *TOKEN_COMMANDS, *KEY_COMMANDS)
 """What the operator at the machine may ask for."""
 OPERATOR = Principal(user="", session="", format="operator", role=Role.ADMIN)
@@ -45,7 +48,7 @@ class LiveSession(Protocol):
 
 
 class Sessions:
-    """All live sessions of this node, whenever it is iterated."""
+    """All live sessions on this node, whenever it is iterated."""
 
     def __init__(self, *registries: Iterable[LiveSession]) -> None:
         self._registries = registries
@@ -58,7 +61,7 @@ class Administration:
     """One entrance for all of it.
 
     Args:
-        sessions: the live sessions of this node, whenever it is iterated.
+        sessions: the live sessions on this node, whenever it is iterated.
         moderate: does a command of `model.room_admin`.
         keys: the keys that protect messages; None = there are none.
     """
@@ -101,15 +104,28 @@ class Administration:
         if isinstance(command, KEY_COMMANDS) and self._keys is not None:
             return await self._keys.perform(command)
         if isinstance(command, ListSessions):
-            return self._list(command)
+            pages: list[SessionList] = await ask_all(self._bus, command)
+            return _merged(pages, command)
         if isinstance(command, EndSession):
-            return self._end(command)
+            if not any(await ask_all(self._bus, command)):
+                raise ImError(ErrorCode.NOT_FOUND, "there is no such session")
+            return Done()
         if isinstance(command, ROOM_COMMANDS):
             return await self._moderate(command)
         return await self._accounts.perform(command)
 
+    # The bus's side: what other nodes ask
+
+    async def requested(self, request: Any) -> Any:
+        """One of NODE_REQUESTS, for this node alone; None: the session to be ended is not here."""
+        match request:
+            case ListSessions():
+                return self._list(request)
+            case EndSession():
+                return self._end(request)
+
     def _list(self, command: ListSessions) -> SessionList:
-        limit = min(command.limit, MAX_PAGE) if command.limit > 0 else DEFAULT_PAGE
+        limit = _limit(command)
         found = [
             live
             for live in self._sessions
@@ -119,14 +135,25 @@ class Administration:
         found.sort(key=lambda live: live.principal.session)
         return SessionList([_info(live) for live in found[:limit]], len(found) > limit)
 
-    def _end(self, command: EndSession) -> Done:
+    def _end(self, command: EndSession) -> Done | None:
         for live in self._sessions:
             principal = live.principal
             if principal.session == command.session:
                 event = SessionKicked(KickReason.ACCOUNT, command.text or "ended by an administrator")
                 self._bus.kick(principal.user, event, session=principal.session)
                 return Done()
-        raise ImError(ErrorCode.NOT_FOUND, "there is no such session")
+        return None
+
+
+def _limit(command: ListSessions) -> int:
+    return min(command.limit, MAX_PAGE) if command.limit > 0 else DEFAULT_PAGE
+
+
+def _merged(pages: Sequence[SessionList], command: ListSessions) -> SessionList:
+    """One page of what all nodes have."""
+    limit = _limit(command)
+    sessions = sorted((one for page in pages for one in page.sessions), key=lambda one: one.session)
+    return SessionList(sessions[:limit], len(sessions) > limit or any(page.has_more for page in pages))
 
 
 def _info(live: LiveSession) -> SessionInfo:

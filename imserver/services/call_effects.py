@@ -11,7 +11,7 @@ from imserver.model.calls import CallError, CallFault, Signal
 from imserver.services.call_ends import Ends, stop
 from imserver.services.call_events import Cause, detail_of, seat_of, signal_of, signalled
 from imserver.services.call_records import CallCounts, CallRecords
-from imserver.services.call_requests import Linked
+from imserver.services.call_requests import Linked, Seated
 from imserver.services.call_state import MAX_CANDIDATES, Call, CallSettings, Party
 from imserver.services.call_terms import Do, On, Step
 from imserver.services.ports import Bus, Seat
@@ -226,15 +226,18 @@ class Effects:
         party.grace = self._later(self._settings.grace_seconds, call, event)
 
     def _seat_caller(self, call: Call, cause: Cause) -> None:
-        self._sit(call.caller, seat_of(cause))
+        self._sit(call, call.caller, seat_of(cause))
 
     def _seat_callee(self, call: Call, cause: Cause) -> None:
         if call.callee is not None:
-            self._sit(call.callee, seat_of(cause))
+            self._sit(call, call.callee, seat_of(cause))
 
-    def _sit(self, party: Party, seat: Seat) -> None:
+    def _sit(self, call: Call, party: Party, seat: Seat) -> None:
         stop(party.grace)
         party.seat, party.away, party.grace = seat, False, None
+        self._bus.tell(
+            seat, Seated(call.id, call.caller_user, call.callee_user, call.created_at, call.answered_at)
+        )
         for event in party.take_held():
             self._bus.tell(seat, event)
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from imserver.model.calls import CallError, CallFault, Media, RejectCall, Signal, StartCall
+from imserver.model.calls import CallError, CallFault, Media, StartCall
 from imserver.services.call_effects import Effects
-from imserver.services.call_events import Cause, event_of, signal_of
+from imserver.services.call_events import Cause, event_of
+from imserver.services.call_places import crossed, is_back, places, same_offer
 from imserver.services.call_records import CallCounts, CallRecords
-from imserver.services.call_requests import Act, Join, Leave, Start, busy_slot, call_slot, home_mark, pair_key
+from imserver.services.call_requests import Act, Join, Leave, Start, busy_slot, call_slot, pair_key
 from imserver.services.call_state import Call, CallSettings
 from imserver.services.call_table import TABLE
 from imserver.services.call_terms import Do, On, State, Table
+from imserver.services.homes import LostNodes, home_mark
 from imserver.services.ports import Bus, Seat
 
 REMEMBERED_SECONDS = 60.0
@@ -68,6 +69,7 @@ class CallHome:
         self._ended: deque[tuple[float, Call]] = deque()
         self._sweep: IDelayedCall | None = None
         self._closed = False
+        self._lost_nodes = LostNodes()
 
     # Requests
 
@@ -89,7 +91,7 @@ class CallHome:
 
     async def _start(self, request: Start, key: str) -> None:
         standing = self._by_pair.get(key)
-        if standing is not None and not request.chosen and _same_offer(standing, request):
+        if standing is not None and not request.chosen and same_offer(standing, request):
             # Formats without ids of their own repeat an offer like this.
             self.step(standing, On.CALLER_REPEATS, Cause(request.seat))
             return
@@ -123,6 +125,9 @@ class CallHome:
         finally:
             for waiting in self._preparing.pop(call.id):
                 waiting.callback(None)
+        for seat in places(call):
+            if seat.node in self._lost_nodes:
+                await self.leave(Leave(call.id, seat))
 
     async def _prospect(self, call: Call, standing: Call | None) -> tuple[On, list[Seat]]:
         """What is to become of a new call, and where it can ring."""
@@ -173,7 +178,7 @@ class CallHome:
                 raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", call.id)
             raise CallError(CallFault.NOT_PARTICIPANT, "you take no part in this call", call.id)
         fits = seat.media is call.media
-        if request.named and fits and not _crossed(call, seat, command):
+        if request.named and fits and not crossed(call, seat, command):
             self._take_place(call, seat)
         event = event_of(call, seat, command)
         if event is On.DEVICE_ANSWERS and not fits:
@@ -190,7 +195,7 @@ class CallHome:
         party = call.caller if caller else call.callee
         if call.state is State.ENDED or party is None:
             return
-        if not party.away and _is_back(call, party.seat, seat):
+        if not party.away and is_back(call, party.seat, seat):
             former = party.seat
             call.displaced.add(former.session)
             self.step(call, On.CALLER_LOST if caller else On.CALLEE_LOST, Cause(former))
@@ -221,11 +226,23 @@ class CallHome:
         elif request.seat.user == call.callee_user:
             self.step(call, On.DEVICE_LEAVES, Cause(request.seat))
 
-    def shut_down(self) -> None:
-        """Ends all calls."""
-        self._closed = True
+    async def node_lost(self, node: str) -> None:
+        """All sessions of a node are gone."""
+        self._lost_nodes.add(node)
+        for call in list(self._calls.values()):
+            for seat in places(call):
+                if seat.node == node:
+                    await self.leave(Leave(call.id, seat))
+
+    def end_all(self) -> None:
+        """Ends all calls as the end of the server does."""
         for call in list(self._by_pair.values()):
             self.step(call, On.SHUTDOWN, Cause())
+
+    def shut_down(self) -> None:
+        """Ends all calls; there will be no others."""
+        self._closed = True
+        self.end_all()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -273,29 +290,3 @@ class CallHome:
         """An ended call is remembered no more."""
         del self._calls[call.id]
         self._bus.release(call_slot(call.id), home_mark(self._bus.node))
-
-
-def _is_back(call: Call, former: Seat, seat: Seat) -> bool:
-    """Whether a session is a newer one of the same device."""
-    return (
-        call.media is Media.WEBRTC
-        and seat.device == former.device != ""
-        and seat.session != former.session
-        and seat.session not in call.displaced
-    )
-
-
-def _crossed(call: Call, seat: Seat, command: Any) -> bool:
-    """Whether this is what a device at which it rang had to say before it heard that another one answered."""
-    if seat.session not in call.rang or seat.session in call.took_part:
-        return False
-    return isinstance(command, RejectCall) or signal_of(command) is Signal.ICE
-
-
-def _same_offer(call: Call, request: Start) -> bool:
-    return (
-        call.state is State.RINGING
-        and call.caller.seat.session == request.seat.session
-        and call.video == request.video
-        and call.offer == request.detail
-    )

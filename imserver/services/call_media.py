@@ -64,7 +64,8 @@ class MediaRelay:
 
     def link_all(self, session: str, linked: GroupLinked, sender: str) -> None:
         """A call of a group runs there, with these."""
-        self._links.setdefault(session, {})[linked.call] = _Link(linked.call, linked.peers, sender, True)
+        peers = linked.peers or ()
+        self._links.setdefault(session, {})[linked.call] = _Link(linked.call, peers, sender, True)
 
     def unlink(self, session: str, call: str = "") -> None:
         """It is over; "" = whichever it is."""
@@ -96,4 +97,5 @@ class MediaRelay:
         counts.media_bytes += len(data) * receivers
         piece = CallMedia(data, link.call, link.sender)
         for peer in link.peers:
-            self._bus.tell(peer, piece)
+            if not self._bus.tell(peer, piece):
+                counts.media_dropped["nodes"] += 1

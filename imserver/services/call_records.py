@@ -79,7 +79,7 @@ class CallCounts:
         self.group_running = 0
         self.media_bytes = 0
         self.media_packets = 0
-        self.media_dropped = {"no_call": 0, "rate": 0}
+        self.media_dropped = {"no_call": 0, "rate": 0, "nodes": 0}
         self.quality = QualityCounts()
 
 

@@ -1,7 +1,7 @@
 """What a session's node and a call's home say to each other over the bus.
 
 The node asks the home (`Bus.ask`); the home tells sessions (`Bus.tell`): the events of
-`model.calls`, and `Linked`, which is for the node itself.
+`model.calls`, and `Linked` and `Seated`, which are for the node itself.
 """
 
 from __future__ import annotations
@@ -72,6 +72,16 @@ class Linked(Struct, frozen=True):
     event: CallAnswered | CallAccepted
 
 
+class Seated(Struct, frozen=True, gc=False):
+    """The session has taken a party's place in a call; it is not told, for it knows."""
+
+    call: str
+    caller: str
+    callee: str
+    created_at: float
+    answered_at: float
+
+
 def pair_key(one: str, other: str) -> str:
     """What the home of a call between two users goes by; the same in both directions."""
     first, second = sorted((one, other))
@@ -84,15 +94,5 @@ def busy_slot(user: str) -> str:
 
 
 def call_slot(call: str) -> str:
-    """The slot whose value names the node that is home to a call, see `home_mark`."""
+    """The slot whose value names the node that is home to a call, see `homes.home_mark`."""
     return f"call-id/{call}"
-
-
-def home_mark(node: str) -> str:
-    """A node's name as a slot's value, never empty."""
-    return f"@{node}"
-
-
-def marked_home(mark: str) -> str:
-    """The node of a `home_mark`."""
-    return mark[1:]

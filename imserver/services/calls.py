@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -20,7 +20,6 @@ from imserver.model.call_records import CallPage, ListCalls
 from imserver.model.calls import (
     MAX_CALL_ID_BYTES,
     AnswerCall,
-    CallEnded,
     CallError,
     CallFault,
     CallMedia,
@@ -31,7 +30,7 @@ from imserver.model.calls import (
     StartCall,
 )
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.group_calls import GroupCallChanged, StartGroupCall
+from imserver.model.group_calls import StartGroupCall
 from imserver.model.messages import Done
 from imserver.services.call_home import CallHome
 from imserver.services.call_media import MediaRelay
@@ -40,30 +39,29 @@ from imserver.services.call_requests import (
     Act,
     Join,
     Leave,
-    Linked,
     Start,
     busy_slot,
     call_slot,
-    marked_home,
     pair_key,
 )
+from imserver.services.call_sessions import Caller, CallSessions
 from imserver.services.call_state import CallSettings
 from imserver.services.call_table import TABLE
 from imserver.services.call_terms import Table
 from imserver.services.dispatch import Handler
+from imserver.services.following import Followed
 from imserver.services.group_call_requests import REQUESTS as GROUP_REQUESTS
 from imserver.services.group_call_requests import (
     GroupAct,
     GroupDrop,
-    GroupLinked,
     GroupStart,
     group_key,
     is_group_mark,
 )
 from imserver.services.group_calls import GroupCalls, no_members
+from imserver.services.homes import marked_home
 from imserver.services.limits import RateLimiter
 from imserver.services.ports import Bus, Seat, Store
-from imserver.services.sessions import Client, Receiver
 
 __all__ = ["CallSettings", "Calls"]
 
@@ -77,16 +75,6 @@ SIGNAL_BURST_BYTES = 512 * 1024
 SIGNAL_OVERHEAD = 256
 """What one user may tell others by calls, however it is told: nobody may flood the outbox of somebody who has
 not even answered. Each command counts as its detail and the overhead; hanging up counts nothing."""
-
-
-class Caller(Protocol):
-    """A live session, as calls need it."""
-
-    principal: Principal
-    receiver: Receiver
-
-    @property
-    def client(self) -> Client: ...
 
 
 async def anybody(caller: str, callee: str) -> bool:
@@ -138,9 +126,10 @@ class Calls:
             settings,
             table,
         )
-        self._seated: dict[str, Caller] = {}  # sessions that can call, by their id
-        self._media = MediaRelay(bus, self.counts, clock.seconds, settings.media_bytes_per_second)
-        self._groups = GroupCalls(bus, members, self.counts, self._media, clock, settings)
+        self._followed = Followed(bus, clock)
+        media = MediaRelay(bus, self.counts, clock.seconds, settings.media_bytes_per_second)
+        self._groups = GroupCalls(bus, members, self.counts, media, clock, settings)
+        self._sessions = CallSessions(bus, media, self._groups, self.counts, wall_time)
         self._starts = RateLimiter(clock.seconds, STARTS_PER_SECOND, START_BURST)
         self._signals = RateLimiter(clock.seconds, SIGNAL_BYTES_PER_SECOND, SIGNAL_BURST_BYTES)
 
@@ -161,14 +150,12 @@ class Calls:
     def session_started(self, session: Caller) -> None:
         """A session began: what rings for its user rings there, too."""
         if session.client.media is not Media.NONE:
-            self._seated[session.principal.session] = session
+            self._sessions.enter(session)
             self._spawn(self._follow(self.seat(session), Join))
 
     def session_gone(self, session: Caller) -> None:
         """A session ended."""
-        if self._seated.pop(session.principal.session, None) is not None:
-            self._media.unlink(session.principal.session)
-            self._groups.gone(session.principal.session)
+        if self._sessions.leave(session):
             self._spawn(self._follow(self.seat(session), Leave))
 
     def shut_down(self) -> None:
@@ -178,7 +165,8 @@ class Calls:
 
     async def _follow(self, seat: Seat, request: type[Join] | type[Leave]) -> None:
         """Tells the home of the user's call that a session came or went."""
-        try:
+
+        async def follow() -> None:
             call = await self._bus.holder(busy_slot(seat.user))
             home = call and await self._bus.holder(call_slot(call))
             if home and is_group_mark(home):
@@ -186,14 +174,34 @@ class Calls:
                     await self._bus.ask(marked_home(home), GroupDrop(call, seat))
             elif home:
                 await self._bus.ask(marked_home(home), request(call, seat))
-        except ImError as error:
-            self.log.warn("the home of a call was not told of a session: {code}", code=error.code)
+
+        await self._followed.until_done(seat.node, follow)
+
+    # Other nodes
+
+    def node_lost(self, node: str) -> None:
+        """See `ports.Watcher`."""
+        self._spawn(self._home.node_lost(node))
+        self._groups.home.node_lost(node)
+        self._sessions.end(lambda home: home == node)
+
+    def cut_off(self) -> None:
+        """See `ports.Watcher`. Its sessions' calls at other homes are over for them, too."""
+        self._home.end_all()
+        self._groups.home.end_all()
+        self._sessions.end(lambda home: True)
+
+    def missed(self, node: str) -> None:
+        """See `ports.Watcher`. What a call's home has told and what it is would not agree any more."""
+        for session in self._sessions.end(lambda home: home == node):
+            self._spawn(self._follow(self.seat(session), Leave))
 
     def no_member(self, group: str, user: str = "") -> None:
         """Somebody ("" = everybody) is no member of a group any more, and hears its calls no more."""
         for session in self._groups.hearing(group, user):
-            if session in self._seated:
-                self._spawn(self._follow(self.seat(self._seated[session]), Leave))
+            live = self._sessions.get(session)
+            if live is not None:
+                self._spawn(self._follow(self.seat(live), Leave))
 
     # Commands
 
@@ -216,7 +224,7 @@ class Calls:
             raise ImError(ErrorCode.TOO_FAST, "too many calls a second")
         call = command.call or self._mint(seat.media)
         request = Start(call, seat, command.callee, command.video, command.detail, bool(command.call))
-        await self._ask(seat, self._bus.home(pair_key(principal.user, command.callee)), request)
+        await self._ask(seat, await self._home_of_pair(principal.user, command.callee), request)
         return Done()
 
     async def _start_group(self, principal: Principal, command: StartGroupCall) -> Done:
@@ -227,9 +235,20 @@ class Calls:
             raise CallError(CallFault.BAD_REQUEST, "the call id is too long")
         if not self._starts.allow(principal.user):
             raise ImError(ErrorCode.TOO_FAST, "too many calls a second")
-        home = self._bus.home(group_key(command.group))
+        # Asked again after nodes came or went, only the node where it lives knows it.
+        mark = await self._bus.holder(call_slot(command.call))
+        home = marked_home(mark) if is_group_mark(mark) else self._bus.home(group_key(command.group))
         await self._ask(seat, home, GroupStart(command.call, seat, command.group))
         return Done()
+
+    async def _home_of_pair(self, caller: str, callee: str) -> str:
+        """Where a call that the caller is in already lives, if there is one; else where it should.
+
+        After nodes came or went the two may differ, and only the former knows a repeated offer, or glare.
+        """
+        running = await self._bus.holder(busy_slot(caller))
+        home = running and await self._bus.holder(call_slot(running))
+        return marked_home(home) if home else self._bus.home(pair_key(caller, callee))
 
     async def _end(self, principal: Principal, command: EndCall) -> Done:
         if command.call:
@@ -269,7 +288,7 @@ class Calls:
         try:
             await self._bus.ask(home, request)
         finally:
-            if seat.session not in self._seated:
+            if self._sessions.get(seat.session) is None:
                 # It went while it asked; its home may have heard of that first.
                 self._spawn(self._follow(seat, Leave))
 
@@ -279,22 +298,18 @@ class Calls:
         return minted if media is Media.RELAY else f"call_{minted}"
 
     def _seat_of(self, principal: Principal) -> Seat:
-        session = self._seated.get(principal.session)
+        session = self._sessions.get(principal.session)
         if session is None:
             raise ImError(ErrorCode.BAD_REQUEST, "calls need a live session of a format that has them")
         return self.seat(session)
 
     def seat(self, session: Caller) -> Seat:
         """A session of this node, as calls and other nodes address it."""
-        principal = session.principal
-        media = session.client.media
-        return Seat(principal.user, principal.session, self._bus.node, media, principal.device)
-
-    # Media
+        return self._sessions.seat(session)
 
     def media(self, session: str, command: CallMedia) -> None:
         """A piece of the call that runs at this session: on to the other party."""
-        self._media.relay(session, command.data, command.call)
+        self._sessions.media.relay(session, command.data, command.call)
 
     # The bus's side
 
@@ -319,24 +334,6 @@ class Calls:
             case _:
                 raise ImError(ErrorCode.UNKNOWN_COMMAND, "nobody here answers that")
 
-    def told(self, user: str, session: str, event: Any) -> None:
+    def told(self, user: str, session: str, event: Any, node: str) -> None:
         """See `Bus.serve`: an event for a session of this node."""
-        live = self._seated.get(session)
-        if live is None:
-            return
-        kind = type(event)
-        if kind is CallMedia:
-            if self._media.runs(session, event.call):
-                live.receiver.media(event)
-            else:
-                self.counts.media_dropped["no_call"] += 1
-        elif kind is Linked:
-            voice = live.client.media is Media.VOICE
-            self._media.link(session, event, user if voice else "")
-            live.receiver.notify(event.event)
-        elif kind is GroupLinked or kind is GroupCallChanged:
-            self._groups.told(user, session, event, live.receiver)
-        else:
-            if kind is CallEnded:
-                self._media.unlink(session, event.call)
-            live.receiver.notify(event)
+        self._sessions.told(user, session, event, node)

@@ -103,6 +103,11 @@ class ChangeCursor:
             self._lost = False
             self._reader.spawn(self._read())
 
+    def missed(self) -> None:
+        """A change may not have been told of: reads again."""
+        self._overtaken = True
+        self.resume()
+
     def drained(self) -> None:
         """There is room again."""
         if self._lost:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
+from twisted.internet.defer import DeferredList, ensureDeferred
 from twisted.logger import Logger
 
+from imserver.model.errors import ImError
 from imserver.services.change_cursor import Spawn
 from imserver.services.live import LiveSession
 from imserver.services.ports import Answer, Change, Entry, Store
@@ -14,6 +17,9 @@ from imserver.services.registry import Registry
 from imserver.services.sessions import Outgoing
 
 __all__ = ["Delivery", "LiveSession", "Spawn"]
+
+USERS_AT_ONCE = 100
+"""Users whose sessions look at the same time how far the store is, after something was missed."""
 
 
 class Delivery:
@@ -39,6 +45,8 @@ class Delivery:
         self.spawn = spawn
         self._on_started = on_started
         self._on_closed = on_closed
+        self._catching_up = False
+        self._missed = 0
 
     def started(self, session: LiveSession) -> None:
         """Called by the session."""
@@ -84,3 +92,33 @@ class Delivery:
             for user in change.users:
                 for session in self.registry.of(user):
                     session.tell(change, user in change.renamed)
+
+    def missed(self) -> None:
+        """All live sessions look how far the store is, some users at a time."""
+        self._missed += 1
+        if not self._catching_up:
+            self._catching_up = True
+            self.spawn(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        try:
+            seen = 0
+            while seen != self._missed:
+                seen = self._missed
+                users = list(dict.fromkeys(session.principal.user for session in self.registry))
+                for first in range(0, len(users), USERS_AT_ONCE):
+                    await self._look(users[first : first + USERS_AT_ONCE])
+        except ImError as error:
+            self.log.warn("how far the store is cannot be seen: {code}", code=error.code)
+        finally:
+            self._catching_up = False
+
+    async def _look(self, users: Sequence[str]) -> None:
+        looks = [ensureDeferred(self.store.head(user)) for user in users]
+        results: Any = await DeferredList(looks, consumeErrors=True)
+        for user, (found, result) in zip(users, results, strict=True):
+            if not found:
+                result.raiseException()
+            head, _ = result
+            for session in self.registry.of(user):
+                session.missed(head)

@@ -28,7 +28,7 @@ from imserver.services.accounts import Accounts, Authenticated
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.ice import Ice
 from imserver.services.log_ins import LogInCounts
-from imserver.services.ports import Store
+from imserver.services.ports import Bus, Store
 from imserver.services.registry import Registry
 from imserver.services.sessions import Client, Receiver
 
@@ -37,6 +37,7 @@ class Entrance:
     """See the module.
 
     Args:
+        bus: reaches the sessions on other nodes.
         delivery, registry: where new sessions belong.
         counts: of log-ins, by outcome.
         wall_time: float seconds.
@@ -46,6 +47,7 @@ class Entrance:
     def __init__(
         self,
         store: Store,
+        bus: Bus,
         accounts: Accounts,
         delivery: Delivery,
         registry: Registry[LiveSession],
@@ -55,6 +57,7 @@ class Entrance:
         page_bytes: int,
     ) -> None:
         self._store = store
+        self._bus = bus
         self._accounts = accounts
         self._delivery = delivery
         self._registry = registry
@@ -85,8 +88,11 @@ class Entrance:
         # Entered before the last look at the account: a kick or a disabling from
         # here on finds the session; one from before is seen by `still_valid`.
         for oldest in self._registry.enter(live):
-            oldest.kick(SessionKicked(KickReason.OTHER_DEVICE, "too many sessions of this user"))
+            oldest.kick(_one_of_too_many())
         try:
+            # From here on this node is told of the user's messages: before the first look at them.
+            for seat in await self._bus.attendance.enter(principal.user):
+                self._bus.kick(principal.user, _one_of_too_many(), session=seat.session)
             cursor = await self._store.cursor(principal.user, principal.format, principal.device)
             head, first_seq = await self._store.head(principal.user)
             if not await self._accounts.still_valid(known) or live.closed:
@@ -141,3 +147,7 @@ class Entrance:
             first_seq=first_seq,
             epoch=self._store.epoch,
         )
+
+
+def _one_of_too_many() -> SessionKicked:
+    return SessionKicked(KickReason.OTHER_DEVICE, "too many sessions of this user")

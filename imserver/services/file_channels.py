@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.services.file_downloads import Download, DownloadSink
-from imserver.services.file_ports import Blobs, FileStore, Mismatch, State, Transfer
+from imserver.services.file_ports import Blobs, FileStore, Mismatch, Part, State, Transfer
 from imserver.services.file_rules import FileSettings
 from imserver.services.file_shelf import Shelf
 from imserver.services.file_table import Event, Ticket, Tickets, follow
@@ -17,6 +19,20 @@ from imserver.services.file_uploads import Upload, UploadSink
 from imserver.services.named_locks import NamedLock
 
 GONE = "the server is going down; go on later"
+PAUSE = 0.05
+ASK_AGAIN = 1.0
+PATIENCE = 10.0
+"""Seconds for which another server that has an upload's part is waited for, or asked again."""
+
+
+class Others(Protocol):
+    """The other nodes."""
+
+    def let_go(self, transfer: str) -> None:
+        """They are to end an upload: this node goes on with it."""
+
+    def stored(self, transfer: str) -> None:
+        """The file is whole."""
 
 
 class Channels:
@@ -25,6 +41,7 @@ class Channels:
     Args:
         stored: told of each file that became whole, once its record says so.
         check: raises ImError where a file may not go to its target any more.
+        others: nodes that share the place for bytes.
 
     Attributes:
         shelf: where whole files are.
@@ -42,6 +59,7 @@ class Channels:
         settings: FileSettings,
         stored: Callable[[Transfer], Awaitable[None]],
         check: Callable[[Transfer], Awaitable[None]],
+        others: Others,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -50,8 +68,9 @@ class Channels:
         self._settings = settings
         self._told = stored
         self._check = check
+        self._others = others
         self._locks: dict[str, DeferredLock] = {}
-        self.shelf = Shelf(store, blobs)
+        self.shelf = Shelf(store, blobs, clock)
         self._waiting: dict[str, dict[DownloadSink, Deferred[None]]] = {}
         self._by_user: dict[str, int] = {}
         self._closed = False
@@ -106,10 +125,7 @@ class Channels:
         upload = self.uploads.get(transfer.id)
         if upload is not None and upload.part is not None:
             return upload.part.length
-        async with self._lock(transfer.id):
-            part = await self._blobs.part(transfer.id)
-            await part.close()
-        return part.length
+        return await self._blobs.length(transfer.id)
 
     async def upload(self, user: str, id: str, sink: UploadSink, sid: str = "") -> Upload:
         """Begins, or goes on with, an upload; one that is under way ends.
@@ -131,9 +147,30 @@ class Channels:
             follow(transfer.state, Event.UPLOAD)
             if self._closed:
                 raise ImError(ErrorCode.UNAVAILABLE, GONE)
-            part = None if transfer.state is State.STORED else await self._blobs.part(id)
+            part = None if transfer.state is State.STORED else await self._part(id)
             upload = self.uploads[id] = Upload(transfer, part, sink, self._clock, sid)
             return upload
+
+    async def _part(self, id: str) -> Part:
+        """Opens a part; another node that has it lets go of it."""
+        began, asked = self._clock.seconds(), float("-inf")
+        while (part := await self._blobs.part(id)) is None:
+            now = self._clock.seconds()
+            if now > began + PATIENCE:
+                raise ImError(ErrorCode.UNAVAILABLE, "another server has this upload; try again later")
+            if now >= asked + ASK_AGAIN:
+                self._others.let_go(id)
+                asked = now
+            await deferLater(self._clock, PAUSE)
+        return part
+
+    async def let_go(self, id: str) -> None:
+        """Another node goes on with an upload."""
+        upload = self.uploads.get(id)
+        if upload is not None:
+            upload.fail(ImError(ErrorCode.CONFLICT, "a newer channel of this transfer took over"))
+            async with self._lock(id):
+                await self._close(upload)
 
     async def finish(self, upload: Upload, sha256: str = "") -> Transfer:
         """Everything was sent: verifies it.
@@ -163,8 +200,8 @@ class Channels:
             await self._close(upload)
             await self._blobs.discard(transfer.id)
         upload.part, upload.transfer = None, kept
-        for one in self._waiting.pop(transfer.id, {}).values():
-            one.callback(None)
+        self.wake(transfer.id)
+        self._others.stored(transfer.id)
         self.stored += 1
         await self._told(kept)
         return kept
@@ -224,6 +261,12 @@ class Channels:
         download = Download(user, transfer, blob, sink, sid)
         self.downloads[download] = None
         return download
+
+    def wake(self, id: str = "") -> None:
+        """Who waits for a file ("" = for any) to become whole looks again."""
+        for transfer in [id] if id else list(self._waiting):
+            for one in self._waiting.pop(transfer, {}).values():
+                one.callback(None)
 
     def stop_waiting(self, id: str, sink: DownloadSink) -> None:
         """The peer is gone that waited for a file to become whole."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.logger import Logger
 
 from imserver.model.errors import ErrorCode, ImError
+from imserver.services.file_nodes import FileNote, What
 from imserver.services.file_ports import Transfer
 from imserver.services.files import Files
 
@@ -47,7 +48,9 @@ class FileKeeping:
             await self._files.news.send_message(transfer)
 
     async def _expired(self, transfer: Transfer) -> None:
-        await self._files.channels.end(transfer.id, ImError(ErrorCode.NOT_FOUND, "the file expired"))
+        why = "the file expired"
+        self._files.nodes.say(FileNote(What.OVER, transfer.id, text=why))
+        await self._files.channels.end(transfer.id, ImError(ErrorCode.NOT_FOUND, why))
 
     async def _collect(self) -> None:
         """Removes blobs and parts without a transfer."""

@@ -191,11 +191,30 @@ class Blob(Protocol):
         """Lets go of it, once a read that is under way has ended."""
 
 
+class Lock(Protocol):
+    """See `Blobs.lock`."""
+
+    def release(self) -> None:
+        """Lets go of it. To be called once."""
+
+
 class Blobs(Protocol):
     """Where bytes are kept."""
 
-    async def part(self, transfer: str) -> Part:
-        """Opens the part of a transfer; an empty one where there is none. UNAVAILABLE."""
+    async def part(self, transfer: str) -> Part | None:
+        """Opens the part of a transfer; an empty one where there is none. UNAVAILABLE.
+
+        None: another server has it open, or is just removing it.
+        """
+
+    async def length(self, transfer: str) -> int:
+        """The bytes of a part, whoever has it open; 0 where there is none. UNAVAILABLE."""
+
+    async def lock(self, sha256: str) -> Lock | None:
+        """Keeps a blob from being made or removed by other servers; None: one of them does so now.
+
+        It may be free again soon. UNAVAILABLE.
+        """
 
     async def discard(self, transfer: str) -> None:
         """Removes the part of a transfer, if there is one."""

@@ -11,6 +11,7 @@ from imserver.model.errors import ErrorCode, ImError
 from imserver.model.file_relays import RequestRelay
 from imserver.services.file_rules import check_name
 from imserver.services.ports import Bus, Seat
+from imserver.services.together import together
 
 MAX_MEMBERS = 100
 """Files to larger groups are refused: each member has a channel of its own."""
@@ -71,8 +72,8 @@ class Audience:
                 raise refused
             people = [command.recipient]
         found = []
-        for one in people:
-            devices = [seat for seat in await self._bus.seats(one) if can(seat.media)]
+        for one, seats in zip(people, await together(self._bus.seats, people), strict=True):
+            devices = [seat for seat in seats if can(seat.media)]
             if devices:
                 found.append((one, devices))
         if not found:

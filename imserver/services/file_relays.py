@@ -28,11 +28,12 @@ from imserver.model.file_relays import (
     RequestRelay,
 )
 from imserver.model.messages import Done
-from imserver.services.call_requests import home_mark, marked_home
 from imserver.services.dispatch import Handler
 from imserver.services.file_pipes import Pipe, PipeEnd
+from imserver.services.file_relay_knowledge import KnownRelays
 from imserver.services.file_relay_requests import RelayAct, relay_slot
 from imserver.services.file_relay_rules import Audience, RelaySettings, can, check, short, unknown
+from imserver.services.homes import home_mark, marked_home
 from imserver.services.limits import RateLimiter
 from imserver.services.ports import Bus, Seat
 from imserver.services.sessions import Client, Receiver
@@ -88,6 +89,7 @@ class Relays:
         self.ports = (0, 0)
         self._peers: dict[str, Peer] = {}  # by session
         self._pipes: dict[str, Pipe] = {}  # at home here
+        self._known = KnownRelays()
         self._requests = RateLimiter(clock.seconds, REQUESTS_PER_SECOND, REQUEST_BURST)
         self._closed = False
         self.completed = 0
@@ -117,6 +119,7 @@ class Relays:
         """A session ended: what it has offered and nobody has answered is over."""
         gone = session.principal.session
         if self._peers.pop(gone, None) is not None:
+            self._known.gone(gone)
             for pipe in list(self._pipes.values()):
                 if pipe.receiver is None and pipe.sender.session == gone:
                     self._fail(pipe, "the sender has gone")
@@ -147,7 +150,7 @@ class Relays:
         mine = sum(1 for pipe in self._pipes.values() if pipe.sender.user == principal.user)
         if mine + len(targets) > OPEN_PER_USER or len(self._pipes) + len(targets) > MAX_OPEN:
             raise ImError(ErrorCode.TOO_FAST, "too many files are offered or moved at the same time")
-        relays = []
+        relays: list[RelayTo] = []
         for target, devices in targets:
             pipe = Pipe(
                 self._random_bytes(16).hex(),
@@ -160,7 +163,13 @@ class Relays:
             )
             self._pipes[pipe.id] = pipe
             pipe.time_out(self._clock.callLater(self._settings.offer_seconds, self._unanswered, pipe))
-            await self._bus.claim(relay_slot(pipe.id), home_mark(self._bus.node))
+            try:
+                await self._bus.claim(relay_slot(pipe.id), home_mark(self._bus.node))
+            except ImError:
+                for one in [*(self._pipes.get(relay.relay) for relay in relays), pipe]:
+                    if one is not None:
+                        self._fail(one, "the other nodes cannot be reached")
+                raise
             relays.append(RelayTo(pipe.id, target))
             offered = RelayOffered(pipe.id, sender.user, command.name, command.size, command.checksum)
             for device in devices:
@@ -217,11 +226,33 @@ class Relays:
                 self._fail(pipe, short(reason) or f"{seat.user} gave it up")
         return Done()
 
-    def told(self, session: str, event: Any) -> None:
-        """See `Bus.serve`: an event for a session of this node."""
+    def told(self, session: str, event: Any, node: str) -> None:
+        """See `Bus.serve`: an event for a session of this node, from that one."""
         live = self._peers.get(session)
         if live is not None:
+            self._known.told(session, live.principal.user, event, node)
             live.receiver.notify(event)
+
+    # Other nodes
+
+    def node_lost(self, node: str) -> None:
+        """See `ports.Watcher`: what was at home there is over."""
+        self._end_known(lambda home: home == node)
+
+    def cut_off(self) -> None:
+        """See `ports.Watcher`: nobody elsewhere would find what is at home here, or is told of its end."""
+        for pipe in list(self._pipes.values()):
+            self._fail(pipe, "the node was cut off from the others")
+        self._end_known(lambda home: True)
+
+    def missed(self, node: str) -> None:
+        """See `ports.Watcher`: nothing. The channels tell their ends, and a late answer is refused."""
+
+    def _end_known(self, concerned: Callable[[str], bool]) -> None:
+        for session, event in self._known.lost(concerned):
+            live = self._peers.get(session)
+            if live is not None:
+                live.receiver.notify(event)
 
     # At home
 

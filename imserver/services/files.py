@@ -36,6 +36,7 @@ from imserver.services.dispatch import Handler
 from imserver.services.file_access import FileAccess, Refusal
 from imserver.services.file_channels import Channels
 from imserver.services.file_news import FileNews
+from imserver.services.file_nodes import FileNodes, FileNote, What
 from imserver.services.file_ports import Blobs, Delivery, FileStore, State, Transfer
 from imserver.services.file_requests import FileRequests
 from imserver.services.file_rules import FileSettings, info_of, short
@@ -54,6 +55,7 @@ class Files:
         access: who may send to whom.
         channels: where bytes are moved.
         news: who is told what.
+        nodes: what is said to and by other nodes.
         requests: uploads that are asked for.
         store / blobs: see `services.file_ports`.
         ports: of the file channel's listeners, plain and TLS; 0 = there is none.
@@ -87,10 +89,19 @@ class Files:
         self.ports = (0, 0)
         self.access = FileAccess(store, messages, directory, refusal)
         self.news = FileNews(store, self.access, bus, send, spawn)
+        self.nodes = FileNodes(bus, store, self.news, spawn)
         self.tickets = Tickets(clock.seconds, random_bytes)
         self.channels = Channels(
-            store, blobs, self.tickets, clock, settings, self.news.stored, self.access.check_target
+            store,
+            blobs,
+            self.tickets,
+            clock,
+            settings,
+            self.news.stored,
+            self.access.check_target,
+            self.nodes,
         )
+        self.nodes.channels = self.channels
         self.requests = FileRequests(store, self.access, self.news, wall, random_bytes, settings)
         self._wall = wall
 
@@ -119,6 +130,7 @@ class Files:
         transfer = await self.access.visible(principal.user, command.transfer)
         if transfer.owner != principal.user:
             self.channels.end_downloads(transfer.id, principal.user)
+            self.nodes.say(FileNote(What.GIVEN_UP, transfer.id, principal.user))
             return FileEnded(transfer.id)
         await self._end(transfer, Event.CANCEL, "the sender gave it up")
         event = FileCancelled(transfer.id, principal.user, short(command.reason))
@@ -131,6 +143,7 @@ class Files:
             transfer.id, transfer.state, after
         ):
             raise ImError(ErrorCode.CONFLICT, "something else happened to the transfer")
+        self.nodes.say(FileNote(What.OVER, transfer.id, text=text))
         await self.channels.end(transfer.id, ImError(ErrorCode.NOT_FOUND, text))
 
     # What recipients ask

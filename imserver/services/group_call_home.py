@@ -18,9 +18,18 @@ from imserver.services.call_ends import stop
 from imserver.services.call_records import CallCounts
 from imserver.services.call_requests import busy_slot, call_slot
 from imserver.services.call_state import CallSettings
-from imserver.services.group_call_requests import GroupAct, GroupDrop, GroupLinked, GroupStart, group_mark
+from imserver.services.group_call_requests import (
+    GroupAct,
+    GroupDrop,
+    GroupLinked,
+    GroupStart,
+    group_mark,
+    group_slot,
+)
 from imserver.services.group_call_state import MAX_MEMBERS, REMEMBERED_SECONDS, GroupCall, busy, unknown
+from imserver.services.homes import LostNodes
 from imserver.services.ports import Bus, Seat
+from imserver.services.together import together
 
 
 class GroupCallHome:
@@ -48,6 +57,7 @@ class GroupCallHome:
         self._preparing: set[str] = set()
         self._memories: dict[str, IDelayedCall] = {}
         self._closed = False
+        self._lost_nodes = LostNodes()
 
     # Requests
 
@@ -90,21 +100,22 @@ class GroupCallHome:
         mark = group_mark(bus.node)
         if await bus.claim(call_slot(id), mark) != mark:
             raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", id)
-        claimed = False
+        claimed = alone = False
         try:
+            # While nodes come and go, the group's calls may have had another home.
+            alone = await bus.claim(group_slot(request.group), id) == id
+            if not alone:
+                raise ImError(ErrorCode.CONFLICT, "there is a call in this group already")
             claimed = await bus.claim(busy_slot(seat.user), id) == id
             if not claimed:
                 raise busy()
-            devices = [
-                device
-                for member in members
-                if member != seat.user
-                for device in await bus.seats(member)
-                if device.media is Media.VOICE
-            ]
+            there = await together(bus.seats, [member for member in members if member != seat.user])
+            devices = [device for seats in there for device in seats if device.media is Media.VOICE]
         except BaseException:
             if claimed:
                 bus.release(busy_slot(seat.user), id)
+            if alone:
+                bus.release(group_slot(request.group), id)
             bus.release(call_slot(id), mark)
             raise
         call = GroupCall(id, request.group, seat, devices, self._clock.seconds())
@@ -115,7 +126,9 @@ class GroupCallHome:
             self._end(call, Ending.SHUTDOWN if self._closed else Ending.OFFLINE)
             return
         call.timer = self._clock.callLater(self._settings.ring_seconds, self._ring_time_over, call)
+        self._link(call)
         self._tell(devices, call, GroupCallChange.INCOMING, seat.user)
+        self._drop_lost(call)
 
     async def act(self, request: GroupAct) -> None:
         """A command about a call.
@@ -150,11 +163,26 @@ class GroupCallHome:
         elif call.ringing.pop(seat.session, None) is not None:
             self._look(call, Ending.NO_ANSWER)
 
-    def shut_down(self) -> None:
-        """Ends all calls."""
-        self._closed = True
+    def node_lost(self, node: str) -> None:
+        """All sessions of a node are gone."""
+        self._lost_nodes.add(node)
+        for call in list(self._calls.values()):
+            self._drop_lost(call)
+
+    def _drop_lost(self, call: GroupCall) -> None:
+        for seat in [*call.participants.values(), *call.ringing.values()]:
+            if seat.node in self._lost_nodes:
+                self.drop(GroupDrop(call.id, seat))
+
+    def end_all(self) -> None:
+        """Ends all calls as the end of the server does."""
         for call in [call for call in self._calls.values() if not call.over]:
             self._end(call, Ending.SHUTDOWN)
+
+    def shut_down(self) -> None:
+        """Ends all calls; there will be no others."""
+        self._closed = True
+        self.end_all()
         for memory in self._memories.values():
             memory.cancel()
         self._memories.clear()
@@ -173,6 +201,7 @@ class GroupCallHome:
                 raise busy()
             if not call.holds(seat):  # meanwhile
                 self._seat(call, seat)
+                self._drop_lost(call)
         finally:
             call.joining[user] -= 1
             self._free(call, user)
@@ -214,7 +243,7 @@ class GroupCallHome:
         """Somebody is in it no more. `by`: the session that asked for it, and is answered."""
         seat = call.participants.pop(user)
         self._free(call, user)
-        self._bus.tell(seat, GroupLinked(call.id, call.group, ()))
+        self._bus.tell(seat, GroupLinked(call.id, call.group, call.initiator.user, None))
         if seat.session != by:
             self._tell([seat], call, GroupCallChange.STOPPED, user, Ending.HANGUP)
         self._link(call)
@@ -241,7 +270,8 @@ class GroupCallHome:
         everybody = [*call.participants.values(), *call.ringing.values()]
         for seat in call.participants.values():
             self._free(call, seat.user)
-            self._bus.tell(seat, GroupLinked(call.id, call.group, ()))
+            self._bus.tell(seat, GroupLinked(call.id, call.group, call.initiator.user, None))
+        self._bus.release(group_slot(call.group), call.id)
         duration = 0 if call.answered is None else int(self._clock.seconds() - call.answered)
         news = GroupCallChanged(
             GroupCallChange.ENDED,
@@ -291,4 +321,4 @@ class GroupCallHome:
         seats = list(call.participants.values())
         for seat in seats:
             peers = tuple(other for other in seats if other is not seat)
-            self._bus.tell(seat, GroupLinked(call.id, call.group, peers))
+            self._bus.tell(seat, GroupLinked(call.id, call.group, call.initiator.user, peers))

@@ -42,15 +42,21 @@ REQUESTS = (GroupStart, GroupAct, GroupDrop)
 
 
 class GroupLinked(Struct, frozen=True):
-    """For a session's node: its media goes to all of these from now on; none = it is in the call no more."""
+    """For a session's node: its media goes to all of these from now on; None = it is in the call no more."""
 
     call: str
     group: str
-    peers: Sequence[Seat]
+    initiator: str
+    peers: Sequence[Seat] | None
 
 
 def group_key(group: str) -> str:
     """What the home of a group's calls goes by."""
+    return f"group-call/{group}"
+
+
+def group_slot(group: str) -> str:
+    """The slot whose value is the id of the one call that a group may have."""
     return f"group-call/{group}"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 
-from imserver.model.group_calls import GroupCallChanged
+from imserver.model.calls import Ending
+from imserver.model.group_calls import GroupCallChange, GroupCallChanged
 from imserver.services.call_media import MediaRelay
 from imserver.services.call_records import CallCounts
 from imserver.services.call_state import CallSettings
@@ -19,6 +20,42 @@ from imserver.services.sessions import Receiver
 async def no_members(group: str) -> Sequence[str]:
     """There are no groups."""
     return ()
+
+
+class _Heard:
+    """A call of a group, as a session of this node has heard of it.
+
+    Attributes:
+        home: the node where it lives.
+        seated: the session is in it; else it rings there.
+        answered: float seconds of the clock; None = nobody has joined, as far as is known here.
+    """
+
+    __slots__ = ("answered", "call", "group", "home", "initiator", "participants", "seated", "user")
+
+    def __init__(self, call: str, group: str, initiator: str, user: str, home: str) -> None:
+        self.call = call
+        self.group = group
+        self.initiator = initiator
+        self.user = user
+        self.home = home
+        self.seated = False
+        self.answered: float | None = None
+        self.participants: Sequence[str] = (initiator,)
+
+    def end(self, now: float) -> GroupCallChanged:
+        """That its home is lost."""
+        duration = 0 if self.answered is None else int(now - self.answered)
+        return GroupCallChanged(
+            GroupCallChange.ENDED,
+            self.call,
+            self.group,
+            self.initiator,
+            self.initiator,
+            self.participants,
+            duration,
+            Ending.SHUTDOWN,
+        )
 
 
 class GroupCalls:
@@ -39,7 +76,8 @@ class GroupCalls:
     ) -> None:
         self.home = GroupCallHome(bus, members, counts, clock, settings)
         self._media = media
-        self._linked: dict[str, dict[str, tuple[str, str]]] = {}  # by session and call: (group, user)
+        self._clock = clock
+        self._heard: dict[str, dict[str, _Heard]] = {}  # by session and call
 
     # The bus's side
 
@@ -54,31 +92,75 @@ class GroupCalls:
                 self.home.drop(request)
 
     def told(
-        self, user: str, session: str, event: GroupLinked | GroupCallChanged, receiver: Receiver
+        self, user: str, session: str, event: GroupLinked | GroupCallChanged, receiver: Receiver, node: str
     ) -> None:
-        """What the home tells a session of this node."""
-        if isinstance(event, GroupCallChanged):
+        """What the home, which is that node, tells a session of this one."""
+        if isinstance(event, GroupLinked):
+            self._link(user, session, event, node)
+        else:
+            self._note(user, session, event, node)
             receiver.notify(event)
-        elif event.peers:
-            self._linked.setdefault(session, {})[event.call] = event.group, user
+
+    def _link(self, user: str, session: str, event: GroupLinked, node: str) -> None:
+        if event.peers is None:
+            self._forget(session, event.call)
+        else:
+            heard = self._of(session, event.call, event.group, event.initiator, user, node)
+            heard.seated = True
+        if event.peers:
             self._media.link_all(session, event, user)
         else:
-            linked = self._linked.get(session, {})
-            linked.pop(event.call, None)
-            if not linked:
-                self._linked.pop(session, None)
             self._media.unlink(session, event.call)
+
+    def _note(self, user: str, session: str, event: GroupCallChanged, node: str) -> None:
+        """So that somebody tells the session the end when the home cannot."""
+        if event.change in (GroupCallChange.ENDED, GroupCallChange.STOPPED):
+            self._forget(session, event.call)
+            return
+        heard = self._of(session, event.call, event.group, event.initiator, user, node)
+        heard.participants = event.participants
+        if heard.answered is None and event.change is GroupCallChange.CONNECTED:
+            heard.answered = self._clock.seconds()
+
+    def _of(self, session: str, call: str, group: str, initiator: str, user: str, home: str) -> _Heard:
+        calls = self._heard.setdefault(session, {})
+        if call not in calls:
+            calls[call] = _Heard(call, group, initiator, user, home)
+        return calls[call]
+
+    def _forget(self, session: str, call: str) -> None:
+        calls = self._heard.get(session, {})
+        if calls.pop(call, None) is not None and not calls:
+            del self._heard[session]
 
     # Sessions
 
     def gone(self, session: str) -> None:
         """A session ended."""
-        self._linked.pop(session, None)
+        self._heard.pop(session, None)
 
     def hearing(self, group: str, user: str = "") -> list[str]:
-        """The sessions of a user ("" = of anybody) that hear a call of this group."""
+        """The sessions of a user ("" = of anybody) that are in a call of this group."""
         return [
             session
-            for session, linked in self._linked.items()
-            if any(heard == group and user in ("", who) for heard, who in linked.values())
+            for session, calls in self._heard.items()
+            if any(
+                heard.seated and heard.group == group and user in ("", heard.user) for heard in calls.values()
+            )
         ]
+
+    def lost(self, concerned: Callable[[str], bool]) -> Iterator[tuple[str, GroupCallChanged]]:
+        """What to tell whom now that homes are lost; the calls are known no more.
+
+        Args:
+            concerned: whether a home is one of them.
+        """
+        found = [
+            (session, heard)
+            for session, calls in self._heard.items()
+            for heard in calls.values()
+            if concerned(heard.home)
+        ]
+        for session, heard in found:
+            self._forget(session, heard.call)
+            yield session, heard.end(self._clock.seconds())

@@ -35,6 +35,7 @@ from imserver.services.group_news import GroupNews
 from imserver.services.limits import FailureWindow, RateLimiter
 from imserver.services.passwords import PasswordHasher
 from imserver.services.ports import Bus, Directory, GroupRecord
+from imserver.services.together import together
 
 MAX_NAME_BYTES = 255
 _NOT_FOUND = "there is no such group"
@@ -151,7 +152,11 @@ class Groups:
             raise ImError(ErrorCode.TOO_FAST, "too many members named; wait a while")
         for member in members:
             check_id(member)
+
+        async def check(member: str) -> None:
             await self.check_has_room(member, principal.user)
+
+        await together(check, members)
         password_hash = ""
         if command.password:
             digest = self._hasher.digest(command.password, False)

@@ -38,11 +38,12 @@ from imserver.model.messages import (
 from imserver.model.presence import ListPresence, SetPresence
 from imserver.model.protection import Once
 from imserver.services.accounts import Accounts
-from imserver.services.administration import ADMIN_COMMANDS, Administration, Sessions
+from imserver.services.administration import ADMIN_COMMANDS, NODE_REQUESTS, Administration, Sessions
 from imserver.services.calls import Calls, CallSettings
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
 from imserver.services.entrance import Entrance
+from imserver.services.file_nodes import FileNote
 from imserver.services.file_relay_requests import RelayAct
 from imserver.services.file_relays import EVENTS as RELAY_EVENTS
 from imserver.services.file_relays import Relays, RelaySettings
@@ -55,7 +56,8 @@ from imserver.services.ice import Ice
 from imserver.services.key_admin import KeyAdministration
 from imserver.services.log_ins import LogInCounts
 from imserver.services.messages import Messages, MessageSettings
-from imserver.services.ports import Bus, Directory, MediaServers, Seat, Store
+from imserver.services.neighbours import Homes, Neighbours
+from imserver.services.ports import Attending, Bus, Directory, MediaServers, Seat, Store
 from imserver.services.presence import Presence
 from imserver.services.registry import Registry
 from imserver.services.replays import LocalNonceMemory, NonceMemory, ReplayGuard
@@ -127,7 +129,9 @@ class Hub:
             store, self.registry, self.spawn, self._session_started, self._session_closed
         )
         only_friends = settings.friends.presence
-        self.presence = Presence(store, directory, bus, self.registry, wall_time, self.spawn, only_friends)
+        self.presence = Presence(
+            store, directory, bus, self.registry, wall_time, self.spawn, clock, only_friends
+        )
         self.friends = Friends(directory, self.presence, wall_time, clock.seconds, settings.friends)
         self.messages = Messages(store, bus, settings.messages, self.friends.may_type)
         self.calls = Calls(
@@ -145,6 +149,7 @@ class Hub:
         self.log_ins = LogInCounts()
         self._entrance = Entrance(
             store,
+            bus,
             accounts,
             self.delivery,
             self.registry,
@@ -202,6 +207,11 @@ class Hub:
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)
         bus.serve(self._seats, self._on_tell, self._on_request)
+        bus.attendance.serve(self._attending, self.presence.rank, settings.sessions_per_user)
+        sessions = Sessions(self.registry, self.rooms.registry)
+        self._homes: list[Homes] = [self.calls, self.rooms, self.relays]
+        self.neighbours = Neighbours(self._homes, self.presence, sessions, accounts, clock, self.spawn)
+        bus.watch(self.neighbours)
 
     # services.sessions.SessionHub
 
@@ -277,6 +287,7 @@ class Hub:
         self.files = files
         self._file_sessions = FileSessions(files, self.registry, self.spawn)
         self.dispatch.register(self._file_sessions.handlers())
+        self._homes.append(files.nodes)
 
     def shut_down(self) -> None:
         """Ends the calls and the news of rooms. To be called before the doors say goodbye to the sessions."""
@@ -302,6 +313,11 @@ class Hub:
         if self._file_sessions is not None:
             self._file_sessions.closed(session)
 
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are, this one included."""
+        return len(self._bus.nodes)
+
     async def _has_account(self, user: str) -> bool:
         return await self._directory.account(user) is not None
 
@@ -311,6 +327,13 @@ class Hub:
 
     def _seats(self, user: str) -> list[Seat]:
         return [self.calls.seat(session) for session in self.registry.of(user) if session.started]
+
+    def _attending(self, user: str) -> Attending:
+        sessions = self.registry.of(user)
+        entering = [self.calls.seat(session) for session in sessions if not session.started]
+        return Attending(self._seats(user), entering)
+
+    # What comes over the bus
 
     def _on_event(self, users: Iterable[str], event: Any, origin: str) -> None:
         if type(event) is GroupChanged and event.change in MEMBERSHIP_ENDS:
@@ -331,16 +354,21 @@ class Hub:
                 live.kick(event)
         self.rooms.kick(user, sid, session, event)
 
-    def _on_tell(self, user: str, session: str, event: Any) -> None:
+    def _on_tell(self, user: str, session: str, event: Any, node: str) -> None:
         if isinstance(event, RoomNews | RoomOver):
             self.rooms.told(event)
         elif isinstance(event, RELAY_EVENTS):
-            self.relays.told(session, event)
+            self.relays.told(session, event, node)
         else:
-            self.calls.told(user, session, event)
+            self.calls.told(user, session, event, node)
 
     async def _on_request(self, request: Any) -> Any:
         if isinstance(request, RelayAct):
             return await self.relays.requested(request)
-        serves = self.rooms if isinstance(request, ROOM_REQUESTS) else self.calls
-        return await serves.requested(request)
+        if isinstance(request, FileNote) and self.files is not None:
+            return await self.files.nodes.requested(request)
+        if isinstance(request, ROOM_REQUESTS):
+            return await self.rooms.requested(request)
+        if isinstance(request, NODE_REQUESTS):
+            return await self.administration.requested(request)
+        return await self.calls.requested(request)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from imserver.model.accounts import Principal, SessionKicked
+from imserver.model.accounts import KickReason, Principal, SessionKicked
 from imserver.model.errors import ImError
 from imserver.model.messages import AckMessages, InboxPage, InboxRow
 from imserver.services.change_cursor import ChangeCursor, Reader
@@ -44,6 +44,7 @@ class LiveSession:
         "_changes",
         "_closed",
         "_direct",
+        "_epoch",
         "_foreign",
         "_foreign_id",
         "_head",
@@ -80,6 +81,7 @@ class LiveSession:
         self._pushed = 0  # the last number pushed, or passed over as one's own
         self._head = 0  # the highest number known to be committed
         self._login_head = 0  # up to here it is backlog
+        self._epoch = ""  # in which the numbers were given
         self._direct = False
         self._reading = False
         self._started = False
@@ -97,6 +99,7 @@ class LiveSession:
 
     def prepare(self, cursor: DeviceCursor, head: int) -> None:
         """Places the cursors; feed entries that came since `enter` are accounted for."""
+        self._epoch = self._home.store.epoch
         self._login_head = head
         self._head = max(self._head, head)
         self._pushed = head if self.client.pulls else min(cursor.acked, head)
@@ -200,6 +203,19 @@ class LiveSession:
         """A change of the user's log was committed."""
         if self._started:
             self._changes.tell(change, renamed)
+
+    def missed(self, head: int) -> None:
+        """Some of the feed may not have come; the inbox goes up to `head` now."""
+        if head < self._pushed or self._epoch not in ("", self._home.store.epoch):
+            # What this peer knows of numbers is no longer so; it hears of that when it logs in.
+            self.kick(SessionKicked(KickReason.SHUTDOWN, "the message store began afresh; log in again"))
+            return
+        if head > self._head:
+            self._head = head
+            self._direct = False
+        self._resume()
+        if self._started:
+            self._changes.missed()
 
     # Reading what was not pushed
 

@@ -1,9 +1,11 @@
-"""Presence: a user is as available as the most available of the user's sessions."""
+"""Presence: a user is as available as the most available of the user's sessions, on whatever node."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from imserver.model.accounts import Principal
@@ -21,11 +23,21 @@ from imserver.services.delivery import LiveSession, Spawn
 from imserver.services.ports import Bus, Directory, Store
 from imserver.services.ports.friends import Circle
 from imserver.services.registry import Registry
+from imserver.services.together import together
 
 QUIET_MEMBERS = 100
 MAX_LISTED = 10_000
 
+RETRY_SECONDS = 5.0
+"""After a failure to tell who is online."""
+TRIES = 60
+RECENT_SECONDS = 3600.0
+"""Who went offline so long ago is told of again, where that may have been missed."""
+AT_ONCE = 64
+"""Users whose presence is told at the same time after a node was lost."""
+
 _AVAILABILITY = {PresenceState.ONLINE: 3, PresenceState.BUSY: 2, PresenceState.AWAY: 1}
+_STATES = {0: PresenceState.OFFLINE, **{rank: state for state, rank in _AVAILABILITY.items()}}
 
 
 class Presence:
@@ -34,10 +46,13 @@ class Presence:
     Told are one's friends, and those one shares a single conversation or a group of at
     most 100 members with; or friends alone, if it is so configured. Of two users, one of
     whom has blocked the other, neither is told. Changes of one user are told in order, and
-    only the newest where several came while the first was being told.
+    only the newest where several came while the first was being told. What was told last is
+    kept beside what is so (`ports.attendance`), and whoever finds the two different tells: so it
+    does not matter on which node something changes, nor that a node may be lost meanwhile.
 
     Args:
         friends_only: only friends see each other.
+        clock: times new attempts after failures.
     """
 
     log = Logger()
@@ -50,6 +65,7 @@ class Presence:
         registry: Registry[LiveSession],
         wall_time: Callable[[], float],
         spawn: Spawn,
+        clock: IReactorTime,
         friends_only: bool = False,
     ) -> None:
         self._store = store
@@ -59,21 +75,24 @@ class Presence:
         self._wall_time = wall_time
         self._spawn = spawn
         self._friends_only = friends_only
+        self._attendance = bus.attendance
+        self._clock = clock
         # Only what differs from ONLINE, by session id.
         self._chosen: dict[str, PresenceState] = {}
-        self._announced: dict[str, PresenceState] = {}
+        self._ranks: dict[str, int] = {}  # of users who are to be seen here
         self._announcing: set[str] = set()
+        self._again: set[str] = set()  # of these, those that changed meanwhile
+        self._waiting: dict[str, None] = {}  # for their turn
+        self._stepping = False
+        self._failed: set[str] = set()
 
-    def state(self, user: str) -> PresenceState:
-        """The user's state now."""
-        best = PresenceState.OFFLINE
-        rank = 0
+    def rank(self, user: str) -> int:
+        """How available a user is on this node; 0 = not at all."""
+        best = 0
         for session in self._registry.of(user):
             if session.started:
                 chosen = self._chosen.get(session.principal.session, PresenceState.ONLINE)
-                if _AVAILABILITY[chosen] > rank:
-                    rank = _AVAILABILITY[chosen]
-                    best = chosen
+                best = max(best, _AVAILABILITY[chosen])
         return best
 
     def entered(self, session: LiveSession) -> None:
@@ -115,12 +134,13 @@ class Presence:
             known.discard(principal.user)
             users = sorted(known)[:MAX_LISTED]
         hidden = circle.blocked_by
-        offline = [user for user in users if user not in hidden and self.state(user) is PresenceState.OFFLINE]
+        states = await self._states([user for user in users if user not in hidden])
+        offline = [user for user, state in states.items() if state is PresenceState.OFFLINE]
         seen = await self._directory.last_seen(offline) if offline else {}
         now = self._wall_time()
         listed = []
         for user in users:
-            state = PresenceState.OFFLINE if user in hidden else self.state(user)
+            state = states.get(user, PresenceState.OFFLINE)
             last = seen.get(user, 0.0) if state is PresenceState.OFFLINE else now
             listed.append(UserPresence(user, state, last))
         return PresenceList(listed)
@@ -134,8 +154,16 @@ class Presence:
 
     def turned(self, one: str, other: str, near: bool) -> None:
         """Two users see each other from now on, or not any more: each is told how the other one looks."""
+        self._spawn(self._turn(one, other, near))
+
+    async def _turn(self, one: str, other: str, near: bool) -> None:
+        try:
+            states = await self._states([one, other])
+        except ImError as error:
+            self.log.warn("presence not told: {code}", code=error.code)
+            return
         for viewer, seen in ((one, other), (other, one)):
-            state = self.state(seen)
+            state = states[seen]
             if state is PresenceState.OFFLINE:
                 continue  # and so it looked before
             if near:
@@ -144,43 +172,118 @@ class Presence:
                 event = PresenceChanged(seen, PresenceState.OFFLINE, 0.0)
             self._bus.publish([viewer], event)
 
+    async def _states(self, users: Sequence[str]) -> dict[str, PresenceState]:
+        ranks = await self._attendance.ranks(users) if users else ()
+        return {user: _STATES[rank] for user, rank in zip(users, ranks, strict=True)}
+
     async def _contacts(self, user: str, circle: Circle, largest_group: int) -> set[str]:
         contacts = set(circle.friends)
         contacts.discard(user)
         if self._friends_only:
             return contacts
         contacts.update(await self._store.partners(user))
-        for group in await self._directory.groups_of(user):
-            if group.member_count <= largest_group:
-                record = await self._directory.group(group.group)
-                if record is not None:
-                    contacts.update(member.user for member in record.group.members)
+        groups = await self._directory.groups_of(user)
+        small = [group.group for group in groups if group.member_count <= largest_group]
+        for record in await together(self._directory.group, small):
+            if record is not None:
+                contacts.update(member.user for member in record.group.members)
         contacts.discard(user)
         return contacts
 
+    # Telling
+
     def _update(self, user: str) -> None:
-        state = self.state(user)
-        announced = self._announced.get(user, PresenceState.OFFLINE)
-        if state is not announced and user not in self._announcing:
+        """Something happened to the user's sessions here."""
+        self._attendance.changed(user)
+        rank = self.rank(user)
+        if rank == self._ranks.get(user, 0):
+            return
+        if rank:
+            self._ranks[user] = rank
+        else:
+            del self._ranks[user]
+        self._settle(user)
+
+    def look_again(self, users: Sequence[str]) -> None:
+        """These users may look otherwise than was announced, because a node was lost."""
+        for user in users:
+            self._waiting[user] = None
+        self._next()
+
+    def refresh(self) -> None:
+        """Sessions here may not have been told how others look: all of them are told anew."""
+        self._spawn(self._refresh())
+
+    async def _refresh(self) -> None:
+        users = dict.fromkeys(session.principal.user for session in self._registry if session.started)
+        for _ in range(TRIES):
+            try:
+                await together(self._show_all, users)
+                return
+            except ImError as error:
+                self.log.warn("presence not told anew yet: {code}", code=error.code)
+            await deferLater(self._clock, RETRY_SECONDS)
+
+    async def _show_all(self, user: str) -> None:
+        """Tells a user's sessions here of everybody who is to be seen, or was a while ago."""
+        circle = await self._directory.circle(user)
+        contacts = await self._contacts(user, circle, QUIET_MEMBERS)
+        seen = sorted(contacts - circle.blocks - circle.blocked_by)
+        states = await self._states(seen)
+        offline = [one for one, state in states.items() if state is PresenceState.OFFLINE]
+        last = await self._directory.last_seen(offline) if offline else {}
+        now = self._wall_time()
+        for one, state in states.items():
+            at = last.get(one, 0.0) if state is PresenceState.OFFLINE else now
+            if now - at < RECENT_SECONDS:
+                event = PresenceChanged(one, state, at)
+                for session in self._registry.of(user):
+                    if session.started:
+                        session.receiver.notify(event)
+
+    def _settle(self, user: str) -> None:
+        """Tells how the user looks, if that is not what was told last."""
+        if user in self._announcing:
+            self._again.add(user)
+        else:
             self._announcing.add(user)
             self._spawn(self._announce(user))
 
     async def _announce(self, user: str) -> None:
         try:
             while True:
+                self._again.discard(user)
                 circle = await self._directory.circle(user)
                 contacts = await self._contacts(user, circle, QUIET_MEMBERS)
                 contacts -= circle.blocks
                 contacts -= circle.blocked_by
-                state = self.state(user)
-                if state is self._announced.get(user, PresenceState.OFFLINE):
+                rank, announced = await self._attendance.standing(user)
+                if rank == announced:
+                    if user in self._again:
+                        continue
                     return
-                if state is PresenceState.OFFLINE:
-                    self._announced.pop(user, None)
-                else:
-                    self._announced[user] = state
-                self._bus.publish(sorted(contacts), PresenceChanged(user, state, self._wall_time()))
+                self._bus.publish(sorted(contacts), PresenceChanged(user, _STATES[rank], self._wall_time()))
+                await self._attendance.announced(user, rank)
         except ImError as error:
             self.log.warn("presence not told: {code}", code=error.code)
+            if not self._failed:
+                self._clock.callLater(RETRY_SECONDS, self._retry)
+            self._failed.add(user)
         finally:
             self._announcing.discard(user)
+            self._next()
+
+    def _retry(self) -> None:
+        failed, self._failed = self._failed, set()
+        self.look_again(sorted(failed))
+
+    def _next(self) -> None:
+        """After a loss or an outage there may be many to tell of: not all at once."""
+        if self._stepping:
+            return
+        self._stepping = True
+        while self._waiting and len(self._announcing) < AT_ONCE:
+            user = next(iter(self._waiting))
+            del self._waiting[user]
+            self._settle(user)
+        self._stepping = False

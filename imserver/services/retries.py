@@ -91,7 +91,7 @@ class LocalAnswerMemory:
         """See AnswerMemory."""
         self._forget_old()
         key = _Key(peer, retry_id)
-        digest = _digest(command)
+        digest = digest_of(command)
         known = self._answered.get(key) or self._running.get(key)
         if known is not None:
             if known.digest != digest:
@@ -153,7 +153,7 @@ class LocalAnswerMemory:
             del self._of_peer[key.peer]
 
 
-def _digest(command: Any) -> bytes:
+def digest_of(command: Any) -> bytes:
     """What was asked, without keeping it: it may hold a group's password."""
     return hashlib.sha256(msgspec.msgpack.encode((type(command).__name__, command))).digest()
 

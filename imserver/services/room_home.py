@@ -13,7 +13,6 @@ from twisted.internet.interfaces import IReactorTime
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Done
-from imserver.model.room_admin import CloseRoom, KickEndpoint, ListRooms, ShowRoom
 from imserver.model.rooms import (
     AddStream,
     BroadcastInRoom,
@@ -33,12 +32,13 @@ from imserver.model.rooms import (
     RoomNotice,
     addresses_for,
 )
+from imserver.services.homes import LostNodes
 from imserver.services.limits import RateLimiter
 from imserver.services.ports import Bus, MediaServers
-from imserver.services.room_moderation import list_rooms, show_room
+from imserver.services.room_moderation import moderate
 from imserver.services.room_register import RoomRegister, stop_waiting
 from imserver.services.room_requests import Act, Enter, Gone, Moderate
-from imserver.services.room_state import Member, Room, RoomCounts, RoomSettings
+from imserver.services.room_state import Member, RoomCounts, RoomSettings
 
 LISTED_PER_SECOND = 10_000.0
 LISTED_AT_ONCE = 50_000
@@ -57,15 +57,18 @@ class RoomHome:
         counts: RoomCounts,
         settings: RoomSettings,
         media: MediaServers | None,
+        emptied: Callable[[RoomName], None],
     ) -> None:
         """Args:
         media: the media servers; None = there are none.
+        emptied: told of a room that is none any more.
         """
         self._clock = clock
         self._counts = counts
         self._settings = settings
-        self._register = RoomRegister(bus, clock, wall_time, random_bytes, counts, settings, media)
+        self._register = RoomRegister(bus, clock, wall_time, random_bytes, counts, settings, media, emptied)
         self._closed = False
+        self._lost_nodes = LostNodes()
         rate = settings.broadcasts_per_second
         self._broadcasts = RateLimiter(clock.seconds, rate, max(1.0, rate))
         self._dumps = RateLimiter(
@@ -90,7 +93,22 @@ class RoomHome:
             case Gone():
                 return self._gone(request)
             case Moderate():
-                return self._moderate(request.command)
+                return moderate(self._register, request.command)
+
+    def exists(self, room: RoomName) -> bool:
+        """Whether somebody is in the room."""
+        return room in self._register.rooms
+
+    def node_lost(self, node: str) -> None:
+        """All connections of a node are gone."""
+        self._lost_nodes.add(node)
+        for member in list(self._register.sessions.values()):
+            if member.seat is not None and member.seat.node == node:
+                self._lose(member, final=False)
+
+    def drop_all(self) -> None:
+        """No room is at home here any more."""
+        self._register.drop_all()
 
     def shut_down(self) -> None:
         """Tells what is still to be told; nobody is waited for any more."""
@@ -105,6 +123,8 @@ class RoomHome:
     def _enter(self, request: Enter) -> RoomJoined:
         if self._closed:
             raise ImError(ErrorCode.UNAVAILABLE, "the server is going down")
+        if request.seat.node in self._lost_nodes:
+            raise ImError(ErrorCode.UNAVAILABLE, "nobody waits for this any more")
         command = request.command
         if command.session:
             known = self._register.sessions.get(command.session)
@@ -242,11 +262,25 @@ class RoomHome:
     # Leaving
 
     def _gone(self, request: Gone) -> None:
-        member = self._register.sessions.get(request.session)
-        if member is None or member.seat is None or member.seat.session != request.seat.session:
+        session = request.seat.session
+        if request.session:
+            member = self._register.sessions.get(request.session)
+        else:
+            member = self._seated(request.room, session)
+        if member is None or member.seat is None or member.seat.session != session:
             return  # replaced, resumed elsewhere, or removed
+        self._lose(member, request.final)
+
+    def _seated(self, name: RoomName, connection: str) -> Member | None:
+        room = self._register.rooms.get(name)
+        members = () if room is None else room.members.values()
+        found = (one for one in members if one.seat is not None and one.seat.session == connection)
+        return next(found, None)
+
+    def _lose(self, member: Member, final: bool) -> None:
+        """An endpoint's connection is gone."""
         member.seat = None
-        if request.final:
+        if final:
             self._counts.removed += 1
             self._register.take_session(member)
             self._register.remove(member)
@@ -257,34 +291,6 @@ class RoomHome:
         member.drop = None
         self._counts.lost += 1
         self._register.remove(member)
-
-    # Moderation
-
-    def _moderate(self, command: Any) -> Any:
-        match command:
-            case ListRooms():
-                return list_rooms(self._register.rooms, command)
-            case ShowRoom():
-                room = self._room(command)
-                return show_room(room, self._register.pick(room.name))
-            case KickEndpoint():
-                member = self._room(command).members.get(command.endpoint)
-                if member is None:
-                    raise RoomError(RoomFault.NOT_FOUND, "there is no such endpoint in the room")
-                self._register.send_away(member, Notice.KICKED)
-                return Done()
-            case CloseRoom():
-                for member in list(self._room(command).members.values()):
-                    self._register.send_away(member, Notice.ROOM_CLOSED)
-                return Done()
-            case _:
-                raise ImError(ErrorCode.UNKNOWN_COMMAND, "rooms do not serve this")
-
-    def _room(self, command: ShowRoom | KickEndpoint | CloseRoom) -> Room:
-        room = self._register.rooms.get(RoomName(command.app, command.channel))
-        if room is None:
-            raise RoomError(RoomFault.NOT_FOUND, "there is no such room")
-        return room
 
     # Media servers
 

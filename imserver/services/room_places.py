@@ -59,9 +59,10 @@ class Place:
     Attributes:
         principal: who.
         room / session: where, and under which key; "" before the home has answered.
+        home: the node that is the room's home.
     """
 
-    __slots__ = ("_early", "_rooms", "client", "closed", "principal", "receiver", "room", "session")
+    __slots__ = ("_early", "_rooms", "client", "closed", "home", "principal", "receiver", "room", "session")
 
     def __init__(
         self, rooms: Node, principal: Principal, client: Client, receiver: RoomReceiver, room: RoomName
@@ -72,6 +73,7 @@ class Place:
         self.receiver = receiver
         self.room = room
         self.session = ""
+        self.home = ""
         self.closed = False
         self._early: list[News] | None = []  # news that overtook the home's answer
 

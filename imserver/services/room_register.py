@@ -45,14 +45,18 @@ class RoomRegister:
         counts: RoomCounts,
         settings: RoomSettings,
         media: MediaServers | None,
+        emptied: Callable[[RoomName], None],
     ) -> None:
-        """Args: see `RoomHome`."""
+        """Args:
+        emptied: told of a room that is none any more. The others: see `RoomHome`.
+        """
         self._bus = bus
         self._clock = clock
         self._wall_time = wall_time
         self._random_bytes = random_bytes
         self._settings = settings
         self._media = media
+        self._emptied = emptied
         self.counts = counts
         self.news = NewsRoom(bus, clock)
         self.rooms: dict[RoomName, Room] = {}
@@ -143,6 +147,20 @@ class RoomRegister:
             self.news.forget(room)
             del self.rooms[room.name]
             self.counts.rooms -= 1
+            self._emptied(room.name)
+
+    def drop_all(self) -> None:
+        """There are no rooms here any more, and nobody is told."""
+        counts = self.counts
+        for room in self.rooms.values():
+            self.news.forget(room)
+            counts.streams -= len(room.streams)
+            counts.endpoints -= len(room.members)
+            for member in room.members.values():
+                stop_waiting(member)
+        counts.rooms -= len(self.rooms)
+        self.rooms.clear()
+        self.sessions.clear()
 
     def send_away(self, member: Member, notice: Notice) -> None:
         """Removes an endpoint and closes its connection."""

@@ -3,7 +3,7 @@
 The node asks the home (`Bus.ask`); the home tells nodes (`Bus.tell`) what their endpoints
 are to hear: one `RoomNews` for all of them, or `RoomOver` for one. A node must hear what a home
 answers and what it tells in the order in which that happened: an endpoint's view is its dump and
-the news after it. On one node it does by itself.
+the news after it. The bus sees to that.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ from imserver.services.ports import Seat
 def room_key(room: RoomName) -> str:
     """What `Bus.home` is asked for."""
     return f"room/{room.app}/{room.channel}"
+
+
+def room_slot(room: RoomName) -> str:
+    """The slot whose value names the node that is home to a room, see `homes.home_mark`."""
+    return f"home/{room_key(room)}"
 
 
 def node_seat(node: str) -> Seat:
@@ -47,6 +52,7 @@ class Gone(Struct, frozen=True):
     """An endpoint's connection is gone.
 
     Attributes:
+        session: the endpoint's; "" = not known: the answer to its Enter was lost.
         final: it is not to come back: its account's log-in has ended.
     """
 

@@ -17,9 +17,11 @@ from twisted.logger import Logger
 
 from imserver.model.accounts import KickReason, LogIn, Principal, SessionKicked
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.room_admin import ListRooms
 from imserver.model.rooms import (
     JoinRoom,
     LeaveRoom,
+    Notice,
     RoomError,
     RoomFault,
     RoomJoined,
@@ -28,14 +30,20 @@ from imserver.model.rooms import (
     may_enter,
 )
 from imserver.services.accounts import Accounts, Authenticated
+from imserver.services.following import Followed
+from imserver.services.homes import ask_all
 from imserver.services.log_ins import LogInCounts
 from imserver.services.ports import Bus, MediaServers
 from imserver.services.registry import Registry
+from imserver.services.room_claims import RoomClaims
 from imserver.services.room_home import RoomHome
+from imserver.services.room_moderation import merged
 from imserver.services.room_places import Event, News, Place, RoomReceiver
-from imserver.services.room_requests import REQUESTS, Act, Enter, Gone, Moderate, RoomNews, RoomOver, room_key
+from imserver.services.room_requests import REQUESTS, Act, Enter, Gone, Moderate, RoomNews, RoomOver
 from imserver.services.room_state import RoomCounts, RoomSettings
 from imserver.services.sessions import Client
+
+TRIES = 3
 
 
 class Rooms:
@@ -73,7 +81,11 @@ class Rooms:
         self._settings = settings
         self.counts = RoomCounts()
         self.registry: Registry[Place] = Registry(settings.endpoints_per_user)
-        self._home = RoomHome(bus, clock, wall_time, random_bytes, self.counts, settings, media)
+        self._claims = RoomClaims(bus, self._exists)
+        self._home = RoomHome(
+            bus, clock, wall_time, random_bytes, self.counts, settings, media, self._claims.emptied
+        )
+        self._followed = Followed(bus, clock)
         self._places: dict[str, Place] = {}  # by connection
 
     @property
@@ -117,7 +129,7 @@ class Rooms:
         try:
             if not await self._accounts.still_valid(known) or place.closed:
                 raise RoomError(RoomFault.UNAUTHORISED, "the log-in was overtaken")
-            joined: RoomJoined = await self._bus.ask(self._home_of(room), Enter(place.seat, command))
+            joined = await self._enter(place, command)
         except BaseException:
             place.close()
             raise
@@ -127,6 +139,21 @@ class Rooms:
             self._tell_gone(place, final=True)
             raise RoomError(RoomFault.UNAUTHORISED, "the log-in has ended")
         return place, joined
+
+    async def _enter(self, place: Place, command: JoinRoom) -> RoomJoined:
+        """Asks the room's home; another one, should it turn out to be elsewhere."""
+        for _ in range(TRIES):
+            place.home = await self._claims.find(place.room)
+            try:
+                joined: RoomJoined = await self._bus.ask(place.home, Enter(place.seat, command))
+            except ImError as error:
+                if error.code is ErrorCode.UNAVAILABLE:
+                    self._tell_gone(place, final=False)  # its answer may have been lost
+                    if await self._claims.find(place.room) != place.home:
+                        continue
+                raise
+            return joined
+        raise ImError(ErrorCode.UNAVAILABLE, "the room's home changes all the time")
 
     async def _authenticate(self, client: Client, command: JoinRoom) -> Authenticated:
         try:
@@ -152,7 +179,7 @@ class Rooms:
         """
         if command.session != place.session:
             raise RoomError(RoomFault.BAD_SESSION, "this is not this connection's session")
-        reply = await self._bus.ask(self._home_of(place.room), Act(place.room, place.seat, command))
+        reply = await self._bus.ask(place.home, Act(place.room, place.seat, command))
         if type(command) is LeaveRoom:
             place.session = ""
             place.close()
@@ -184,33 +211,66 @@ class Rooms:
         self._home.shut_down()
 
     def _tell_gone(self, place: Place, final: bool) -> None:
-        self._spawn(self._follow(place.room, Gone(place.room, place.seat, place.session, final)))
+        home, seat, request = place.home, place.seat, Gone(place.room, place.seat, place.session, final)
 
-    async def _follow(self, room: RoomName, request: Gone) -> None:
-        try:
-            await self._bus.ask(self._home_of(room), request)
-        except ImError as error:
-            self.log.warn("the home of a room was not told of a connection: {code}", code=error.code)
+        async def tell() -> None:
+            if home in self._bus.nodes:
+                await self._bus.ask(home, request)
+
+        self._spawn(self._followed.until_done(seat.node, tell))
+
+    # Other nodes
+
+    def node_lost(self, node: str) -> None:
+        """See `ports.Watcher`."""
+        self._home.node_lost(node)
+        self._part(lambda place: place.home == node, told=False)
+
+    def cut_off(self) -> None:
+        """See `ports.Watcher`."""
+        self._home.drop_all()
+        self._part(lambda place: True, told=False)
+
+    def missed(self, node: str) -> None:
+        """See `ports.Watcher`. What they have heard may not be all: they dump anew when they come back."""
+        self._part(lambda place: place.home == node, told=True)
+
+    def _part(self, concerned: Callable[[Place], bool], *, told: bool) -> None:
+        """Closes connections as the end of a server does, so that they come again; `told`: so is the home."""
+        for place in list(self._places.values()):
+            if place.session and concerned(place):
+                if not told:
+                    place.session = ""
+                place.close()
+                place.receiver.over(RoomNotice(Notice.SHUTDOWN))
 
     # Moderation
 
     async def moderate(self, command: Any) -> Any:
         """A command of `model.room_admin`. Raises ImError."""
-        if hasattr(command, "app"):
-            return await self._bus.ask(
-                self._home_of(RoomName(command.app, command.channel)), Moderate(command)
-            )
-        return self._home.answer(Moderate(command))
+        if isinstance(command, ListRooms):
+            return merged(await ask_all(self._bus, Moderate(command)), command)
+        home = await self._claims.find(RoomName(command.app, command.channel))
+        return await self._bus.ask(home, Moderate(command))
 
     # The bus's side
 
-    def _home_of(self, room: RoomName) -> str:
-        return self._bus.home(room_key(room))
+    def _exists(self, room: RoomName) -> bool:
+        return self._home.exists(room)
 
     async def requested(self, request: Any) -> Any:
         """See `Bus.serve`: something about a room that is at home here. Raises ImError."""
         assert isinstance(request, REQUESTS)
-        return self._home.answer(request)
+        if not isinstance(request, Enter):
+            if isinstance(request, Gone):
+                self._claims.withdraw(request.seat.session)
+            return self._home.answer(request)
+        room = RoomName(request.command.app, request.command.channel)
+        await self._claims.take(room, request.seat.session)
+        try:
+            return self._home.answer(request)
+        finally:
+            self._claims.done(room)
 
     def told(self, event: RoomNews | RoomOver) -> None:
         """See `Bus.serve`: what endpoints of this node are to hear."""

@@ -18,16 +18,8 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from imserver.assembly import (
-    Services,
-    engine_settings,
-    media_servers,
-    read_external_keys,
-    read_turn_servers,
-)
-from imserver.backends.embedded import DataDirectoryError, EmbeddedCellar
-from imserver.backends.embedded.committer import ThreadCommitter
-from imserver.backends.embedded.metering import MeteredCommitter
+from imserver.assembly import Services, media_servers, read_external_keys, read_turn_servers
+from imserver.backends.common.data_directory import DataDirectoryError
 from imserver.config import ConfigError, Configuration
 from imserver.config.loading import data_directory
 from imserver.http.api import Api
@@ -48,7 +40,7 @@ from imserver.services.protection import Protection
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints, garbage
 from imserver.tap.control import ControlPort, open_control
-from imserver.tap.filing import Filing
+from imserver.tap.filing import Filing, files_directory
 from imserver.tap.going import Departure
 from imserver.tap.key_watch import KeyWatch
 from imserver.tap.leaving import exit_with
@@ -64,6 +56,7 @@ from imserver.tap.listening import (
 )
 from imserver.tap.options import Options
 from imserver.tap.reloading import reload_files, warn_of_dates
+from imserver.tap.stores import OpenStore, Reach, RedisStore, SqliteStore, read_redis
 from imserver.tap.systemd import Notifier
 from imserver.tap.threads import BoundedThreads
 from imserver.tap.wiring import (
@@ -71,7 +64,6 @@ from imserver.tap.wiring import (
     check_demo,
     door_limits,
     listener_factory,
-    store_bytes,
     tls_contexts,
     wrapped,
 )
@@ -102,6 +94,7 @@ class Server(Service):
         formats: Mapping[str, Format],
         turn_servers: list[TurnServer],
         extensions: list[ServerExtension],
+        redis: Reach | None,
         *,
         demo: bool,
     ) -> None:
@@ -127,8 +120,9 @@ class Server(Service):
         self._hashers = BoundedThreads(
             reactor, configuration.auth.password_threads, PASSWORD_QUEUE, "imserver-hash"
         )
-        self._filing = Filing(reactor, data / "files", configuration.files.threads)
-        self._cellar: EmbeddedCellar | None = None
+        self._filing = Filing(reactor, files_directory(configuration, data), configuration.files.threads)
+        self._redis = redis
+        self._cellar: OpenStore | None = None
         self._doors: Doors | None = None
         self._hub: Hub | None = None
         self._vitals: Vitals | None = None
@@ -153,19 +147,13 @@ class Server(Service):
         self._readers.start()
         self._hashers.start()
         self._filing.start()
-        commits = MeteredCommitter(ThreadCommitter(self._reactor.callFromThread), time.monotonic)
-        cellar = EmbeddedCellar(
-            self._data,
-            commits,
-            self._readers,
-            self._reactor,
-            time.time,
-            os.urandom,
-            settings=engine_settings(configuration),
-            failpoints=self._failpoint,
-        )
-        cellar.open()
+        cellar: OpenStore
+        if self._redis is not None:
+            cellar = RedisStore(self._reactor, configuration, self._data, self._redis)
+        else:
+            cellar = SqliteStore(self._reactor, configuration, self._data, self._readers, self._failpoint)
         self._cellar = cellar
+        await cellar.open()
         services = Services(
             configuration,
             self._data,
@@ -179,6 +167,8 @@ class Server(Service):
             turn_servers=self._turn_servers,
             media_servers=self._media_servers,
             files=(cellar.files, self._filing.blobs),
+            nonces=cellar.nonces,
+            answers=cellar.answers,
         )
         self._keys = services.keys
         self._ice = services.ice
@@ -199,8 +189,8 @@ class Server(Service):
             services.hub,
             doors,
             time.monotonic,
-            commits,
-            partial(store_bytes, self._data),
+            cellar.commits,
+            cellar.sizes,
             cellar.store.check,
             self._media_servers.conditions,
         )
@@ -292,6 +282,8 @@ class Server(Service):
         self._keys = None
         departure = Departure(self._reactor, self._configuration.shutdown)
         departure.begin()
+        if self._cellar is not None:
+            self._cellar.bus.retire()
         if self._vitals is not None and self._vitals.listening:
             self._vitals.listening = False
             await departure.notice()
@@ -337,6 +329,7 @@ def makeService(options: Options) -> Server:
         formats = load_formats(configuration.formats)
         extensions = load_extensions(configuration.extensions)
         turn_servers = read_turn_servers(configuration)
+        redis = read_redis(configuration)
     except (ConfigError, UnknownFormat, UnknownExtension) as error:
         raise SystemExit(f"imserver: {options['config'] or 'configuration'}: {error}") from None
     try:
@@ -359,5 +352,6 @@ def makeService(options: Options) -> Server:
         formats,
         turn_servers,
         extensions,
+        redis,
         demo=demo,
     )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.protocol import Factory
 
-from imserver.backends.embedded.database import DATABASE_NAME
 from imserver.config import ConfigError, Configuration, Listener
 from imserver.config.endpoints import is_local
 from imserver.http.api import Api, ApiLimits
@@ -64,15 +61,6 @@ def api_limits(configuration: Configuration) -> ApiLimits:
     """How often REST may be asked: as often as a connection of another format."""
     limits = configuration.limits
     return ApiLimits(limits.commands_per_second, float(limits.command_burst))
-
-
-def store_bytes(data: Path) -> dict[str, int]:
-    """The sizes of the store's files, by name."""
-    sizes = {}
-    for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal"):
-        with contextlib.suppress(OSError):
-            sizes[name] = (data / name).stat().st_size
-    return sizes
 
 
 def tls_contexts(listeners: Sequence[Listener]) -> list[TlsContexts | None]:

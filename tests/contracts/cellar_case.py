@@ -40,6 +40,7 @@ class Recorder:
         self.answers: list[Answer] = []
         self.entries: list[Entry] = []
         self.changes: list[Change] = []
+        self.times_missed = 0
 
     def answered(self, answers: Sequence[Answer]) -> None:
         self.answers.extend(answers)
@@ -49,6 +50,9 @@ class Recorder:
 
     def changed(self, changes: Sequence[Change]) -> None:
         self.changes.extend(changes)
+
+    def missed(self) -> None:
+        self.times_missed += 1
 
     def outcome(self, ticket: Any) -> MessageAccepted | ImError | None:
         """The one answer to a ticket; None if there is none yet."""

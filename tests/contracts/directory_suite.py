@@ -1,15 +1,10 @@
-"""What every directory must do: accounts, grants, groups; and the bus."""
+"""What every directory must do: accounts, grants, groups."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from imserver.model.accounts import Account, Grant, KickReason, Role, SessionKicked
-from imserver.model.calls import Media
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.accounts import Account, Grant, Role
+from imserver.model.errors import ErrorCode
 from imserver.model.groups import GroupRole
-from imserver.model.messages import TypingChanged
-from imserver.services.ports import Seat
 from tests.contracts.cellar_case import CellarCase
 
 
@@ -212,74 +207,3 @@ class GroupSuite(CellarCase):
         self.wait_for(self.directory.remove_member("abc", "bob", 2.0))
         self.assertEqual(["zoo"], [group.group for group in self.wait_for(self.directory.groups_of("bob"))])
         self.assertEqual([], self.wait_for(self.directory.groups_of("nobody")))
-
-
-class BusSuite(CellarCase):
-    """The bus on one node."""
-
-    def test_events_and_kicks_reach_the_consumers(self) -> None:
-        self.open_cellar("alice")
-        bus = self.cellar.bus
-        told: list[Any] = []
-        bus.attach(
-            lambda users, event, origin: told.append((sorted(users), event, origin)),
-            lambda user, sid, session, event: told.append((user, sid, session, event)),
-        )
-        typing = TypingChanged("c", "alice", True)
-        kicked = SessionKicked(KickReason.ACCOUNT, "bye")
-        bus.publish(["bob", "alice"], typing, "s1")
-        bus.kick("alice", kicked, sid="grant")
-        bus.kick("alice", kicked, session="s2")
-        self.settle()
-        self.assertEqual(
-            [(["alice", "bob"], typing, "s1"), ("alice", "grant", "", kicked), ("alice", "", "s2", kicked)],
-            told,
-        )
-
-    def test_what_is_addressed_gets_there(self) -> None:
-        self.open_cellar("alice")
-        bus = self.cellar.bus
-        told: list[Any] = []
-        phone = Seat("alice", "s1", bus.node, Media.WEBRTC)
-        tablet = Seat("alice", "s2", bus.node, Media.NONE)
-
-        async def handle(request: Any) -> Any:
-            if request == "refuse":
-                raise ImError(ErrorCode.NOT_FOUND, "there is none")
-            return f"{request} done"
-
-        bus.serve(
-            lambda user: [phone, tablet] if user == "alice" else [],
-            lambda user, session, event: told.append((user, session, event)),
-            handle,
-        )
-        self.assertEqual([phone, tablet], list(self.wait_for(bus.seats("alice"))))
-        self.assertEqual([], list(self.wait_for(bus.seats("bob"))))
-        events = [TypingChanged("c", user, True) for user in ("a", "b", "c")]
-        for event in events:
-            bus.tell(phone, event)
-        bus.tell(tablet, events[0])
-        self.settle()
-        self.assertEqual(events, [event for _, session, event in told if session == "s1"])
-        self.assertEqual([("alice", "s2", events[0])], [one for one in told if one[1] == "s2"])
-        home = bus.home("a pair")
-        self.assertEqual(home, bus.home("a pair"))
-        self.assertEqual("ring done", self.wait_for(bus.ask(home, "ring")))
-        self.assertEqual(ErrorCode.NOT_FOUND, self.error_of(bus.ask(home, "refuse")))
-
-    def test_a_slot_is_somebodys(self) -> None:
-        self.open_cellar()
-        bus = self.cellar.bus
-        self.assertEqual("", self.wait_for(bus.holder("busy")))
-        self.assertEqual("one", self.wait_for(bus.claim("busy", "one")))
-        self.assertEqual("one", self.wait_for(bus.claim("busy", "one")))
-        self.assertEqual("one", self.wait_for(bus.claim("busy", "two")))
-        self.assertEqual("two", self.wait_for(bus.claim("other", "two")))
-        bus.release("busy", "two")
-        self.settle()
-        self.assertEqual("one", self.wait_for(bus.holder("busy")))
-        bus.release("busy", "one")
-        bus.release("busy", "one")
-        self.settle()
-        self.assertEqual("", self.wait_for(bus.holder("busy")))
-        self.assertEqual("two", self.wait_for(bus.claim("busy", "two")))

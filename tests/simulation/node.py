@@ -475,8 +475,9 @@ class Node:
         left = []
         if busy or home._by_pair or home._preparing or home._lanes:
             left.append(f"{self.name}: calls that never end: {busy} {list(home._by_pair)}")
-        if calls._media._links:
-            left.append(f"{self.name}: media of calls that ended: {calls._media._links}")
+        media = calls._sessions.media
+        if media._links:
+            left.append(f"{self.name}: media of calls that ended: {media._links}")
         if counts.ringing or counts.running or counts.started != sum(counts.ended.values()):
             left.append(f"{self.name}: calls counted wrongly: {counts.ringing} ring, {counts.running} run")
         return left

@@ -21,8 +21,8 @@ Beside the log: `change_log` keeps what devices that are away are to be told
 the same writer, in the same transactions.
 """
 
+from imserver.backends.common.data_directory import DataDirectoryError, DataDirectoryInUse
 from imserver.backends.embedded.cellar import EmbeddedCellar
-from imserver.backends.embedded.database import DataDirectoryError, DataDirectoryInUse
 from imserver.backends.embedded.settings import EngineSettings
 
 __all__ = ["DataDirectoryError", "DataDirectoryInUse", "EmbeddedCellar", "EngineSettings"]

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from imserver.backends.common.digests import payload_digest
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.dedupe import Key, Remembered, key_hash
 from imserver.backends.embedded.entities import GroupState, Pair, User
@@ -22,7 +23,6 @@ from imserver.backends.embedded.records import (
     encode,
     message_id_prefix,
     pack_recipients,
-    payload_digest,
 )
 from imserver.backends.embedded.relations import NOBODY, check_may_write
 from imserver.backends.embedded.retries import Retries

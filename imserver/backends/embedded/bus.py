@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from imserver.model.accounts import SessionKicked
-from imserver.services.ports import Seat
+from imserver.services.ports import Attending, Seat, Watcher
 
 OnEvent = Callable[[Iterable[str], Any, str], None]
 OnKick = Callable[[str, str, str, SessionKicked], None]
@@ -19,9 +19,10 @@ class LocalBus:
         self._on_event: OnEvent | None = None
         self._on_kick: OnKick | None = None
         self._seats: Callable[[str], Sequence[Seat]] = _nobody
-        self._on_tell: Callable[[str, str, Any], None] | None = None
+        self._on_tell: Callable[[str, str, Any, str], None] | None = None
         self._handler: Callable[[Any], Awaitable[Any]] | None = None
         self._slots: dict[str, str] = {}
+        self.attendance = LocalAttendance()
 
     def attach(self, on_event: OnEvent, on_kick: OnKick) -> None:
         """See `Bus.attach`; `on_kick` is called with user, sid, session, event."""
@@ -31,20 +32,31 @@ class LocalBus:
     def serve(
         self,
         seats: Callable[[str], Sequence[Seat]],
-        on_tell: Callable[[str, str, Any], None],
+        on_tell: Callable[[str, str, Any, str], None],
         handler: Callable[[Any], Awaitable[Any]],
     ) -> None:
         """See `Bus.serve`."""
         self._seats, self._on_tell, self._handler = seats, on_tell, handler
+
+    def watch(self, watcher: Watcher) -> None:
+        """See `Bus.watch`; there is nothing to tell."""
 
     @property
     def node(self) -> str:
         """See `Bus.node`."""
         return ""
 
+    @property
+    def nodes(self) -> Sequence[str]:
+        """See `Bus.nodes`."""
+        return ("",)
+
     def home(self, key: str) -> str:
         """See `Bus.home`."""
         return ""
+
+    def retire(self) -> None:
+        """See `Bus.retire`: there is nobody else."""
 
     async def ask(self, node: str, request: Any) -> Any:
         """See `Bus.ask`."""
@@ -55,10 +67,11 @@ class LocalBus:
         """See `Bus.seats`."""
         return self._seats(user)
 
-    def tell(self, seat: Seat, event: Any) -> None:
+    def tell(self, seat: Seat, event: Any) -> bool:
         """See `Bus.tell`."""
         if self._on_tell is not None:
-            self._on_tell(seat.user, seat.session, event)
+            self._on_tell(seat.user, seat.session, event, "")
+        return True
 
     async def claim(self, key: str, value: str) -> str:
         """See `Bus.claim`."""
@@ -82,6 +95,44 @@ class LocalBus:
         """See `Bus.kick`."""
         if self._on_kick is not None:
             self._on_kick(user, sid, session, event)
+
+
+class LocalAttendance:
+    """services.ports.Attendance: whoever is connected is connected here."""
+
+    def __init__(self) -> None:
+        self._rank: Callable[[str], int] = _unseen
+        self._announced: dict[str, int] = {}
+
+    def serve(self, attending: Callable[[str], Attending], rank: Callable[[str], int], limit: int) -> None:
+        """See `Attendance.serve`. The limit is the registry's, which is all there is."""
+        self._rank = rank
+
+    async def enter(self, user: str) -> Sequence[Seat]:
+        """See `Attendance.enter`."""
+        return ()
+
+    def changed(self, user: str) -> None:
+        """See `Attendance.changed`; whoever looks sees it."""
+
+    async def ranks(self, users: Sequence[str]) -> Sequence[int]:
+        """See `Attendance.ranks`."""
+        return [self._rank(user) for user in users]
+
+    async def standing(self, user: str) -> tuple[int, int]:
+        """See `Attendance.standing`."""
+        return self._rank(user), self._announced.get(user, 0)
+
+    async def announced(self, user: str, rank: int) -> None:
+        """See `Attendance.announced`."""
+        if rank:
+            self._announced[user] = rank
+        else:
+            self._announced.pop(user, None)
+
+
+def _unseen(user: str) -> int:
+    return 0
 
 
 def _nobody(user: str) -> Sequence[Seat]:

@@ -10,13 +10,14 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from imserver.backends.common.data_directory import DataDirectoryError
 from imserver.backends.embedded.backup import backup
 from imserver.backends.embedded.broadcasts import Broadcasts
 from imserver.backends.embedded.bus import LocalBus
 from imserver.backends.embedded.calls import Calls
 from imserver.backends.embedded.committer import Committer
 from imserver.backends.embedded.core import Core
-from imserver.backends.embedded.database import Database, DataDirectoryError, FileDatabase
+from imserver.backends.embedded.database import Database, FileDatabase
 from imserver.backends.embedded.devices import Devices
 from imserver.backends.embedded.directory import EmbeddedDirectory
 from imserver.backends.embedded.files import Files

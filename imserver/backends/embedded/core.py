@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from imserver.backends.common.taken_back import TakenBack
 from imserver.backends.embedded.committer import Committer
 from imserver.backends.embedded.database import Database
 from imserver.backends.embedded.journal import Journal, unavailable
 from imserver.backends.embedded.settings import EngineSettings, Failpoints
 from imserver.backends.embedded.state import State
-from imserver.backends.embedded.taken_back import TakenBack
 from imserver.services.ports import Threads
 
 P = ParamSpec("P")

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import threading
 from pathlib import Path
 from typing import Protocol
 
+from imserver.backends.common.data_directory import DataDirectoryError, DirectoryLock
 from imserver.backends.embedded.schema import ForeignDatabaseError, NewerSchemaError, check, migrate
 
 DATABASE_NAME = "imserver.db"
-LOCK_NAME = "imserver.lock"
-
-
-class DataDirectoryError(Exception):
-    """The data directory cannot be used; the text is one clear line for the operator."""
-
-
-class DataDirectoryInUse(DataDirectoryError):
-    """Another process holds the lock."""
 
 
 class Database(Protocol):
@@ -62,7 +53,7 @@ class FileDatabase:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.path = directory / DATABASE_NAME
-        self._lock: int | None = None
+        self._lock = DirectoryLock(directory)
         self._connections: list[sqlite3.Connection] = []
         self._idle: list[sqlite3.Connection] = []
         self._lent: set[sqlite3.Connection] = set()
@@ -72,12 +63,7 @@ class FileDatabase:
     def open(self) -> None:
         """Locks the directory, creates what is missing (directory 0700, files 0600) and migrates."""
         self._closed = False
-        try:
-            if not self.directory.is_dir():
-                self.directory.mkdir(mode=0o700, parents=True)
-            self._take_lock()
-        except OSError as error:
-            raise DataDirectoryError(f"{self.directory}: {error.strerror}") from error
+        self._lock.take()
         try:
             self._prepare()
         except DataDirectoryError:
@@ -92,15 +78,6 @@ class FileDatabase:
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise DataDirectoryError(f"{self.path} cannot be used: {error}") from error
-
-    def _take_lock(self) -> None:
-        lock = os.open(self.directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise DataDirectoryInUse(f"{self.directory} is in use by another process") from None
-        self._lock = lock
 
     def _prepare(self) -> None:
         # SQLite gives its side files the mode of the database file.
@@ -169,9 +146,7 @@ class FileDatabase:
                 if connection not in self._lent:
                     connection.close()
             self._idle.clear()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.let_go()
 
 
 class MemoryDatabase:

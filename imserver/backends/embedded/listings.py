@@ -13,9 +13,10 @@ from functools import partial
 
 from msgspec import Struct
 
+from imserver.backends.common.page_bytes import page_bytes
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.pages import read_message
-from imserver.backends.embedded.records import message_of, page_bytes
+from imserver.backends.embedded.records import message_of
 from imserver.backends.embedded.tails import TailIndex
 from imserver.model.conversations import ConversationPage, Summary
 from imserver.model.errors import ErrorCode, ImError
@@ -126,10 +127,10 @@ def _summaries(
         if one.offset and one.position > one.joined:
             record = read_message(connection, one.offset)
             if record is not None:
-                size += page_bytes(record)
+                message = message_of(record, user_no)
+                size += page_bytes(message)
                 if summaries and size > max_bytes:
                     break
-                message = message_of(record, user_no)
         name = group_name(one.group) if one.group else single_name(user, one.peer)
         summaries.append(Summary(name, one.peer, one.group, one.title, one.position, message))
     return summaries

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from imserver.backends.common.page_bytes import page_bytes
 from imserver.backends.embedded.records import (
     FanoutRecord,
     MessageRecord,
     decode,
     message_of,
-    page_bytes,
     unpack_offsets,
 )
 from imserver.model.messages import InboxRow
@@ -103,10 +103,11 @@ def read_page(
             if record is None:
                 missing = offset
                 continue
-            size += page_bytes(record)
+            message = message_of(record, reader_no)
+            size += page_bytes(message)
             if rows and size > max_bytes:
                 return Page(rows, missing, True)
-            rows.append(InboxRow(number if with_seq else 0, message_of(record, reader_no)))
+            rows.append(InboxRow(number if with_seq else 0, message))
         if last < span.last:
             # Some of what was asked for is gone, so the page is not full: there is more all the same.
             return Page(rows, missing, True)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import sys
 from array import array
-from hashlib import blake2b
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from imserver.model.ids import BROADCAST_NAME, group_name, single_name
-from imserver.model.messages import Content, Form, Message, MessageAccepted, Revocation, SendMessage
+from imserver.model.messages import Content, Form, Message, MessageAccepted, Revocation
 
 PACKED_FROM = 17
 """Recipients from which they are packed into bytes instead of a list."""
@@ -154,25 +152,6 @@ def milliseconds_in_id(message_id: str) -> int:
     return int(message_id[:12], 16)
 
 
-def payload_digest(canonical: str, command: SendMessage) -> bytes:
-    """What makes two sends with one client id the same: never times or sequence numbers."""
-    content = command.content
-    extra = sorted(command.extra.items()) if command.extra else None
-    data = _in_order(content.data) if content.form == Form.JSON else content.data
-    payload: Any = (
-        canonical, int(content.form), content.number, data, extra, _in_order(command.attachments),
-        _in_order(command.meta),
-    )  # fmt: skip
-    return blake2b(encode(payload), digest_size=16).digest()
-
-
-def _in_order(data: bytes) -> bytes:
-    """JSON with its members sorted: clients that keep objects in hash tables write them in any order."""
-    if not data:
-        return data
-    return msgspec.json.encode(msgspec.json.decode(data), order="sorted")
-
-
 def canonical_name(record: MessageRecord) -> str:
     """The canonical name of a record's conversation."""
     if record.group:
@@ -205,36 +184,6 @@ def message_of(record: MessageRecord, reader_no: int = 0) -> Message:
         meta=record.meta,
         revoked=Revocation(record.revoked_by, record.revoked_at) if record.revoked_by else None,
     )
-
-
-_CONTROLS = bytes(range(0x20))
-_FRAME = 336
-"""More than any format writes around a message's own strings."""
-
-
-def _written(data: bytes) -> int:
-    """Bytes of a string once a JSON format has escaped it."""
-    escaped = data.count(b'"') + data.count(b"\\")
-    return len(data) + escaped + 5 * (len(data) - len(data.translate(None, _CONTROLS)))
-
-
-def page_bytes(record: MessageRecord) -> int:
-    """How much a record counts against a page's bound: at least what any format needs to write it."""
-    size = _FRAME + len(record.attachments) + len(record.meta)
-    if record.form == Form.TEXT:
-        size += _written(record.data)
-    elif record.form == Form.JSON:
-        size += len(record.data)
-        if b'"text"' in record.data:
-            size += len(record.data)  # document 001 may have the text beside the object
-    else:
-        size += len(record.data) * 4 // 3 + 4
-    ids = record.sender, record.recipient, record.group
-    size += _written(record.client_id.encode()) + 2 * sum(_written(one.encode()) for one in ids)
-    size += _written(record.name.encode())
-    for key, value in record.extra.items():
-        size += _written(key.encode()) + _written(value.encode()) + 6
-    return size
 
 
 def first_answer(record: MessageRecord) -> MessageAccepted:

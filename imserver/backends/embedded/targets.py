@@ -6,8 +6,8 @@ only among the asking user's own conversations.
 
 from __future__ import annotations
 
+from imserver.backends.common.names import own_name
 from imserver.backends.embedded.entities import GroupState, User
-from imserver.backends.embedded.own_names import own_name
 from imserver.backends.embedded.state import State
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.ids import (

@@ -5,6 +5,10 @@ name beside its own, and the directory is synced; so a blob is there as a whole 
 all. The part's name goes when the store knows of the blob (`discard`): a crash in between
 leaves a whole part, and nothing that was acknowledged is missing. What was appended is
 hashed on the way; after a restart the part is read again at its end.
+
+Several servers may share the directory. Whoever has a part open has it locked (flock), so
+nobody else writes it, not even a server that stood still and goes on; blobs are made and removed under
+locks of their own (`locks`, one for each beginning of a hash).
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from imserver.backends.files.locks import DiskLock, is_at, take
 from imserver.model.errors import ErrorCode, ImError
 from imserver.services.file_ports import Mismatch, Piece
 from imserver.services.ports import Threads
@@ -55,6 +60,7 @@ class DiskBlobs:
     def __init__(self, directory: Path, threads: Threads) -> None:
         self._parts = directory / "parts"
         self._blobs = directory / "blobs"
+        self._locks = directory / "locks"
         self._threads = threads
 
     async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -73,26 +79,50 @@ class DiskBlobs:
         """Where a blob is."""
         return self._blobs / sha256[:2] / sha256
 
-    async def part(self, transfer: str) -> DiskPart:
+    async def part(self, transfer: str) -> DiskPart | None:
         """See Blobs."""
         path = self._parts / transfer
-        descriptor, length = await self.run(self._open_part, path)
-        return DiskPart(self, path, descriptor, length)
+        opened = await self.run(self._open_part, path)
+        return None if opened is None else DiskPart(self, path, *opened)
 
-    def _open_part(self, path: Path) -> tuple[int, int]:
-        for directory in (self._parts.parent, self._parts, self._blobs):
+    def _make_directories(self) -> None:
+        for directory in (self._parts.parent, self._parts, self._blobs, self._locks):
             if not directory.is_dir():
                 directory.mkdir(mode=0o700, exist_ok=True)
                 sync_directory(directory.parent)
+
+    def _open_part(self, path: Path) -> tuple[int, int] | None:
+        self._make_directories()
         fresh = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
+            # Who removed it, or put another one in its place, had it locked until then.
+            if not take(descriptor) or not is_at(descriptor, path):
+                os.close(descriptor)
+                return None
             if fresh:
                 sync_directory(self._parts)
             return descriptor, os.fstat(descriptor).st_size
         except BaseException:
             os.close(descriptor)
             raise
+
+    async def length(self, transfer: str) -> int:
+        """See Blobs."""
+        return int(await self.run(_length, self._parts / transfer))
+
+    async def lock(self, sha256: str) -> DiskLock | None:
+        """See Blobs."""
+        descriptor = await self.run(self._lock, self._locks / sha256[:2])
+        return None if descriptor is None else DiskLock(descriptor)
+
+    def _lock(self, path: Path) -> int | None:
+        self._make_directories()
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if take(descriptor):
+            return descriptor
+        os.close(descriptor)
+        return None
 
     async def discard(self, transfer: str) -> None:
         """See Blobs."""
@@ -204,6 +234,8 @@ class DiskPart:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         os.close(self._descriptor)
         self._descriptor = descriptor
+        if not take(descriptor):
+            raise OSError("another server has taken the part")
         sync_directory(self._path.parent)
         self._hash, self._hashed = hashlib.sha256(), 0
 
@@ -222,6 +254,13 @@ class DiskPart:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def _length(path: Path) -> int:
+    try:
+        return os.lstat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _open_blob(path: Path) -> tuple[int, int] | None:

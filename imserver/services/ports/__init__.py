@@ -5,15 +5,19 @@ connections and passes the same contract suite (tests/contracts/). Methods that
 may wait are coroutines.
 """
 
-from imserver.services.ports.bus import Bus, Seat
+from imserver.services.ports.attendance import Attendance, Attending
+from imserver.services.ports.bus import Bus, Watcher
 from imserver.services.ports.directory import Directory, GroupRecord
 from imserver.services.ports.feed import Answer, Change, Entry, FeedSink
 from imserver.services.ports.media import MediaServers
+from imserver.services.ports.seats import Seat
 from imserver.services.ports.store import Conversation, DeviceCursor, Store
 from imserver.services.ports.threads import Threads
 
 __all__ = [
     "Answer",
+    "Attendance",
+    "Attending",
     "Bus",
     "Change",
     "Conversation",
@@ -26,4 +30,5 @@ __all__ = [
     "Seat",
     "Store",
     "Threads",
+    "Watcher",
 ]

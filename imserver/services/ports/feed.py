@@ -65,3 +65,9 @@ class FeedSink(Protocol):
 
     def changed(self, changes: Sequence[Change]) -> None:
         """Revokes, receipts, missed calls and news of friends, in change order."""
+
+    def missed(self) -> None:
+        """Some of the feed may not have come: every session must look for itself how far the store is.
+
+        Should the store be away again meanwhile, this is called again when it is back.
+        """

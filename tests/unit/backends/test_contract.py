@@ -8,9 +8,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded import EmbeddedCellar
 from imserver.backends.embedded.verify import verify_connection
+from tests.contracts.bus_suite import BusSuite
 from tests.contracts.calls_suite import CallSuite
 from tests.contracts.changes_suite import DeviceSuite, ReceiptSuite, RevokeSuite
-from tests.contracts.directory_suite import AccountSuite, BusSuite, GroupSuite
+from tests.contracts.directory_suite import AccountSuite, GroupSuite
 from tests.contracts.files_suite import FileSuite
 from tests.contracts.friends_suite import BlockSuite, FriendSuite
 from tests.contracts.store_suite import AppendSuite, BroadcastSuite, HistorySuite, NamesSuite, RetrySuite

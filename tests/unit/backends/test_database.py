@@ -11,7 +11,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import imserver
-from imserver.backends.embedded.database import DataDirectoryError, FileDatabase, connect
+from imserver.backends.common.data_directory import DataDirectoryError
+from imserver.backends.embedded.database import FileDatabase, connect
 from imserver.backends.embedded.schema import MIGRATIONS, migrate
 from imserver.backends.embedded.verify import verify
 from tests.unit.backends.engine import EngineCase, temporary_directory

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.backends.embedded.records import MessageRecord, message_of, page_bytes
+from imserver.backends.common.page_bytes import page_bytes
+from imserver.backends.embedded.records import MessageRecord, message_of
 from imserver.model.messages import Content, InboxRow
 from imserver.wire.content import from_json
 from imserver.wire.jsonline.pushes import item
@@ -38,5 +39,5 @@ class PageBytesTests(SynchronousTestCase):
             extra, b'[{"file_id":"f"}]', b'{"reply_to":"m"}', [],
         )  # fmt: skip
         row = InboxRow(2**40, message_of(record, 1))
-        self.assertLessEqual(len(item(row)), page_bytes(record))
-        self.assertLessEqual(push_row(row).ByteSize(), page_bytes(record))
+        self.assertLessEqual(len(item(row)), page_bytes(row.message))
+        self.assertLessEqual(push_row(row).ByteSize(), page_bytes(row.message))

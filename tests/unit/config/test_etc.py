@@ -69,8 +69,10 @@ class Example(SynchronousTestCase):
             file.flush()
             uncommented = load(file.name)
         default = Configuration()
-        for section in ("limits", "store", "retention", "log"):
+        for section in ("limits", "retention", "log"):
             self.assertEqual(getattr(uncommented, section), getattr(default, section), section)
+        store = msgspec.structs.replace(uncommented.store, password_file=None, ca=None)
+        self.assertEqual(store, default.store)
         auth = msgspec.structs.replace(uncommented.auth, self_registration=None, key=())
         self.assertEqual(auth, default.auth)
 

@@ -10,6 +10,7 @@ from imserver.config import ConfigError, load
 from imserver.config.endpoints import is_loopback, port_fault
 from imserver.config.ice_urls import parse_ice_url
 from imserver.config.loading import data_directory, self_registration
+from imserver.config.redis_urls import parse_redis_url
 
 
 class Defaults(SynchronousTestCase):
@@ -81,7 +82,9 @@ class Faults(SynchronousTestCase):
             ("limits.sends_per_second=-1", "limits.sends_per_second: expected"),
             ("limits.connections=0.5", "limits.connections: expected"),
             ("limits.content_bytes=65537", "limits.content_bytes: expected"),
-            ("store.engine=redis", "store.engine: "),
+            ("store.engine=oracle", "store.engine: "),
+            ("store.prefix='{a}'", "store.prefix: expected"),
+            ("node='a b'", "node: expected"),
             ("retention.days=1", "retention.days: is shorter"),
             ("limits.outbox_bytes=300000000", "limits.outbox_bytes: is larger"),
             ("auth.key=[{kid=1}]", "auth.key[0].kid: "),
@@ -96,9 +99,41 @@ class Faults(SynchronousTestCase):
         ):
             self.assertIn(path, self.refused(override))
 
-    def test_settings_of_features_that_do_not_exist_are_unknown_keys(self) -> None:
-        for override in ("store.url=redis://127.0.0.1",):
-            self.assertIn("unknown key", self.refused(override))
+    def test_redis(self) -> None:
+        def redis(*overrides: str) -> list[str]:
+            return ["store.engine=redis", *overrides]
+
+        load(None, redis())
+        load(None, redis("store.url=redis://10.0.0.1", "store.password_file=/p"))
+        load(None, redis("store.url=rediss://user:p%40ss@r.example:1/2", "store.ca=/ca.pem"))
+        load(None, redis("store.url=unix:///run/redis.sock?db=3"))
+        # Nobody reads the URL of another engine.
+        load(None, ["store.url=nonsense"])
+        for overrides, path in (
+            (["store.url=http://a"], "store.url: must start with"),
+            (["store.url=redis://"], "store.url: names no host"),
+            (["store.url=redis://a/b"], "store.url: the database"),
+            (["store.url=redis://a/0?x=1"], "store.url: must end"),
+            (["store.url=redis://a:x"], "store.url: is not a URL"),
+            (["store.url=unix://run/redis.sock"], "store.url: must name a socket"),
+            (["store.url=redis://:s3cret@a", "store.password_file=/p"], "store.password_file: there is"),
+            (["store.ca=/ca.pem"], "store.ca: is for rediss"),
+        ):
+            with self.assertRaises(ConfigError) as caught:
+                load(None, redis(*overrides))
+            self.assertIn(path, str(caught.exception))
+            self.assertNotIn("s3cret", str(caught.exception))
+
+    def test_redis_urls(self) -> None:
+        url = parse_redis_url("rediss://im:p%40ss@r.example:7000/2")
+        self.assertEqual(("r.example", 7000, "", True), (url.host, url.port, url.path, url.tls))
+        self.assertEqual(("im", "p@ss", 2), (url.user, url.password, url.database))
+        url = parse_redis_url("redis://:secret@[::1]")
+        self.assertEqual(
+            ("::1", 6379, "", "secret", 0), (url.host, url.port, url.user, url.password, url.database)
+        )
+        url = parse_redis_url("unix:///run/a%20b.sock?db=3")
+        self.assertEqual(("/run/a b.sock", 3, "", 0), (url.path, url.database, url.host, url.port))
 
     def test_turn(self) -> None:
         def turn(urls: str, more: str = "") -> str:

@@ -236,6 +236,8 @@ class Scraping(ApiCase):
         self.assertIn('imserver_calls_ended_total{ending="busy"} 3.0', text)
         self.assertIn('imserver_calls_ended_total{ending="lost"} 0.0', text)
         self.assertIn('imserver_calls_media_dropped_total{reason="rate"} 4.0', text)
+        self.assertIn("imserver_nodes 1.0", text)
+        self.assertIn("imserver_node_cut_offs_total 0.0", text)
         self.assertIn('imserver_calls_media_dropped_total{reason="slow"} 6.0', text)
         self.assertIn('imserver_calls_jitter_seconds_bucket{le="0.01"} 0.0', text)
         self.assertIn('imserver_calls_jitter_seconds_bucket{le="0.02"} 1.0', text)

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec import structs
 from twisted.internet.task import Clock
 
 from imserver.model.calls import (
@@ -14,6 +15,7 @@ from imserver.model.calls import (
     CallFault,
     CallMedia,
     EndCall,
+    Ending,
     Media,
     RejectCall,
     StartCall,
@@ -23,6 +25,7 @@ from imserver.services.call_requests import call_slot
 from imserver.services.call_state import Call
 from imserver.services.call_table import TABLE
 from imserver.services.call_terms import State, Table
+from tests.mortal import Mortal
 from tests.unit.services.call_net import Net, Order
 from tests.unit.services.call_witness import Witness, Wrong
 from tests.unit.services.call_world import ANSWER, OFFER, SETTINGS, Node, Phone, RecordingStore, ice, status
@@ -68,6 +71,7 @@ class CallMachine(RuleBasedStateMachine):
 
     nodes: tuple[str, ...] = ("n1", "n2")
     table: Table = TABLE
+    mortal = False  # nodes may be lost
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +81,7 @@ class CallMachine(RuleBasedStateMachine):
         self.witness = Witness()
         minting = Chance()
         self.houses = [
-            Node(bus, self.clock, self.store, set(USERS), table=self.table, chance=minting)
+            Node(bus, Mortal(self.clock), self.store, set(USERS), table=self.table, chance=minting)
             for bus in self.net.buses.values()
         ]
         self.phones: list[HeardPhone] = []
@@ -153,6 +157,8 @@ class CallMachine(RuleBasedStateMachine):
 
         One rule for everything, so that everything is equally likely.
         """
+        if what == "deliver" and self.mortal and which % 2:
+            what = "lose_node"
         getattr(self, what)(number, which, word)
         if arrives:
             self.net.settle(self.order)
@@ -288,6 +294,27 @@ class CallMachine(RuleBasedStateMachine):
             if failure.check(CallError) and failure.value.fault is CallFault.CALL_ID_IN_USE:
                 raise Wrong(f"{phone} could not use its own id {call}")
 
+    def lose_node(self, number: int, which: int, word: str) -> None:
+        """A node is gone with its sessions and with the calls that are at home there."""
+        if self.down or len(self.houses) < 2 or number % 4:
+            return
+        house = self.houses.pop(which % len(self.houses))
+        house.clock.die()  # type: ignore[union-attr]
+        for phone in [phone for phone in self.phones if phone.node is house]:
+            self.phones.remove(phone)
+            phone.connected = False
+            self.witness.gone(phone.principal.session)
+        self.witness.mourns = True
+        self.net.lose(house.bus.node)
+
+    def _end_records(self) -> None:
+        """As the store does for a node that is lost: what it left unfinished has ended."""
+        last = {(record.call, record.created_at): record for record in self.store.records}
+        for record in last.values():
+            if record.ending is None:
+                ended = structs.replace(record, ending=Ending.SHUTDOWN, ended_at=record.created_at)
+                self.store.records.append(ended)
+
     # What must hold
 
     @invariant()
@@ -356,11 +383,15 @@ class CallMachine(RuleBasedStateMachine):
         for house in self.houses:
             self._nothing_left(house)
         live = {phone.principal.session: phone.user for phone in self.phones}
+        if self.witness.mourns:
+            self._end_records()
         self.witness.finish(live, self.called, self.store.records)
 
     def _nothing_left(self, house: Node) -> None:
         calls, home, counts = house.calls, house.calls._home, house.calls.counts
-        left: tuple[Any, ...] = (home._by_pair, home._lanes, home._preparing, calls._media._links)
+        sessions = calls._sessions
+        left: tuple[Any, ...] = (home._by_pair, home._lanes, home._preparing, sessions.media._links)
+        left += (sessions._known._by_session,)
         if not self.down:
             left += (home._calls, home._ended)
         if any(left):

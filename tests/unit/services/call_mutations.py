@@ -162,14 +162,14 @@ def users_are_claimed_in_any_order() -> Patch:
 
 def devices_that_log_in_are_not_looked_at() -> Patch:
     def broken(self: Calls, session: Any) -> None:
-        self._seated[session.principal.session] = session
+        self._sessions.enter(session)
 
     return Calls, "session_started", broken
 
 
 def lost_sessions_are_not_reported() -> Patch:
     def broken(self: Calls, session: Any) -> None:
-        del self._seated[session.principal.session]
+        self._sessions.leave(session)
 
     return Calls, "session_gone", broken
 
@@ -222,10 +222,10 @@ def media_arrives_before_the_answer() -> Patch:
 def the_end_is_told_twice() -> Patch:
     told = Calls.told
 
-    def broken(self: Calls, user: str, session: str, event: Any) -> None:
-        told(self, user, session, event)
+    def broken(self: Calls, user: str, session: str, event: Any, node: str) -> None:
+        told(self, user, session, event, node)
         if isinstance(event, CallEnded):
-            told(self, user, session, event)
+            told(self, user, session, event, node)
 
     return Calls, "told", broken
 

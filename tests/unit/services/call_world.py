@@ -35,6 +35,7 @@ from imserver.services.call_terms import Table
 from imserver.services.calls import Calls, CallSettings
 from imserver.services.ports import Bus, Seat, Store
 from imserver.services.sessions import Client, Receiver
+from tests.mortal import Mortal
 from tests.unit.services.world import START, Chance, ServiceCase
 
 SETTINGS = CallSettings()
@@ -123,7 +124,7 @@ class Node:
     def __init__(
         self,
         bus: Bus,
-        clock: Clock,
+        clock: Clock | Mortal,
         store: RecordingStore,
         accounts: set[str],
         settings: CallSettings = SETTINGS,
@@ -141,6 +142,7 @@ class Node:
         self.groups = {} if groups is None else groups
         self._phones: dict[str, list[Phone]] = {}
         self.bus = bus
+        self.clock = clock
         self.calls = Calls(
             bus,
             cast(Store, store),
@@ -155,6 +157,25 @@ class Node:
             self._members,
         )
         bus.serve(self._seats, self.calls.told, self.calls.requested)
+        bus.watch(self)
+
+    def node_lost(self, node: str) -> None:
+        """See Watcher."""
+        self.calls.node_lost(node)
+
+    def cut_off(self) -> None:
+        """See Watcher."""
+        self.calls.cut_off()
+
+    def rejoined(self) -> None:
+        """See Watcher; calls need none of it."""
+
+    def missed(self, node: str) -> None:
+        """See Watcher."""
+        self.calls.missed(node)
+
+    def attendance_changed(self, users: Sequence[str]) -> None:
+        """See Watcher; calls need none of it."""
 
     def enter(self, phone: Phone) -> None:
         """The session is live from now on."""

@@ -47,6 +47,12 @@ class MemoryBlobs:
         self.parts.setdefault(transfer, b"")
         return MemoryPart(self, transfer)
 
+    async def length(self, transfer: str) -> int:
+        return len(self.parts.get(transfer, b""))
+
+    async def lock(self, sha256: str) -> MemoryLock:
+        return MemoryLock()
+
     async def discard(self, transfer: str) -> None:
         self.parts.pop(transfer, None)
 
@@ -59,6 +65,13 @@ class MemoryBlobs:
 
     async def remove(self, sha256: str) -> None:
         self.blobs.pop(sha256, None)
+
+
+class MemoryLock:
+    """`services.file_ports.Lock`: there is one server only."""
+
+    def release(self) -> None:
+        pass
 
 
 class MemoryPart:

@@ -25,6 +25,11 @@ class ThreeNodes(CallMachine):
     nodes = ("n1", "n2", "n3")
 
 
+class MortalNodes(CallMachine):
+    nodes = ("n1", "n2", "n3", "n4")
+    mortal = True
+
+
 def run(machine: type[CallMachine], examples: int, *, known: bool) -> None:
     """Runs a machine.
 
@@ -51,6 +56,9 @@ class MachineTests(SynchronousTestCase):
 
     def test_three_nodes(self) -> None:
         run(ThreeNodes, EXAMPLES, known=False)
+
+    def test_nodes_that_are_lost(self) -> None:
+        run(MortalNodes, EXAMPLES, known=False)
 
 
 class MutationTests(SynchronousTestCase):

@@ -86,9 +86,7 @@ class RelayCase(ServiceCase):
         self.relays = Relays(self.bus, self._members, self._refusal, self.clock, Chance(), SETTINGS)
         self.relays.ports = (9500, 0)
         self.programs: list[Program] = []
-        self.bus.serve(
-            self._seats, lambda user, session, event: self.relays.told(session, event), self._asked
-        )
+        self.bus.serve(self._seats, self._told, self._asked)
         self.alice, self.bob, self.phone = [
             self.enter(name, f"{name}{number}", sid=f"sid-{name}{number}")
             for number, name in enumerate(("alice", "bob", "bob"))
@@ -103,6 +101,9 @@ class RelayCase(ServiceCase):
     def leave(self, program: Program) -> None:
         self.programs.remove(program)
         self.relays.session_gone(program)
+
+    def _told(self, user: str, session: str, event: Any, node: str) -> None:
+        self.relays.told(session, event, node)
 
     def _seats(self, user: str) -> list[Seat]:
         return [

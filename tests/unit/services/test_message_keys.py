@@ -67,6 +67,17 @@ class File(KeysCase):
         self.assertIn("gone", str(self.assertRaises(KeyRingError, running.reload)))
         self.assertIsNotNone(running.preshared_of("bob"))
 
+    def test_nodes_that_share_the_file(self) -> None:
+        other = MessageKeys(self.path, Chance())
+        self.keys.add_preshared("alice", START, kid="a")
+        other.add_preshared("bob", START, kid="b")
+        self.keys.add_preshared("carol", START, kid="c")
+        other.remove("a")
+        self.assertEqual(["b", "c"], [key.kid for key in other.stored()])
+        self.keys.reload()
+        self.assertEqual(other.stored(), self.keys.stored())
+        self.assertEqual(other.public_key(), self.keys.public_key())
+
     def test_unusable_files(self) -> None:
         self.keys.add_preshared("alice", START, kid="k")
         good = self.path.read_text()

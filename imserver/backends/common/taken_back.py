@@ -1,6 +1,6 @@
 """Messages that are taken back while they are being read.
 
-A page is read on another thread, from the database as it was when the reading began.
+A page is read while the store goes on (by another thread, or over another connection than the news).
 A revoke that is committed meanwhile is told at once, and the page would come after
 that with the content: such a page is read again.
 """

@@ -1,0 +1,1 @@
+"""What every cellar needs, whatever its engine. It imports none of them."""

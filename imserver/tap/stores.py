@@ -1,0 +1,208 @@
+"""Opens the store that is configured, and what goes with it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from imserver.assembly import engine_settings, redis_settings
+from imserver.backends.common.data_directory import DirectoryLock
+from imserver.backends.embedded import EmbeddedCellar
+from imserver.backends.embedded.committer import ThreadCommitter
+from imserver.backends.embedded.database import DATABASE_NAME
+from imserver.backends.embedded.metering import MeteredCommitter
+from imserver.config import ConfigError, Configuration
+from imserver.config.redis_urls import RedisUrl, parse_redis_url
+from imserver.http.vitals import Commits
+from imserver.services.file_ports import FileStore
+from imserver.services.ports import Bus, Directory, Store, Threads
+from imserver.services.replays import NonceMemory
+from imserver.services.retries import AnswerMemory
+from imserver.tap.failpoints import KillAt
+
+HOST_NAME_LETTERS = 40
+
+
+class OpenStore(Protocol):
+    """A cellar, and what the server wants to know of it beside.
+
+    Attributes:
+        nonces / answers: what several nodes remember together; None = each its own.
+        commits: what is counted.
+    """
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def directory(self) -> Directory: ...
+    @property
+    def bus(self) -> Bus: ...
+    @property
+    def files(self) -> FileStore: ...
+    @property
+    def nonces(self) -> NonceMemory | None: ...
+    @property
+    def answers(self) -> AnswerMemory | None: ...
+    @property
+    def commits(self) -> Commits: ...
+
+    async def open(self) -> None:
+        """Opens it. To be called once."""
+
+    def sizes(self) -> dict[str, int]:
+        """The sizes of the store's files, by name."""
+
+    async def trim(self, now: float) -> None:
+        """Forgets what is too old; UNAVAILABLE as ImError."""
+
+    async def close(self) -> None:
+        """Makes everything durable. Idempotent; also while it is being opened."""
+
+
+class SqliteStore:
+    """The embedded engine over the data directory."""
+
+    nonces = None
+    answers = None
+
+    def __init__(
+        self,
+        reactor: Any,
+        configuration: Configuration,
+        data: Path,
+        readers: Threads,
+        failpoint: KillAt | None,
+    ) -> None:
+        self._data = data
+        self.commits = MeteredCommitter(ThreadCommitter(reactor.callFromThread), time.monotonic)
+        self._cellar = EmbeddedCellar(
+            data,
+            self.commits,
+            readers,
+            reactor,
+            time.time,
+            os.urandom,
+            settings=engine_settings(configuration),
+            failpoints=failpoint,
+        )
+        self.store = self._cellar.store
+        self.directory = self._cellar.directory
+        self.bus = self._cellar.bus
+        self.files = self._cellar.files
+        self.trim = self._cellar.trim
+        self.close = self._cellar.close
+
+    async def open(self) -> None:
+        """See OpenStore. Raises DataDirectoryError."""
+        self._cellar.open()
+
+    def sizes(self) -> dict[str, int]:
+        """See OpenStore."""
+        sizes = {}
+        for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal"):
+            try:
+                sizes[name] = (self._data / name).stat().st_size
+            except OSError:
+                pass
+        return sizes
+
+
+class RedisStore:
+    """A node of several over one Redis."""
+
+    def __init__(self, reactor: Any, configuration: Configuration, data: Path, reach: Reach) -> None:
+        # It imports txredisapi, which takes the reactor as it is then.
+        from imserver.backends.redis.cellar import RedisCellar
+        from imserver.backends.redis.settings import LinkSettings
+
+        self._lock = DirectoryLock(data)
+        self._cellar = RedisCellar(
+            reach(reactor),
+            node_name(configuration.node),
+            reactor,
+            time.monotonic,
+            time.time,
+            os.urandom,
+            link=LinkSettings(timeout=configuration.store.timeout_seconds),
+            settings=redis_settings(configuration),
+        )
+        self.store = self._cellar.store
+        self.directory = self._cellar.directory
+        self.bus = self._cellar.bus
+        self.files = self._cellar.files
+        self.nonces = self._cellar.nonces
+        self.answers = self._cellar.answers
+        self.commits = self._cellar.redis.meter
+        self.trim = self._cellar.trim
+
+    async def open(self) -> None:
+        """See OpenStore. Waits for Redis as long as that takes. Raises DataDirectoryError."""
+        self._lock.take()
+        await self._cellar.open()
+
+    def sizes(self) -> dict[str, int]:
+        """See OpenStore."""
+        return {}
+
+    async def close(self) -> None:
+        """See OpenStore."""
+        await self._cellar.close()
+        self._lock.let_go()
+
+
+Reach = Callable[[Any], Any]
+"""Says how a reactor reaches the Redis that is configured."""
+
+
+def read_redis(configuration: Configuration) -> Reach | None:
+    """What is configured of Redis, with its secrets; None if another engine is.
+
+    Raises:
+        ConfigError: a file that cannot be read.
+    """
+    store = configuration.store
+    if store.engine != "redis":
+        return None
+    url = parse_redis_url(store.url)
+    password = url.password
+    if store.password_file is not None:
+        path = f"store.password_file: {store.password_file}"
+        try:
+            password = Path(store.password_file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is not text"
+            raise ConfigError(f"{path}: {reason}") from None
+        if not password:
+            raise ConfigError(f"{path}: is empty")
+    ca = None if store.ca is None else Path(store.ca)
+    if ca is not None:
+        try:
+            ca.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"store.ca: {store.ca}: {error.strerror}") from None
+    return partial(_reach, url, password, ca, store.prefix)
+
+
+def _reach(url: RedisUrl, password: str, ca: Path | None, prefix: str, reactor: Any) -> Any:
+    from imserver.backends.redis.address import socket_endpoint, tcp_endpoint
+    from imserver.backends.redis.cellar import Place
+    from imserver.backends.redis.connection import Greeting, at
+
+    endpoint = (
+        socket_endpoint(reactor, url.path)
+        if url.path
+        else tcp_endpoint(reactor, url.host, url.port, tls=url.tls, ca=ca)
+    )
+    return Place(at(endpoint), Greeting(url.user, password, url.database), prefix)
+
+
+def node_name(configured: str) -> str:
+    """A name that no other process has or had: what is configured, or the host's, and some chance."""
+    name = configured or socket.gethostname().partition(".")[0]
+    letters = "".join(letter for letter in name if letter.isascii() and (letter.isalnum() or letter in "._-"))
+    return f"{letters[:HOST_NAME_LETTERS] or 'node'}-{os.urandom(4).hex()}"

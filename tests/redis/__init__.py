@@ -1,0 +1,1 @@
+"""A real redis-server for tests, and a way to speak to it within one call."""
