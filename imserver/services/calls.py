@@ -56,6 +56,7 @@ from imserver.services.group_call_requests import (
     GroupAct,
     GroupDrop,
     GroupLinked,
+    GroupPart,
     GroupStart,
     group_key,
     is_group_mark,
@@ -168,7 +169,6 @@ class Calls:
         """A session ended."""
         if self._seated.pop(session.principal.session, None) is not None:
             self._media.unlink(session.principal.session)
-            self._groups.gone(session.principal.session)
             self._spawn(self._follow(self.seat(session), Leave))
 
     def shut_down(self) -> None:
@@ -190,10 +190,14 @@ class Calls:
             self.log.warn("the home of a call was not told of a session: {code}", code=error.code)
 
     def no_member(self, group: str, user: str = "") -> None:
-        """Somebody ("" = everybody) is no member of a group any more, and hears its calls no more."""
-        for session in self._groups.hearing(group, user):
-            if session in self._seated:
-                self._spawn(self._follow(self.seat(self._seated[session]), Leave))
+        """Somebody ("" = everybody) is no member of a group any more, and takes no part in its calls."""
+        self._spawn(self._part(group, user))
+
+    async def _part(self, group: str, user: str) -> None:
+        try:
+            await self._bus.ask(self._bus.home(group_key(group)), GroupPart(group, user))
+        except ImError as error:
+            self.log.warn("the home of a call was not told of who left: {code}", code=error.code)
 
     # Commands
 

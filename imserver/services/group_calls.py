@@ -11,7 +11,7 @@ from imserver.services.call_media import MediaRelay
 from imserver.services.call_records import CallCounts
 from imserver.services.call_state import CallSettings
 from imserver.services.group_call_home import GroupCallHome
-from imserver.services.group_call_requests import GroupAct, GroupDrop, GroupLinked, GroupStart
+from imserver.services.group_call_requests import GroupAct, GroupDrop, GroupLinked, GroupPart, GroupStart
 from imserver.services.ports import Bus
 from imserver.services.sessions import Receiver
 
@@ -39,11 +39,10 @@ class GroupCalls:
     ) -> None:
         self.home = GroupCallHome(bus, members, counts, clock, settings)
         self._media = media
-        self._linked: dict[str, dict[str, tuple[str, str]]] = {}  # by session and call: (group, user)
 
     # The bus's side
 
-    async def requested(self, request: GroupStart | GroupAct | GroupDrop) -> None:
+    async def requested(self, request: GroupStart | GroupAct | GroupDrop | GroupPart) -> None:
         """A request to a call that is at home here. Raises ImError."""
         match request:
             case GroupStart():
@@ -52,6 +51,8 @@ class GroupCalls:
                 await self.home.act(request)
             case GroupDrop():
                 self.home.drop(request)
+            case GroupPart():
+                self.home.part(request)
 
     def told(
         self, user: str, session: str, event: GroupLinked | GroupCallChanged, receiver: Receiver
@@ -60,25 +61,6 @@ class GroupCalls:
         if isinstance(event, GroupCallChanged):
             receiver.notify(event)
         elif event.peers:
-            self._linked.setdefault(session, {})[event.call] = event.group, user
             self._media.link_all(session, event, user)
         else:
-            linked = self._linked.get(session, {})
-            linked.pop(event.call, None)
-            if not linked:
-                self._linked.pop(session, None)
             self._media.unlink(session, event.call)
-
-    # Sessions
-
-    def gone(self, session: str) -> None:
-        """A session ended."""
-        self._linked.pop(session, None)
-
-    def hearing(self, group: str, user: str = "") -> list[str]:
-        """The sessions of a user ("" = of anybody) that hear a call of this group."""
-        return [
-            session
-            for session, linked in self._linked.items()
-            if any(heard == group and user in ("", who) for heard, who in linked.values())
-        ]
