@@ -47,8 +47,8 @@ class GroupCallChanged(Struct, frozen=True):
     Attributes:
         initiator: who started it.
         user: who did this; the initiator where nobody did.
-        participants: who is in it now; when it has ended, everybody who ever was.
-        duration: of ENDED: whole seconds since somebody joined; 0 = nobody did.
+        participants: who is in it now; of ENDED and STOPPED: everybody who ever was.
+        duration: of ENDED and STOPPED: whole seconds since somebody joined; 0 = nobody did.
         ending: of ENDED and STOPPED: why; None = another device of the user has taken it.
     """
 

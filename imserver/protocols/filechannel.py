@@ -3,7 +3,8 @@
 The protocol cuts frames and joins them to an `Upload` or a `Download`. While much waits
 for the disk it does not read; while the peer does not take what was written it does not
 read the disk. A first HELLO has `handshake_time`; afterwards silence ends an upload, a
-peer that takes nothing for `slow_after` a download.
+peer that takes nothing for `slow_after` a download, and a wait for a file to become whole ends
+after `WHOLE_WITHIN`.
 """
 
 from __future__ import annotations
@@ -100,7 +101,9 @@ class FileChannelProtocol(FileChannelEnd):
             self._upload = upload
             offset = upload.position
         else:
+            self._waits = True
             download = await self._channels.download(ticket.user, ticket.transfer, self, ticket.sid)
+            self._waits = False
             if self._frames is None:
                 self._channels.close_download(download)
                 return

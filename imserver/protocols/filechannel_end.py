@@ -22,6 +22,10 @@ from imserver.services.files import Files
 from imserver.wire import filechannel
 from imserver.wire.filechannel import Failed, Frame, FrameBuffer, Seal
 
+WHOLE_WITHIN = 600.0
+"""Seconds that a recipient's channel waits for its file to become whole: as long as a channel token is
+good. The peer says nothing meanwhile, so whether it is still there could not be told."""
+
 
 class ChannelFactory(Shape):
     """What builds channels."""
@@ -54,6 +58,7 @@ class FileChannelEnd(Protocol):
         self._download: Download | None = None
         self._seal: Seal | None = None
         self._at = 0  # bytes of the file that were sent
+        self._waits = False  # for the file to become whole
         self._ending = False  # END was received
         self._paused = False  # the peer takes nothing more now
         self._reading = False  # the disk is being read
@@ -151,4 +156,6 @@ class FileChannelEnd(Protocol):
             patience = limits.silence if self._ending else limits.slow_after
             if now - self._moved >= patience:
                 self._fail(ImError(ErrorCode.UNAVAILABLE, "nothing was read for too long"))
+        elif self._waits and now - self._moved >= WHOLE_WITHIN:
+            self._fail(ImError(ErrorCode.UNAVAILABLE, "the file is not whole yet: ask for it again"))
         return None if self._closing else now + limits.check_interval

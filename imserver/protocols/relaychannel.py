@@ -2,7 +2,8 @@
 
 The protocol cuts the first line and the frames behind it and joins them to a `Pipe`; what a sender's
 channel brings goes out of the receiver's as it comes. A first line has `handshake_time`; then silence
-ends a sender's channel that is read, and a receiver that takes nothing for `slow_after` its own.
+ends a sender's channel that is read, and a receiver that takes nothing for `slow_after` its own, also of
+the last bytes, which may be many and take long.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class RelayChannelProtocol(Protocol):
         self._deaf = False  # nothing may be read
         self._full = False  # the peer takes no more
         self._moved = 0.0  # when bytes were last moved
+        self._left = 0  # bytes that the receiver had not taken when that was last looked at
         self._producing = False  # registered with the transport
         self._last = False  # all was written, and is on its way
         self._closing = False
@@ -151,9 +153,13 @@ class RelayChannelProtocol(Protocol):
     def finish(self) -> None:
         """See PipeEnd."""
         if not self._closing:
+            limits = self._doors.limits
             self._last = not self._sends
-            self._close(self._doors.limits.slow_after if self._last else self._doors.limits.closing_time)
+            self._close(limits.check_interval if self._last else limits.closing_time)
             if self._last:
+                # Much may still be on its way, and a slow one takes long for it.
+                self._moved = self._doors.clock.seconds()
+                self._left = unconfirmed(self.transport)
                 self._doors.watch.add(self)
 
     def break_off(self, reason: str, *, between: bool = True) -> None:
@@ -167,7 +173,9 @@ class RelayChannelProtocol(Protocol):
 
     def pauseProducing(self) -> None:
         """See IPushProducer."""
-        self._full = True
+        if not self._full:
+            self._full = True
+            self._moved = self._doors.clock.seconds()
         if self._pipe is not None:
             self._pipe.full(True)
 
@@ -244,6 +252,8 @@ class RelayChannelProtocol(Protocol):
         """See liveness.Watched."""
         limits = self._doors.limits
         if self._closing:
+            if self._last and self._takes(now):
+                return now + limits.check_interval
             self._last = False
             self._gone()
             self.transport.abortConnection()
@@ -251,9 +261,16 @@ class RelayChannelProtocol(Protocol):
         if self._pipe is None:
             self.break_off("no first line came in time")
             return None
-        quiet = now - self._moved
-        if self._sends and not self._deaf and quiet >= limits.silence:
+        if self._sends and not self._deaf and now - self._moved >= limits.silence:
             self._pipe.fail("the sender sends nothing")
-        elif not self._sends and self._full and quiet >= limits.slow_after:
+        elif not self._sends and self._full and not self._takes(now):
             self._pipe.fail("the receiver takes nothing")
         return None if self._closing else now + limits.check_interval
+
+    def _takes(self, now: float) -> bool:
+        """Whether the receiver has taken anything within `slow_after`."""
+        left = unconfirmed(self.transport)
+        if left < self._left:
+            self._moved = now
+        self._left = left
+        return now - self._moved < self._doors.limits.slow_after

@@ -54,8 +54,10 @@ from imserver.services.group_call_requests import REQUESTS as GROUP_REQUESTS
 from imserver.services.group_call_requests import (
     GroupAct,
     GroupDrop,
+    GroupPart,
     GroupStart,
     group_key,
+    group_slot,
     is_group_mark,
 )
 from imserver.services.group_calls import GroupCalls, no_members
@@ -197,11 +199,23 @@ class Calls:
             self._spawn(self._follow(self.seat(session), Leave))
 
     def no_member(self, group: str, user: str = "") -> None:
-        """Somebody ("" = everybody) is no member of a group any more, and hears its calls no more."""
-        for session in self._groups.hearing(group, user):
-            live = self._sessions.get(session)
-            if live is not None:
-                self._spawn(self._follow(self.seat(live), Leave))
+        """Somebody ("" = everybody) is no member of a group any more, and takes no part in its calls."""
+        self._spawn(self._part(GroupPart(group, user)))
+
+    async def _part(self, request: GroupPart) -> None:
+        bus, group = self._bus, request.group
+
+        async def part() -> None:
+            # One that is being prepared is where new ones have their home; the one there is may be elsewhere.
+            homes = {bus.home(group_key(group))}
+            call = await bus.holder(group_slot(group))
+            mark = call and await bus.holder(call_slot(call))
+            if mark and is_group_mark(mark):
+                homes.add(marked_home(mark))
+            for home in sorted(homes):
+                await bus.ask(home, request)
+
+        await self._followed.until_done(bus.node, part)
 
     # Commands
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
@@ -33,6 +33,14 @@ class Others(Protocol):
 
     def stored(self, transfer: str) -> None:
         """The file is whole."""
+
+
+class _Waiter(NamedTuple):
+    """Who waits for a file to become whole: the user, the log-in, and what ends it."""
+
+    user: str
+    sid: str
+    stored: Deferred[None]
 
 
 class Channels:
@@ -71,7 +79,7 @@ class Channels:
         self._others = others
         self._locks: dict[str, DeferredLock] = {}
         self.shelf = Shelf(store, blobs, clock)
-        self._waiting: dict[str, dict[DownloadSink, Deferred[None]]] = {}
+        self._waiting: dict[str, dict[DownloadSink, _Waiter]] = {}
         self._by_user: dict[str, int] = {}
         self._closed = False
         self.uploads: dict[str, Upload] = {}
@@ -250,9 +258,9 @@ class Channels:
                 raise ImError(ErrorCode.UNAVAILABLE, GONE)
             if transfer.state is State.STORED:
                 break
-            stored: Deferred[None] = Deferred()
-            self._waiting.setdefault(id, {})[sink] = stored
-            await stored
+            waiter = _Waiter(user, sid, Deferred())
+            self._waiting.setdefault(id, {})[sink] = waiter
+            await waiter.stored
         blob = await self._blobs.blob(transfer.sha256)
         if blob is None or blob.size != transfer.size:
             if blob is not None:
@@ -266,16 +274,16 @@ class Channels:
         """Who waits for a file ("" = for any) to become whole looks again."""
         for transfer in [id] if id else list(self._waiting):
             for one in self._waiting.pop(transfer, {}).values():
-                one.callback(None)
+                one.stored.callback(None)
 
-    def stop_waiting(self, id: str, sink: DownloadSink) -> None:
-        """The peer is gone that waited for a file to become whole."""
+    def stop_waiting(self, id: str, sink: DownloadSink, error: ImError | None = None) -> None:
+        """Who waited for a file to become whole is gone, or waits no more for this reason."""
         waiting = self._waiting.get(id, {})
-        stored = waiting.pop(sink, None)
-        if stored is not None:
+        waiter = waiting.pop(sink, None)
+        if waiter is not None:
             if not waiting:
                 del self._waiting[id]
-            stored.errback(ImError(ErrorCode.UNAVAILABLE, "nobody waits any more"))
+            waiter.stored.errback(error or ImError(ErrorCode.UNAVAILABLE, "nobody waits any more"))
 
     def close_download(self, download: Download) -> None:
         """The peer has all, or is gone."""
@@ -284,8 +292,11 @@ class Channels:
             download.blob.close()
 
     def end_downloads(self, id: str, user: str = "", error: ImError | None = None) -> None:
-        """Ends those of one transfer (of one user)."""
+        """Ends those of one transfer (of one user), also those that wait for it to become whole."""
         why = error or ImError(ErrorCode.NOT_FOUND, "the download was given up")
+        for sink, waiter in list(self._waiting.get(id, {}).items()):
+            if not user or waiter.user == user:
+                self.stop_waiting(id, sink, why)
         for download in [one for one in self.downloads if one.transfer.id == id]:
             if not user or download.user == user:
                 self.close_download(download)
@@ -303,6 +314,10 @@ class Channels:
             if download.user == user and (not sid or download.sid == sid):
                 self.close_download(download)
                 download.sink.download_ended(error)
+        for id, waiting in list(self._waiting.items()):
+            for sink, waiter in list(waiting.items()):
+                if waiter.user == user and (not sid or waiter.sid == sid):
+                    self.stop_waiting(id, sink, error)
 
     async def end(self, id: str, error: ImError) -> None:
         """A transfer is over: its channels end, its part goes."""
@@ -313,8 +328,6 @@ class Channels:
         async with self._lock(id):
             await self._close(self.uploads.get(id))
             await self._blobs.discard(id)
-        for one in self._waiting.pop(id, {}).values():
-            one.errback(error)
         self.end_downloads(id, error=error)
 
     async def close(self) -> None:
@@ -327,10 +340,8 @@ class Channels:
                 await self._close(upload)
         for download in list(self.downloads):
             self.end_downloads(download.transfer.id, error=error)
-        for waiting in list(self._waiting.values()):
-            for one in waiting.values():
-                one.errback(error)
-        self._waiting.clear()
+        for id in list(self._waiting):
+            self.end_downloads(id, error=error)
 
 
 __all__ = ["Channels", "Download", "DownloadSink"]

@@ -22,11 +22,19 @@ from imserver.services.group_call_requests import (
     GroupAct,
     GroupDrop,
     GroupLinked,
+    GroupPart,
     GroupStart,
     group_mark,
     group_slot,
 )
-from imserver.services.group_call_state import MAX_MEMBERS, REMEMBERED_SECONDS, GroupCall, busy, unknown
+from imserver.services.group_call_state import (
+    MAX_MEMBERS,
+    REMEMBERED_SECONDS,
+    GroupCall,
+    busy,
+    no_part,
+    unknown,
+)
 from imserver.services.homes import LostNodes
 from imserver.services.ports import Bus, Seat
 from imserver.services.together import together
@@ -53,7 +61,8 @@ class GroupCallHome:
         self._clock = clock
         self._settings = settings
         self._calls: dict[str, GroupCall] = {}  # remembered ones, too
-        self._by_group: dict[str, GroupCall | None] = {}  # live ones; None = one is being prepared
+        # Live ones; a set: one is being prepared, and these have left the group meanwhile.
+        self._by_group: dict[str, GroupCall | set[str]] = {}
         self._preparing: set[str] = set()
         self._memories: dict[str, IDelayedCall] = {}
         self._closed = False
@@ -86,16 +95,16 @@ class GroupCallHome:
                 raise ImError(ErrorCode.CONFLICT, f"a group of more than {MAX_MEMBERS} cannot be called")
             if group in self._by_group:
                 raise ImError(ErrorCode.CONFLICT, "there is a call in this group already")
-            self._by_group[group] = None
+            gone = self._by_group[group] = set()
             try:
-                await self._prepare(request, members)
+                await self._prepare(request, members, gone)
             finally:
-                if self._by_group.get(group) is None:
-                    self._by_group.pop(group, None)
+                if self._by_group.get(group) is gone:
+                    del self._by_group[group]
         finally:
             self._preparing.discard(id)
 
-    async def _prepare(self, request: GroupStart, members: Sequence[str]) -> None:
+    async def _prepare(self, request: GroupStart, members: Sequence[str], gone: set[str]) -> None:
         id, seat, bus = request.call, request.seat, self._bus
         mark = group_mark(bus.node)
         if await bus.claim(call_slot(id), mark) != mark:
@@ -111,6 +120,9 @@ class GroupCallHome:
                 raise busy()
             there = await together(bus.seats, [member for member in members if member != seat.user])
             devices = [device for seats in there for device in seats if device.media is Media.VOICE]
+            if seat.user in gone or "" in gone:
+                raise ImError(ErrorCode.NOT_FOUND, "there is no such group")
+            devices = [device for device in devices if device.user not in gone]
         except BaseException:
             if claimed:
                 bus.release(busy_slot(seat.user), id)
@@ -154,13 +166,31 @@ class GroupCallHome:
                 raise CallError(CallFault.BAD_REQUEST, "calls of groups have no such thing", call.id)
 
     def drop(self, request: GroupDrop) -> None:
-        """A session is gone, or its user is no member any more."""
+        """A session is gone."""
         call, seat = self._calls.get(request.call), request.seat
         if call is None or call.over:
             return
         if call.participants.get(seat.user) == seat:
             self._leave(call, seat.user)
         elif call.ringing.pop(seat.session, None) is not None:
+            self._look(call, Ending.NO_ANSWER)
+
+    def part(self, request: GroupPart) -> None:
+        """Somebody is no member any more: not in the call, and it does not ring there."""
+        call, user = self._by_group.get(request.group), request.user
+        if call is None:
+            return
+        if isinstance(call, set):
+            call.add(user)
+            return
+        call.parted[user] += 1
+        if not user:
+            self._end(call, Ending.CANCELLED if call.answered is None else Ending.HANGUP)
+            return
+        self._tell(call.silence(user), call, GroupCallChange.STOPPED, user, Ending.CANCELLED)
+        if user in call.participants:
+            self._leave(call, user)
+        else:
             self._look(call, Ending.NO_ANSWER)
 
     def node_lost(self, node: str) -> None:
@@ -191,14 +221,17 @@ class GroupCallHome:
 
     async def _join(self, call: GroupCall, seat: Seat) -> None:
         user = seat.user
+        parted = call.parted[user]
         if user not in await self._members(call.group):
-            raise CallError(CallFault.NOT_PARTICIPANT, "you take no part in this call", call.id)
+            raise no_part(call.id)
         if call.holds(seat):
             return
         call.joining[user] += 1
         try:
             if await self._bus.claim(busy_slot(user), call.id) != call.id:
                 raise busy()
+            if call.parted[user] != parted:  # meanwhile
+                raise no_part(call.id)
             if not call.holds(seat):  # meanwhile
                 self._seat(call, seat)
                 self._drop_lost(call)
@@ -233,7 +266,7 @@ class GroupCallHome:
             return  # it crossed the end, or another device's answer
         mine = call.silence(seat.user)
         if not mine:
-            raise CallError(CallFault.NOT_PARTICIPANT, "you take no part in this call", call.id)
+            raise no_part(call.id)
         others = [one for one in mine if one != seat]
         self._tell(others, call, GroupCallChange.STOPPED, seat.user, Ending.REJECTED)
         self._tell(call.participants.values(), call, GroupCallChange.REJECTED, seat.user)
@@ -272,19 +305,7 @@ class GroupCallHome:
             self._free(call, seat.user)
             self._bus.tell(seat, GroupLinked(call.id, call.group, call.initiator.user, None))
         self._bus.release(group_slot(call.group), call.id)
-        duration = 0 if call.answered is None else int(self._clock.seconds() - call.answered)
-        news = GroupCallChanged(
-            GroupCallChange.ENDED,
-            call.id,
-            call.group,
-            call.initiator.user,
-            call.initiator.user,
-            tuple(call.took_part),
-            duration,
-            ending,
-        )
-        for seat in everybody:
-            self._bus.tell(seat, news)
+        self._tell(everybody, call, GroupCallChange.ENDED, call.initiator.user, ending)
         call.ringing.clear()
         if not self._closed:
             self._memories[call.id] = self._clock.callLater(REMEMBERED_SECONDS, self._forget, call)
@@ -304,14 +325,13 @@ class GroupCallHome:
         user: str,
         ending: Ending | None = None,
     ) -> None:
+        people: Iterable[str] = call.participants
+        duration = 0
+        if change in (GroupCallChange.STOPPED, GroupCallChange.ENDED):
+            people = call.took_part
+            duration = 0 if call.answered is None else int(self._clock.seconds() - call.answered)
         news = GroupCallChanged(
-            change,
-            call.id,
-            call.group,
-            call.initiator.user,
-            user,
-            tuple(call.participants),
-            ending=ending,
+            change, call.id, call.group, call.initiator.user, user, tuple(people), duration, ending
         )
         for seat in seats:
             self._bus.tell(seat, news)

@@ -32,13 +32,20 @@ class GroupAct(Struct, frozen=True):
 
 
 class GroupDrop(Struct, frozen=True):
-    """A session is gone, or its user is no member any more. May come twice."""
+    """A session is gone. May come twice."""
 
     call: str
     seat: Seat
 
 
-REQUESTS = (GroupStart, GroupAct, GroupDrop)
+class GroupPart(Struct, frozen=True):
+    """A user ("" = everybody) is no member of a group any more. May come several times."""
+
+    group: str
+    user: str
+
+
+REQUESTS = (GroupStart, GroupAct, GroupDrop, GroupPart)
 
 
 class GroupLinked(Struct, frozen=True):

@@ -28,6 +28,7 @@ class GroupCall:
         ringing: where it rings, by session.
         took_part: everybody who was ever in it, in order.
         joining: how many sessions of a user are about to be in it.
+        parted: how often a user has left the group since it began.
         rings: the ring time is not over.
         over: it has ended.
         timer: ring time, then talk time.
@@ -43,6 +44,7 @@ class GroupCall:
         self.ringing = {device.session: device for device in devices}
         self.took_part = [seat.user]
         self.joining: Counter[str] = Counter()
+        self.parted: Counter[str] = Counter()
         self.rings = True
         self.over = False
         self.timer: IDelayedCall | None = None
@@ -69,6 +71,11 @@ class GroupCall:
 def unknown(call: str) -> CallError:
     """The refusal of what names no call."""
     return CallError(CallFault.UNKNOWN_CALL, "there is no such call", call)
+
+
+def no_part(call: str) -> CallError:
+    """The refusal of who is not in a call, or may not be."""
+    return CallError(CallFault.NOT_PARTICIPANT, "you take no part in this call", call)
 
 
 def busy() -> ImError:

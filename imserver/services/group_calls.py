@@ -12,7 +12,7 @@ from imserver.services.call_media import MediaRelay
 from imserver.services.call_records import CallCounts
 from imserver.services.call_state import CallSettings
 from imserver.services.group_call_home import GroupCallHome
-from imserver.services.group_call_requests import GroupAct, GroupDrop, GroupLinked, GroupStart
+from imserver.services.group_call_requests import GroupAct, GroupDrop, GroupLinked, GroupPart, GroupStart
 from imserver.services.ports import Bus
 from imserver.services.sessions import Receiver
 
@@ -81,7 +81,7 @@ class GroupCalls:
 
     # The bus's side
 
-    async def requested(self, request: GroupStart | GroupAct | GroupDrop) -> None:
+    async def requested(self, request: GroupStart | GroupAct | GroupDrop | GroupPart) -> None:
         """A request to a call that is at home here. Raises ImError."""
         match request:
             case GroupStart():
@@ -90,6 +90,8 @@ class GroupCalls:
                 await self.home.act(request)
             case GroupDrop():
                 self.home.drop(request)
+            case GroupPart():
+                self.home.part(request)
 
     def told(
         self, user: str, session: str, event: GroupLinked | GroupCallChanged, receiver: Receiver, node: str
@@ -138,16 +140,6 @@ class GroupCalls:
     def gone(self, session: str) -> None:
         """A session ended."""
         self._heard.pop(session, None)
-
-    def hearing(self, group: str, user: str = "") -> list[str]:
-        """The sessions of a user ("" = of anybody) that are in a call of this group."""
-        return [
-            session
-            for session, calls in self._heard.items()
-            if any(
-                heard.seated and heard.group == group and user in ("", heard.user) for heard in calls.values()
-            )
-        ]
 
     def lost(self, concerned: Callable[[str], bool]) -> Iterator[tuple[str, GroupCallChanged]]:
         """What to tell whom now that homes are lost; the calls are known no more.

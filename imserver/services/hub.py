@@ -21,8 +21,9 @@ from imserver.model.accounts import (
     RenewToken,
     SessionKicked,
 )
-from imserver.model.calls import CallMedia
+from imserver.model.calls import AnswerCall, CallMedia, EndCall, RejectCall
 from imserver.model.conversations import ListConversations
+from imserver.model.file_relays import AcceptRelay, EndRelay, RejectRelay, RequestRelay
 from imserver.model.groups import MEMBERSHIP_ENDS, GroupChange, GroupChanged
 from imserver.model.ids import id_fault
 from imserver.model.messages import (
@@ -69,7 +70,9 @@ from imserver.services.rooms import Rooms
 from imserver.services.sessions import Client, Receiver
 
 # What is done to one session must be done to the next one, too.
-_OF_SESSION = frozenset({SetPresence})
+_OF_SESSION = frozenset(
+    {SetPresence, RequestRelay, AcceptRelay, RejectRelay, EndRelay, AnswerCall, RejectCall, EndCall}
+)
 
 
 class HubSettings(msgspec.Struct, frozen=True):

@@ -35,6 +35,7 @@ MAX_WORDS: Final = 4096
 """Bytes of the payload of END and FAILED."""
 
 _HEAD: Final = struct.Struct("<BI")
+_unpack: Final = _HEAD.unpack_from
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -46,6 +47,10 @@ class FrameType(enum.IntEnum):
     FAILED = 3
 
 
+_DATA: Final = FrameType.DATA.value
+_WHOLE: Final = (FrameType.END.value, FrameType.FAILED.value)
+
+
 class RelayHello(Struct, frozen=True, gc=False):
     """The first line: which file, which end of it, and who."""
 
@@ -55,10 +60,10 @@ class RelayHello(Struct, frozen=True, gc=False):
 
 
 class Piece(Struct, frozen=True, gc=False):
-    """Bytes of a frame as they came; END and FAILED come whole.
+    """Bytes as they came: an END or FAILED, whole, or DATA, of one frame or of many.
 
     Attributes:
-        raw: with the head where it begins a frame.
+        raw: with the heads.
         count: bytes of the payload among them.
     """
 
@@ -158,33 +163,37 @@ class RelayFrames:
             data = self._kept + data
             self._kept = b""
         at, size = 0, len(data)
+        begun = count = 0  # where a row of DATA began, and how much of the file it has
         while at < size:
             if self._left:
-                count = min(self._left, size - at)
-                pieces.append(Piece(FrameType.DATA, data[at : at + count], count))
-                self._left -= count
-                at += count
+                step = min(self._left, size - at)
+                self._left -= step
+                count += step
+                at += step
                 continue
-            if size - at < _HEAD.size:
+            if size - at < 5:
                 break
-            type, length = _HEAD.unpack_from(data, at)
-            if type == FrameType.DATA:
+            type, length = _unpack(data, at)
+            if type == _DATA:
                 if length > MAX_DATA:
                     raise _bad("a frame is too long")
-                count = min(length, size - at - _HEAD.size)
-                end = at + _HEAD.size + count
-                pieces.append(Piece(FrameType.DATA, data[at:end], count))
-                self._left = length - count
-            elif type in (FrameType.END, FrameType.FAILED):
-                if length > MAX_WORDS:
-                    raise _bad("a frame is too long")
-                end = at + _HEAD.size + length
-                if end > size:
-                    break
-                pieces.append(Piece(FrameType(type), data[at:end], length))
-            else:
+                self._left = length
+                at += 5
+                continue
+            if type not in _WHOLE:
                 raise _bad("a frame of an unknown type")
-            at = end
+            if length > MAX_WORDS:
+                raise _bad("a frame is too long")
+            end = at + 5 + length
+            if end > size:
+                break
+            if at > begun:
+                pieces.append(Piece(FrameType.DATA, data[begun:at], count))
+            pieces.append(Piece(FrameType(type), data[at:end], length))
+            at = begun = end
+            count = 0
+        if at > begun:
+            pieces.append(Piece(FrameType.DATA, data[begun:at], count))
         self._kept = data[at:]
         return pieces
 

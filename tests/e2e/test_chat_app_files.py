@@ -237,6 +237,39 @@ async def test_what_is_refused(serve: Serve) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_asked_again(serve: Serve) -> None:
+    """A request that is sent again under its id is answered again, and not done again."""
+    server = await start(serve)
+    alice, bob = await user(server, "alice"), await user(server, "bob")
+    asked = await alice.ask("file/request", offer("bob", 5), id="ask")
+    assert await alice.ask("file/request", offer("bob", 5), id="ask") == asked
+    await alice.ask("file/request", offer("bob", 6), id="ask", status=409)
+    (session,) = asked["sessions"]
+    about = {"session_id": session["session_id"]}
+    for command, id in (("file/accept", "take"), ("file/error", "lose")):
+        told = await bob.ask(command, about, id=id)
+        assert await bob.ask(command, about, id=id) == told
+    (session,) = (await alice.ask("file/request", offer("bob", 5)))["sessions"]
+    about = {"session_id": session["session_id"]}
+    assert await bob.ask("file/reject", about, id="no") == await bob.ask("file/reject", about, id="no")
+    await alice.ask("control/ping")
+    heard = [line["command"] for line in bob.events if line["command"].startswith("file/")]
+    assert heard == ["file/request", "file/accept", "file/error", "file/request"]
+    heard = [line["command"] for line in alice.events if line["command"].startswith("file/")]
+    assert heard == ["file/accept", "file/error", "file/reject"]
+    # What it was about goes with the connection; on the next one it is another request.
+    (session,) = (await alice.ask("file/request", offer("bob", 5), id="other"))["sessions"]
+    await alice.close()
+    await bob.next("file/error", session_id=session["session_id"])
+    alice = await user(server, "alice")
+    (again,) = (await alice.ask("file/request", offer("bob", 5), id="other"))["sessions"]
+    assert again["session_id"] != session["session_id"]
+    await bob.next("file/request", session_id=again["session_id"])
+    await close(alice, bob)
+    await server.stop()
+
+
+@pytest_twisted.ensureDeferred
 async def test_without_a_channel_there_are_no_files(serve: Serve) -> None:
     only = 'listener=[{format="jsonline",dialect="chat-app",endpoint="tcp:0:interface=127.0.0.1"}]'
     server = await start(serve, listeners=[only])

@@ -192,6 +192,11 @@ async def test_a_call_of_a_room(serve: Serve) -> None:
             event = await one.next("voice/event")
             assert event == {"event_type": change, **told, "user_id": "bob", "participants": both}
     await says(alice, "c", SPOKEN, bob, of="alice")
+    # She does not want to, twice under one id, and then does.
+    rejected = await carol.ask("voice/reject", {"call_id": "c"}, id="no")
+    assert await carol.ask("voice/reject", {"call_id": "c"}, id="no") == rejected
+    for one in (alice, bob):
+        assert (await one.next("voice/event"))["event_type"] == "rejected"
     await carol.ask("voice/answer", {"call_id": "c"})
     assert (await carol.next("voice/event"))["event_type"] == "connected"
     for one in (alice, bob):

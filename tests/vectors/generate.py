@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.vectors import jsonline, meeting, protobuf, qdatastream, signalling
+from tests.vectors import chat_app, jsonline, meeting, protobuf, qdatastream, signalling
 from tests.vectors.making import CLOCK
 
 FOLDER = Path(__file__).parent
@@ -20,6 +20,7 @@ FILES: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "signalling": ("002", signalling.VECTORS),
     "meeting": ("003", meeting.VECTORS),
     "jsonline": ("004", jsonline.VECTORS),
+    "chat_app": ("004", chat_app.VECTORS),
 }
 
 
@@ -28,7 +29,8 @@ def written(name: str) -> str:
     document, vectors = FILES[name]
     names = [vector["name"] for vector in vectors]
     assert len(set(names)) == len(names), sorted(name for name in names if names.count(name) > 1)
-    head = {"format": name, "document": document, "user": "alice", "clock": CLOCK}
+    form = {"format": "jsonline", "dialect": "chat-app"} if name == "chat_app" else {"format": name}
+    head = {**form, "document": document, "user": "alice", "clock": CLOCK}
     lines = ",\n".join(json.dumps(vector, ensure_ascii=False) for vector in vectors)
     return f'{json.dumps(head)[:-1]}, "vectors": [\n{lines}\n]}}\n'
 

@@ -117,6 +117,7 @@ TYPES: Mapping[int, type[Struct]] = {
     112: group_call_requests.GroupDrop,
     113: group_call_requests.GroupLinked,
     114: group_calls.GroupCallChanged,
+    115: group_call_requests.GroupPart,
     # Files that are passed on
     120: file_relay_requests.RelayAct,
     121: file_relays.AcceptRelay,

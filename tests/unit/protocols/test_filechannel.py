@@ -177,6 +177,25 @@ class Downloading(ChannelCase):
         self.lose(stays)
         self.assertEqual((self.files.channels._waiting, len(self.files.channels)), ({}, 0))
 
+    def test_nobody_waits_for_ever(self) -> None:
+        channel = self.request()
+        accepted = self.ask("bob", AcceptFile(channel.transfer))
+        waits, transport = self.opened(accepted)
+        for _ in range(59):
+            self.clock.advance(10)
+        self.assertEqual(self.frames(transport), [])
+        waits.dataReceived(b"\x03")  # a sign of life
+        for _ in range(59):
+            self.clock.advance(10)
+        self.assertFalse(transport.disconnecting)
+        for _ in range(2):
+            self.clock.advance(10)
+        ((kind, told),) = self.frames(transport)
+        self.assertEqual((kind, told["status"], told["retryable"]), (ERROR, 503, True))
+        self.assertTrue(transport.disconnecting)
+        self.lose(waits)
+        self.assertEqual((self.files.channels._waiting, len(self.files.channels)), ({}, 0))
+
     def test_the_end_is_told_to_the_sender(self) -> None:
         alice = self.peer("alice")
         channel = self.stored(CONTENT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -45,6 +46,22 @@ class Wire(StringTransport):
         return found
 
 
+class SlowWire(Wire):
+    """A peer's end that takes what the test reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.socket, self.theirs = socket.socketpair()
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.socket.send(data)
+
+    def close(self) -> None:
+        self.socket.close()
+        self.theirs.close()
+
+
 class NoFiles:
     """The channels of the draft, as far as a connection that is refused needs them."""
 
@@ -63,10 +80,10 @@ class ChannelCase(RelayCase):
 
         self.factory = ChannelSwitchFactory(Files(), self.relays)  # type: ignore[arg-type]
 
-    def connect(self) -> Wire:
+    def connect(self, wire: Wire | None = None) -> Wire:
         """A new connection."""
         assert isinstance(self.clock, Clock)
-        wire = Wire()
+        wire = wire or Wire()
         wire.protocol = self.factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))
         wire.protocol.makeConnection(wire)
         return wire
@@ -123,10 +140,10 @@ class Opening(ChannelCase):
 
 
 class Moving(ChannelCase):
-    def open(self, size: int = 10) -> tuple[Wire, Wire]:
-        """Both channels of a file."""
+    def open(self, size: int = 10, wire: Wire | None = None) -> tuple[Wire, Wire]:
+        """Both channels of a file. `wire`: the receiver's."""
         relay = self.accepted(size)
-        sender, receiver = self.connect(), self.connect()
+        sender, receiver = self.connect(), self.connect(wire)
         self.say(receiver, first_line(relay, "receiver", "bob"))
         self.say(sender, first_line(relay, "sender", "alice"))
         return sender, receiver
@@ -170,6 +187,60 @@ class Moving(ChannelCase):
         self.assertEqual(self.reasons(self.alice), ["the receiver takes nothing"])
         self.pass_time(10)
         self.assertTrue(receiver.aborted)
+
+    def test_a_receiver_that_is_slow_only_now(self) -> None:
+        """It is not its fault that nothing was sent for long."""
+        sender, receiver = self.open()
+        for _ in range(4):
+            self.pass_time(28)
+            self.say(sender, frame(DATA, b"1"))
+            receiver.producer.pauseProducing()
+            self.pass_time(15)
+            receiver.producer.pauseProducing()  # said again
+            self.pass_time(10)
+            receiver.producer.resumeProducing()
+        self.assertEqual(self.reasons(self.alice), [])
+
+    def slow(self) -> tuple[Wire, SlowWire]:
+        """Both channels, and all bytes of a file in the kernel of a receiver that reads nothing."""
+        wire = SlowWire()
+        self.addCleanup(wire.close)
+        sender, _ = self.open(1000, wire)
+        for _ in range(10):
+            self.say(sender, frame(DATA, b"x" * 100))
+        return sender, wire
+
+    def test_a_receiver_that_takes_little(self) -> None:
+        _, receiver = self.slow()
+        receiver.producer.pauseProducing()
+        for _ in range(6):
+            self.pass_time(20)
+            receiver.theirs.recv(105)
+        self.assertEqual(self.reasons(self.alice), [])
+        self.pass_time(45)
+        self.assertEqual(self.reasons(self.alice), ["the receiver takes nothing"])
+
+    def test_the_last_bytes_may_take_long(self) -> None:
+        for stops in (False, True):
+            sender, receiver = self.slow()
+            self.say(sender, frame(END))
+            for _ in range(9):
+                self.pass_time(20)
+                receiver.theirs.recv(105)
+            self.assertFalse(receiver.aborted)
+            self.assertEqual(self.alice.take(), [])
+            if stops:
+                self.pass_time(45)
+                self.assertTrue(receiver.aborted)
+                self.assertEqual(self.reasons(self.alice), ["the receiver's channel is lost"])
+            else:
+                receiver.theirs.recv(1000)
+                self.pass_time(2)
+                self.assertEqual([type(one).__name__ for one in self.alice.take()], ["RelayCompleted"])
+                self.pass_time(45)  # it has all, and does not close
+                self.assertTrue(receiver.aborted)
+            receiver.protocol.connectionLost(Failure(ConnectionLost()))
+            self.bob.take()
 
     def test_a_sender_that_sends_nothing(self) -> None:
         sender, _ = self.open()

@@ -394,6 +394,24 @@ class Kicked(FileCase):
         self.files.channels.check(theirs.token, theirs.transfer, "sender")
         self.assertEqual(self.state(mine), State.OPEN)
 
+    def test_nor_waits_for_bytes(self) -> None:
+        channels, id = self.files.channels, self.request().transfer
+        first, second, third, other = [
+            ensureDeferred(channels.download(user, id, Sink(), sid))
+            for user, sid in (("bob", "1"), ("bob", "2"), ("bob", "3"), ("carol", "1"))
+        ]
+        self.settle()
+        self.cellar.bus.kick("bob", SessionKicked(KickReason.ACCOUNT, "logged out"), sid="1")
+        self.assertEqual(self.failureResultOf(first, ImError).value.code, ErrorCode.AUTH_FAILED)
+        self.assertNoResult(second)
+        self.cellar.bus.kick("bob", SessionKicked(KickReason.ACCOUNT, "disabled"))
+        for waiting in (second, third):
+            self.assertEqual(self.failureResultOf(waiting, ImError).value.code, ErrorCode.AUTH_FAILED)
+        self.assertNoResult(other)
+        channels.end_downloads(id, "carol")
+        self.assertEqual(self.failureResultOf(other, ImError).value.code, ErrorCode.NOT_FOUND)
+        self.assertEqual(channels._waiting, {})
+
 
 class Feeding(FileCase):
     def test_bytes_come_in_order_and_no_more_than_announced(self) -> None:

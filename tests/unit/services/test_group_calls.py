@@ -186,8 +186,11 @@ class Going(GroupCallCase):
     def test_another_session_may_end_it_for_its_user(self) -> None:
         self.runs()
         second = self.phone("bob", Media.VOICE)
+        self.clock.advance(7)
         self.do(second, EndCall("c1"))
-        self.assertEqual(self.told(self.bob), ["stopped hangup bob: alice carol"])
+        (stopped,) = self.bob.events
+        self.assertEqual(stopped.duration, 7)
+        self.assertEqual(self.told(self.bob), ["stopped hangup bob: alice bob carol"])
         self.assertEqual(self.told(self.alice), ["left bob: alice carol"])
 
     def test_a_lost_connection(self) -> None:
@@ -206,10 +209,40 @@ class Going(GroupCallCase):
         self.node.calls.no_member("band", "dave")
         self.assertEqual(self.told(self.alice), [])
         self.node.calls.no_member("band", "bob")
-        self.assertEqual(self.told(self.bob), ["stopped hangup bob: alice carol"])
+        self.assertEqual(self.told(self.bob), ["stopped hangup bob: alice bob carol"])
         self.assertEqual(self.told(self.alice), ["left bob: alice carol"])
         self.node.calls.no_member("band")
         self.assertTrue(self.told(self.alice)[-1].startswith(("ended", "stopped")))
+        self.nothing_left()
+
+    def test_who_is_alone_in_it_and_no_member_any_more(self) -> None:
+        self.call(self.alice)
+        self.node.calls.no_member("band", "alice")
+        self.assertEqual(self.told(self.alice), ["stopped hangup alice: alice"])
+        for phone in (self.bob, self.carol):
+            self.assertEqual(self.told(phone)[-1], "ended cancelled alice: alice")
+        self.nothing_left()
+
+    def test_it_rings_for_members_only(self) -> None:
+        second = self.phone("bob", Media.VOICE)
+        self.call(self.alice)
+        for phone in (*self.everybody, second):
+            phone.take()
+        self.node.calls.no_member("band", "bob")
+        for phone in (self.bob, second):
+            self.assertEqual(self.told(phone), ["stopped cancelled bob: alice"])
+        self.assertEqual(self.told(self.alice), [])
+        self.node.calls.no_member("band", "bob")  # told by another node
+        self.node.calls.no_member("band", "carol")
+        self.assertEqual(self.told(self.carol), ["stopped cancelled carol: alice"])
+        self.assertEqual(self.told(self.alice), ["ended no_answer alice: alice"])
+        self.nothing_left()
+
+    def test_a_group_that_is_no_more_does_not_ring(self) -> None:
+        self.call(self.alice)
+        self.node.calls.no_member("band")
+        for phone in (self.alice, self.bob, self.carol):
+            self.assertEqual(self.told(phone)[-1], "ended cancelled alice: alice")
         self.nothing_left()
 
     def test_rejected_by_all(self) -> None:

@@ -17,6 +17,7 @@ from imserver.wire.relaychannel import (
     MAX_WORDS,
     FrameType,
     HelloBuffer,
+    Piece,
     RelayFrames,
     RelayHello,
     failed,
@@ -102,6 +103,13 @@ class Frames(SynchronousTestCase):
         words = [words_of(piece) for piece in pieces if piece.type is not FrameType.DATA]
         wanted = [data.decode("utf-8", "replace") for kind, data in frames if kind is not FrameType.DATA]
         self.assertEqual(words, wanted)
+
+    def test_many_small_ones_cost_hardly_more_than_a_large_one(self) -> None:
+        small = frame(FrameType.DATA) * 500 + frame(FrameType.DATA, b"x") * 500
+        self.assertEqual(RelayFrames().feed(small), [Piece(FrameType.DATA, small, 500)])
+        end = frame(FrameType.END, b"{}")
+        pieces = RelayFrames().feed(small + end + small)
+        self.assertEqual([piece.raw for piece in pieces], [small, end, small])
 
     def test_it_is_known_where_a_frame_is_not_whole(self) -> None:
         buffer = RelayFrames()

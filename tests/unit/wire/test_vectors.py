@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imserver.model.accounts import LoggedIn
 from imserver.model.messages import InboxPage, InboxRow
 from imserver.wire.base import Request, WireError
+from imserver.wire.jsonline.chat_app import ChatAppClientCodec, ChatAppServerCodec
 from imserver.wire.jsonline.client import JsonLineClientCodec
 from imserver.wire.jsonline.server import JsonLineServerCodec
 from imserver.wire.meeting import MeetingClientCodec, MeetingServerCodec
@@ -27,7 +28,7 @@ from imserver.wire.qdatastream import (
 )
 from imserver.wire.qdatastream.grammar import Role
 from imserver.wire.signalling import SignallingClientCodec, SignallingServerCodec
-from tests.clients import protobuf_client
+from tests.clients import chat_app_client, protobuf_client
 from tests.clients.msgpack import unpack
 from tests.clients.qdatastream_client import FORMS
 from tests.unit.wire.vector_meanings import meaning_of, struct_of, told
@@ -204,6 +205,21 @@ class JsonLines(Frames, SynchronousTestCase):
 
     def new_client(self) -> Any:
         return JsonLineClientCodec()
+
+
+class ChatApp(Frames, SynchronousTestCase):
+    name = "chat_app"
+
+    def new_server(self) -> Any:
+        return ChatAppServerCodec(self.now)
+
+    def before(self, vector: Vector) -> list[str]:
+        logging_in = many(vector.get("meaning", {}))[0].get("is") == "log_in"
+        after: list[str] = vector.get("after", [] if logging_in else ["log in"])
+        return after
+
+    def new_client(self) -> Any:
+        return ChatAppClientCodec(self.now)
 
 
 class Signalling(Frames, SynchronousTestCase):
@@ -393,6 +409,25 @@ class Coverage(SynchronousTestCase):
             if "error" not in vector
         }
         self.assertEqual(seen, set(protobuf_client.COMMANDS.values()))
+
+    def test_every_command_that_is_the_dialect_s_own(self) -> None:
+        lines = [
+            (vector["from"], json.loads(line)["command"])
+            for vector in load("chat_app")["vectors"]
+            if "error" not in vector
+            for line in many(vector["text"])
+        ]
+        asked = {command for side, command in lines if side == "client"}
+        told = {command for side, command in lines if side == "server"}
+        own = {"auth/login", "auth/register", "auth/refresh", "message/send"}
+        own |= {f"friend/{name}" for name in ("request", "accept", "reject", "delete", "list")}
+        own |= {f"file/{name}" for name in ("request", "accept", "reject", "complete", "error")}
+        own |= {f"voice/{name}" for name in ("call", "answer", "reject", "end", "data")}
+        self.assertEqual(own - asked, set())
+        events = {"friend/event", "voice/event", "voice/data", "message/event", "presence/event"}
+        events |= {f"file/{name}" for name in ("request", "accept", "reject", "complete", "error")}
+        answers = {name for name in chat_app_client.ACKS.values() if "block" not in name}
+        self.assertEqual((events | answers) - told, set())
 
     def test_every_type_of_document_000(self) -> None:
         seen = set()

@@ -13,12 +13,25 @@ from typing import Any
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
 
-from imserver.model import accounts, call_records, calls, files, friends, groups, messages, presence, rooms
+from imserver.model import (
+    accounts,
+    call_records,
+    calls,
+    file_relays,
+    files,
+    friends,
+    group_calls,
+    groups,
+    messages,
+    presence,
+    rooms,
+)
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Content, Form
 from imserver.model.rooms import RoomError, RoomFault
 from imserver.wire.base import WireError
 from imserver.wire.content import compact_json
+from imserver.wire.jsonline.chat_app.client import VoiceEvent
 from imserver.wire.jsonline.client import SendFailed
 from imserver.wire.protobuf.answers import SyncFinished
 
@@ -32,11 +45,23 @@ def _snake(name: str) -> str:
 
 TYPES: dict[str, type[Struct]] = {
     _snake(name): kind
-    for module in (accounts, call_records, calls, files, friends, groups, messages, presence, rooms)
+    for module in (
+        accounts,
+        call_records,
+        calls,
+        file_relays,
+        files,
+        friends,
+        group_calls,
+        groups,
+        messages,
+        presence,
+        rooms,
+    )
     for name, kind in vars(module).items()
     if isinstance(kind, type) and issubclass(kind, Struct) and kind is not Struct
 }
-TYPES |= {"send_failed": SendFailed, "sync_finished": SyncFinished}
+TYPES |= {"send_failed": SendFailed, "sync_finished": SyncFinished, "voice_event": VoiceEvent}
 
 
 # To structs
@@ -92,7 +117,7 @@ def _value(hint: Any, name: str, value: Any) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (list, tuple, Sequence):
         return (tuple if origin is tuple else list)(_value(arguments[0], name, item) for item in value)
-    if origin is types.UnionType and isinstance(value, dict):
+    if origin is types.UnionType and len(arguments) == 2 and arguments[1] is type(None):
         return _value(arguments[0], name, value)
     return value
 

@@ -30,15 +30,16 @@ _C, _S, _B = Direction.CLIENT, Direction.SERVER, Direction.BOTH
 
 _OWN: Final = (
     Command(ChatAppType.FRIEND_EVENT, _S, "what happened between two users"),
-    Command(MsgType.FILE_REQUEST, _B, "offer a file; or: somebody offers one"),
-    Command(MsgType.FILE_ACCEPT, _B, "take a file; or: where to move its bytes"),
-    Command(MsgType.FILE_REJECT, _B, "not take a file; or: the receiver does not"),
-    Command(MsgType.FILE_COMPLETE, _B, "all of a file has arrived"),
-    Command(ChatAppType.FILE_ERROR, _B, "nothing comes of a file"),
+    Command(MsgType.FILE_REQUEST, _B, "offer a file; or: somebody offers one", once=True),
+    Command(MsgType.FILE_ACCEPT, _B, "take a file; or: where to move its bytes", once=True),
+    Command(MsgType.FILE_REJECT, _B, "not take a file; or: the receiver does not", once=True),
+    Command(MsgType.FILE_COMPLETE, _B, "all of a file has arrived", once=True),
+    Command(ChatAppType.FILE_ERROR, _B, "nothing comes of a file", once=True),
+    # What is asked again under the same id is the same call, so it needs no memory of answers.
     Command(ChatAppType.VOICE_CALL, _C, "call a user, or the members of a room"),
-    Command(ChatAppType.VOICE_ANSWER, _C, "take a call, or join that of a room"),
-    Command(ChatAppType.VOICE_REJECT, _C, "not take a call"),
-    Command(ChatAppType.VOICE_END, _C, "end a call, or leave that of a room"),
+    Command(ChatAppType.VOICE_ANSWER, _C, "take a call, or join that of a room", once=True),
+    Command(ChatAppType.VOICE_REJECT, _C, "not take a call", once=True),
+    Command(ChatAppType.VOICE_END, _C, "end a call, or leave that of a room", once=True),
     Command(ChatAppType.VOICE_EVENT, _S, "what happened to a call"),
     Command(ChatAppType.VOICE_DATA, _B, "a piece of what is said"),
 )
