@@ -14,7 +14,8 @@ from tests.unit.services.test_call_races import CAUGHT
 
 EXAMPLES = effort(60, 2_000, 20_000)
 STEPS = 60
-EXAMPLES_FOR_A_MUTATION = 600
+EXAMPLES_FOR_A_MUTATION = 5_000
+"""It ends with the first that is noticed; the hardest take some hundreds."""
 
 
 class OneNode(CallMachine):
