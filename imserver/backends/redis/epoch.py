@@ -59,6 +59,7 @@ class Epoch:
             *core.last,
             self.name,
             self._random_bytes(8).hex(),
+            int(core.redis.fails_over),
         )
         asked = core.redis.script(REJOIN, (), words)
         asked.addCallback(self._rejoined)
