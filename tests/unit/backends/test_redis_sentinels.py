@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 from pathlib import Path
 from random import Random
@@ -40,7 +42,9 @@ class FailOverTest(RedisCase):
 
     def make_server(self) -> RedisServer:
         if not hasattr(self, "replicated"):
-            self.replicated = Replicated(Path(self.mktemp()).absolute()).start()
+            folder = tempfile.mkdtemp(prefix="imserver-sentinels-")
+            self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+            self.replicated = Replicated(Path(folder)).start()
             self.addCleanup(self.replicated.close)
         return self.replicated.servers[0]
 
