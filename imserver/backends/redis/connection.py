@@ -54,6 +54,7 @@ class Connection:
 
     Attributes:
         up: whether the server was greeted and nothing is known to be wrong.
+        fault: why the last connection, or attempt, was given up.
     """
 
     log = Logger()
@@ -83,6 +84,7 @@ class Connection:
         self._stopped = True
         self._complained = False
         self._ahead = 0.0
+        self.fault = ""
 
     # For subclasses
 
@@ -176,6 +178,7 @@ class Connection:
     def _again(self, reason: str) -> None:
         """Plans the next attempt."""
         self._cancel_timer()
+        self.fault = reason
         if self._stopped:
             return
         if not self._complained:

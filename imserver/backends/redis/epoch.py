@@ -67,6 +67,9 @@ class Epoch:
         asked.addErrback(lambda failure: self._log.warn("{text}", text=failure.getErrorMessage()))
 
     def _rejoined(self, reply: Any) -> None:
+        if reply is None:
+            self._log.error("a migration into this Redis has not come to its end: run imserver migrate again")
+            return
         self._take(reply[0])
 
     def _heard(self, payloads: list[bytes]) -> None:

@@ -1,5 +1,5 @@
 -- A node has reached a Redis. Was anything lost since a node was here last?
--- Answers [epoch, whether this is new].
+-- Answers [epoch, whether this is new], or nothing: what is here is not whole.
 --
 -- run: this Redis process; sure: whether it loses nothing that was acknowledged when it ends.
 -- no, ms, part: the last message this node saw, 0 = it saw none. mine: the epoch in which it was.
@@ -10,6 +10,9 @@ local run, sure = ARGV[1], ARGV[2] == '1'
 local no, ms, part = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local mine, fresh, copied = ARGV[6], ARGV[7], ARGV[8] == '1'
 
+if redis.call('EXISTS', P .. 'migrating') == 1 then
+  return false
+end
 local known = redis.call('HMGET', P .. 'epoch', 'name', 'run')
 local lost = not known[1]
 if known[2] ~= run then
