@@ -52,7 +52,8 @@ def _essence(thing: portable.Thing) -> Any:
     """A thing without what the other engine does not keep, in one order."""
     if isinstance(thing, portable.Letter):
         to = [thing.to[0], *sorted(thing.to[1:])] if thing.to else []
-        return structs.replace(thing, format="", to=to, renamed=sorted(thing.renamed))
+        sent_at = thing.sent_at or thing.ms / 1000
+        return structs.replace(thing, format="", to=to, renamed=sorted(thing.renamed), sent_at=sent_at)
     if isinstance(thing, portable.Copies):
         return structs.replace(thing, to=sorted(thing.to))
     if isinstance(thing, portable.Pair):

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.common import portable
 from imserver.backends.embedded import EmbeddedCellar, EngineSettings
@@ -262,6 +263,33 @@ class MigrationCase(Opened, LinkCase):
             self.assertEqual(ErrorCode.CONFLICT, error.code)
         else:
             raise AssertionError("the id of a deleted group was given again")
+
+
+class SumsTest(SynchronousTestCase):
+    """What counts as the same."""
+
+    def letter(self, **more: Any) -> portable.Letter:
+        fields: dict[str, Any] = {
+            "no": 1, "ms": 1500, "part": 0, "position": 1, "name": "", "sender": "a", "recipient": "b",
+            "group": "", "to": [("a", 1), ("b", 1)], "renamed": [], "client_id": "", "format": "", "form": 0,
+            "number": 0, "data": b"x", "sent_at": 0.0, "extra": {}, "attachments": b"", "meta": b"",
+            "revoked_by": "", "revoked_at": 0.0,
+        }  # fmt: skip
+        return portable.Letter(**{**fields, **more})
+
+    def differences(self, *letters: portable.Letter) -> int:
+        first, *others = [Sums() for _ in letters]
+        for sums, letter in zip([first, *others], letters, strict=True):
+            sums.add(letter)
+        return sum(len(first.differences(other)) for other in others)
+
+    def test_letters(self) -> None:
+        one = self.letter()
+        # A client's time that happens to be the server's is the server's to the other engine.
+        self.assertEqual(0, self.differences(one, self.letter(sent_at=1.5), self.letter(format="rest")))
+        different = ({"sent_at": 1.6}, {"data": b"y"}, {"to": [("b", 1), ("a", 1)]}, {"position": 2})
+        for more in different:
+            self.assertEqual(1, self.differences(one, self.letter(**more)), more)
 
 
 class RoundTripTest(MigrationCase):
