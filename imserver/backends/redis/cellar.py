@@ -124,7 +124,7 @@ class RedisCellar:
         if self._sentinels is not None:
             self._sentinels.start()
         heard = self._feed.listen(self.core.node())
-        for one in self._connections():
+        for one in self.connections():
             one.start()
         await heard
         await self._epoch.first()
@@ -133,13 +133,14 @@ class RedisCellar:
         self.redis.watch(self._broadcasts.start, _nothing)
         self._tick_call = self.core.clock.callLater(self.settings.tick_seconds, self._tick)
 
-    def _connections(self) -> list[Connection]:
+    def connections(self) -> list[Connection]:
+        """All to Redis."""
         second = [] if self._second is None else [self._second]
         return [self.subscriber, self.redis, *second]
 
     def _moved(self) -> None:
         self._log.warn("another Redis has become the master")
-        for one in self._connections():
+        for one in self.connections():
             one.abandon("another one is the master now")
 
     def _tick(self) -> None:
@@ -172,7 +173,7 @@ class RedisCellar:
             await self.store.confirmed()
         except ImError:
             pass  # who waits is refused
-        for one in self._connections():
+        for one in self.connections():
             one.stop()
         if self._sentinels is not None:
             self._sentinels.stop()

@@ -114,7 +114,7 @@ class FailOverTest(RedisCase):
         assert isinstance(lost, ImError), lost
         self.assertEqual(ErrorCode.UNAVAILABLE, lost.code)
         self.pump.until(
-            lambda: cellar.redis.connected and cellar.redis.run_id != before and cellar.subscriber.whole,
+            lambda: all(one.up for one in cellar.connections()) and cellar.redis.run_id != before,
             run_clock=True,
         )
         # One of the two replicas is the master now and has one replica itself: too few.
