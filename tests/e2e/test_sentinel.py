@@ -13,9 +13,11 @@ from twisted.internet.defer import DeferredList, ensureDeferred
 
 from tests.clients import jsonline_client, protobuf_client
 from tests.clients.rest_client import RestClient
+from tests.e2e.certificates import Authority
 from tests.e2e.conftest import Serve
 from tests.e2e.server import NO_RATES, Server, sleep
-from tests.redis.sentinels import SERVICE, Replicated
+from tests.redis.sentinels import SERVICE, Replicated, Sentinel
+from tests.redis.server import RedisServer, free_port
 
 SENDERS = 4
 PATIENCE = 2400
@@ -224,3 +226,48 @@ async def test_passwords_of_sentinels_and_master(serve: Serve, tmp_path: Path) -
                 await server.stop()
     finally:
         made.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_sentinel_and_master_over_tls(serve: Serve, tmp_path: Path) -> None:
+    """With rediss:// the sentinels are reached over TLS, too, and their certificates are checked."""
+    authority, other = Authority(tmp_path / "ca"), Authority(tmp_path / "other")
+    certificate, key = authority.issue("redis", "127.0.0.1")
+    encrypted = free_port()
+    tls = {
+        "tls-cert-file": certificate,
+        "tls-key-file": key,
+        "tls-ca-cert-file": authority.root,
+        "tls-auth-clients": "no",
+        "tls-replication": "yes",
+    }
+    words = [word for name, value in tls.items() for word in (f"--{name}", str(value))]
+    master = RedisServer(tmp_path / "redis", options=("--tls-port", str(encrypted), *words))
+    asked = free_port()
+    lines = (f"tls-port {asked}", *(f"{name} {value}" for name, value in tls.items()))
+    sentinel = Sentinel(tmp_path / "sentinel", encrypted, quorum=1, down_after=5.0, lines=lines)
+    try:
+        master.start()
+        sentinel.start()
+        for ca, complaint in ((other.root, "certificate verify failed"), (authority.root, "")):
+            server = serve(
+                "right" if not complaint else "wrong",
+                overrides=(
+                    "store.engine=redis",
+                    "store.url=rediss://is-not-looked-at",
+                    f"store.ca={ca}",
+                    f'store.sentinels=["127.0.0.1:{asked}"]',
+                    f"store.sentinel_service={SERVICE}",
+                ),
+            )
+            server.launch()
+            if complaint:
+                await said(server, complaint)
+                assert "the sentinel 127.0.0.1:" in server.output()
+            else:
+                await server.listening()
+                assert readiness(server) == 200
+                await server.stop()
+    finally:
+        sentinel.kill()
+        master.close()
