@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -97,8 +98,8 @@ class Migration:
             await self._rest(cellar)
             await self._reach()
             return await self._copy_to_redis(cellar)
-        except ImError as error:
-            raise CommandError(UNREACHABLE, f"{error.text} ({self._redis.fault})") from None
+        except (ImError, sqlite3.Error) as error:
+            raise self._broken(error) from None
         finally:
             self._leave()
             await cellar.close()
@@ -116,13 +117,19 @@ class Migration:
             await self._reach()
             await self._rest_redis()
             return await self._copy_to_sqlite()
-        except ImError as error:
-            raise CommandError(UNREACHABLE, f"{error.text} ({self._redis.fault})") from None
+        except (ImError, sqlite3.Error) as error:
+            raise self._broken(error) from None
         except OSError as error:
             raise CommandError(UNREACHABLE, f"{error.filename or self._data}: {error.strerror}") from None
         finally:
             self._leave()
             lock.let_go()
+
+    def _broken(self, error: Exception) -> CommandError:
+        if isinstance(error, ImError):
+            reason = f" ({self._redis.fault})" if self._redis.fault else ""
+            return CommandError(UNREACHABLE, f"Redis: {error.text}{reason}")
+        return CommandError(UNREACHABLE, f"{self._data}: {error}")
 
     # The two stores
 

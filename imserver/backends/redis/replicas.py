@@ -43,6 +43,14 @@ class _Batch(Struct):
     checks: Sequence[Deferred[None]] = ()
 
 
+class _Question(Struct):
+    """A `WAIT` on its way, the Redis process that is asked, and whether its mark was set."""
+
+    run: str
+    batches: list[_Batch]
+    marked: bool = False
+
+
 class Replicas:
     """Holds answers back until the replicas have what they acknowledge.
 
@@ -65,7 +73,6 @@ class Replicas:
         self._deliver = deliver
         self._gathered: list[_Batch] = []
         self._asking = False
-        self._marked = False
 
     def take(self, answers: Sequence[Answer]) -> None:
         """Answers that Redis alone has given, refusals among them."""
@@ -89,27 +96,22 @@ class Replicas:
 
     def _ask(self, batches: list[_Batch]) -> None:
         second, settings = self._second, self._settings
-        token = (second.run_id, batches)
+        question = _Question(second.run_id, batches)
         self._asking = True
-        self._marked = False
         try:
-            second.send(("SET", second.prefix + MARK, second.run_id), self._mark_set, None)
+            second.send(("SET", second.prefix + MARK, second.run_id), _mark_set, question)
             second.send(
-                ("WAIT", settings.replicas, max(1, int(settings.seconds * 1000.0))), self._waited, token
+                ("WAIT", settings.replicas, max(1, int(settings.seconds * 1000.0))), self._waited, question
             )
         except Exception:  # it is away, or too much waits for it
             self._asking = False
             self._release(batches, "")
 
-    def _mark_set(self, token: Any, reply: Any) -> None:
-        # If it was not set, WAIT would speak of an older one.
-        self._marked = reply == b"OK"
-
-    def _waited(self, token: tuple[str, list[_Batch]], reply: Any) -> None:
-        run, batches = token
+    def _waited(self, question: _Question, reply: Any) -> None:
         self._asking = False
-        enough = self._marked and isinstance(reply, int) and reply >= self._settings.replicas
-        self._release(batches, run if enough else "")
+        # If the mark was not set, WAIT spoke of an older one.
+        enough = question.marked and isinstance(reply, int) and reply >= self._settings.replicas
+        self._release(question.batches, question.run if enough else "")
         self._go_on()
 
     def _release(self, batches: list[_Batch], confirmed: str) -> None:
@@ -126,6 +128,10 @@ class Replicas:
                     check.callback(None)
                 else:
                     check.errback(_too_few())
+
+
+def _mark_set(question: _Question, reply: Any) -> None:
+    question.marked = reply == b"OK"
 
 
 def _waits(batch: _Batch) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Awaitable
@@ -18,6 +19,7 @@ from imserver.backends.common import portable
 from imserver.backends.embedded import EmbeddedCellar, EngineSettings
 from imserver.backends.embedded.database import DATABASE_NAME, FileDatabase, connect
 from imserver.backends.embedded.exporting import SqliteSource
+from imserver.backends.embedded.importing import SqliteTarget
 from imserver.backends.embedded.memory import deterministic_cellar
 from imserver.backends.embedded.verify import verify
 from imserver.backends.redis import importing
@@ -378,6 +380,51 @@ class RoundTripTest(MigrationCase):
             self.told("alice", "x", group="g1")
             self.wait_for(reopened.close())
 
+    def begin_things(self) -> None:
+        """A broadcast and a call, of which the end is not waited for."""
+        self.add_users(*USERS)
+        call = CallRecord("c1", "bob", "carol", True, self.time())
+        self.wait_for(self.cellar.store.record_call(call))
+        admin = Principal("bob", "s", "protobuf", "d", role=Role.ADMIN)
+        self.cellar.store.append(
+            admin, SendMessage(Content(Form.TEXT, b"to all"), broadcast=True, client_id="all"), "all"
+        )
+
+    def came_to_its_end(self) -> None:
+        """What the open cellar has of it."""
+        for user in USERS:
+            self.assertEqual([(1, "to all")], self.texts(user))
+        (call,) = self.wait_for(self.cellar.store.calls("carol", "", 10)).calls
+        self.assertIs(Ending.SHUTDOWN, call.ending)
+        (missed,) = self.wait_for(self.cellar.store.changes("carol", 0, 10))
+        self.assertEqual("c1", missed[1].call)
+
+    def test_what_was_begun_comes_to_its_end(self) -> None:
+        cellar = self.open_sqlite("one", fanout_users=1)
+        cellar._broadcasts.stop()
+        self.begin_things()
+        self.settle()
+        self.wait_for(cellar.close())
+        with closing(connect(self.folder / "one" / DATABASE_NAME, read_only=True)) as connection:
+            self.assertEqual((0,), connection.execute("SELECT done FROM broadcasts").fetchone())
+        self.assertEqual([], self.to_redis("one").faults)
+        self.open_redis()
+        self.came_to_its_end()
+        self.wait_for(self.cellar.close())  # type: ignore[attr-defined]
+        self.wait_for(self.link.call("FLUSHALL"))
+
+        redis = self.open_redis("n2")
+        redis._broadcasts.stop()
+        self.begin_things()
+        self.settle()
+        self.wait_for(redis.close())
+        self.assertEqual(1, self.wait_for(self.link.call("EXISTS", "t:bc")))
+        self.assertEqual([], self.to_sqlite("two").faults)
+        self.assertEqual([], verify(self.folder / "two"))
+        two = self.open_sqlite("two")
+        self.came_to_its_end()
+        self.wait_for(two.close())
+
     def test_an_empty_store(self) -> None:
         self.wait_for(self.open_sqlite("one").close())
         self.assertEqual([], self.to_redis("one").faults)
@@ -495,10 +542,31 @@ class HostileTest(MigrationCase):
         self.assertIn("user bob: inbox: not the same", result.faults)
         self.assertEqual(1, self.wait_for(self.link.call("EXISTS", "t:migrating")))
 
+    def test_redis_is_full(self) -> None:
+        self.addCleanup(lambda: self.wait_for(self.link.call("CONFIG", "SET", "maxmemory", 0)))
+        self.wait_for(self.link.call("CONFIG", "SET", "maxmemory", 1))
+        error = self.command_error(self.migration("one").to_redis())
+        self.assertEqual((UNREACHABLE, "Redis: the message store cannot write now"), (error.code, error.text))
+        self.wait_for(self.link.call("CONFIG", "SET", "maxmemory", 0))
+        self.assertEqual([], self.to_redis("one").faults)
+
+    def test_the_disk_is_full(self) -> None:
+        self.assertEqual([], self.to_redis("one").faults)
+
+        def finish(target: SqliteTarget) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        real = SqliteTarget.finish
+        self.patch(SqliteTarget, "finish", finish)
+        error = self.command_error(self.migration("two").to_sqlite())
+        self.assertEqual(UNREACHABLE, error.code)
+        self.assertIn("disk is full", error.text)
+        self.assertFalse((self.folder / "two" / DATABASE_NAME).exists())
+        self.patch(SqliteTarget, "finish", real)
+        self.assertEqual([], self.to_sqlite("two").faults)
+
     def test_redis_is_away(self) -> None:
         migration = self.migration("one", LinkSettings(timeout=1.0))
-        self.server_port, self.server = self.server.port, self.server
-        migration._place.where  # noqa: B018
         link: Redis = migration._redis
         link._where = at(self.pump.endpoint(1))
         error = self.command_error(migration.to_redis())
