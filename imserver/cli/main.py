@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from imserver import __version__
-from imserver.cli import doctor, groups, keys, rooms, sessions, settings, store, talk, tokens, users
+from imserver.cli import doctor, groups, keys, migrate, rooms, sessions, settings, store, talk, tokens, users
 from imserver.cli.errors import EXIT_CODES, CommandError
 from imserver.cli.output import Output, printable
 from imserver.cli.parsing import HelpFormatter, Parsers, add_command, add_globals, completion
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"imserver {__version__}")
     add_globals(parser, top=True)
     commands: Parsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for family in (users, groups, tokens, keys, sessions, rooms, store, settings, doctor, talk):
+    for family in (users, groups, tokens, keys, sessions, rooms, store, migrate, settings, doctor, talk):
         family.add_commands(commands)
     command = add_command(
         commands,

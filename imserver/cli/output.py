@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -84,3 +85,22 @@ def progress_bar(unit: str) -> Iterator[Callable[[str, int, int], None]]:
         yield tell
     finally:
         bar.close()
+
+
+@contextmanager
+def progress_lines(unit: str, seconds: float = 10.0) -> Iterator[Callable[[str, int, int], None]]:
+    """As `progress_bar`; where stderr is no terminal, a line whenever something begins, and now and then."""
+    if sys.stderr.isatty():
+        with progress_bar(unit) as bar:
+            yield bar
+        return
+    last, at = "", 0.0
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal last, at
+        now = time.monotonic()
+        if what != last or now - at >= seconds:
+            last, at = what, now
+            print(f"{what}: {done} of {total or '?'}", file=sys.stderr, flush=True)
+
+    yield tell

@@ -16,8 +16,8 @@ from imserver.config.endpoints import is_local
 from imserver.config.faults import ConfigError
 from imserver.config.ice_urls import parse_ice_url
 from imserver.config.media_urls import fault as media_server_fault
-from imserver.config.redis_urls import parse_redis_url
-from imserver.config.schema import STREAM_FORMATS, Configuration, Listener, Proxies, StoreSettings, Turn
+from imserver.config.schema import STREAM_FORMATS, Configuration, Listener, Proxies, Turn
+from imserver.config.store_faults import store_fault
 
 _WEBSOCKET_FORMATS = ("protobuf", "signalling")
 _ONLY_FOR = {
@@ -156,7 +156,7 @@ def _fault(configuration: Configuration) -> str | None:
     retention = configuration.retention
     if retention.days and retention.days * 24 < retention.dedupe_hours:
         return "retention.days: is shorter than retention.dedupe_hours: retries are answered from the log"
-    fault = _store_fault(configuration.store)
+    fault = store_fault(configuration.store)
     if fault is not None:
         return f"store.{fault}"
     limits = configuration.limits
@@ -183,20 +183,6 @@ def _listener_fault(listener: Listener, formats: Mapping[str, str]) -> str | Non
                 ipaddress.ip_network(network, strict=False)
             except ValueError:
                 return f"{option}.trusted[{number}]: {network!r} is neither an address nor a network"
-    return None
-
-
-def _store_fault(store: StoreSettings) -> str | None:
-    if store.engine != "redis":
-        return None
-    try:
-        url = parse_redis_url(store.url)
-    except ValueError as error:
-        return f"url: {error}"
-    if url.password and store.password_file is not None:
-        return "password_file: there is a password in the URL already"
-    if store.ca is not None and not url.tls:
-        return "ca: is for rediss:// only"
     return None
 
 

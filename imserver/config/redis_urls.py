@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from msgspec import Struct
 
 DEFAULT_PORT = 6379
+SENTINEL_PORT = 26379
 
 
 class RedisUrl(Struct, frozen=True):
@@ -62,3 +63,19 @@ def parse_redis_url(text: str) -> RedisUrl:
         unquote(parts.password or ""),
         int(database or 0),
     )
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Reads host[:port] of a sentinel; an IPv6 address stands in brackets.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname or "", parts.port or SENTINEL_PORT
+    except ValueError:
+        raise ValueError("is not host:port") from None
+    if not host or parts.netloc != text or "@" in text or any(letter.isspace() for letter in text):
+        raise ValueError("is not host:port")
+    return host, port

@@ -127,6 +127,13 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
         ca: redis, rediss://: PEM file of the authorities that may vouch for it; absent = the system's.
         prefix: redis: what every key begins with; servers with different ones may share a database.
         timeout_seconds: redis: how long a command may take.
+        sentinels: redis: host:port of the Redis Sentinels that say where the master is; then the host
+            of `url` is not looked at.
+        sentinel_service: what they call the master.
+        sentinel_user / sentinel_password_file: who asks them, where they ask for a password.
+        ack: redis: what a message's acknowledgement means: "master": Redis has it; "replicated": so do
+            `replicas` replicas.
+        replicas_seconds: how long they are waited for before the sender is refused.
     """
 
     engine: Literal["sqlite", "redis"] = "sqlite"
@@ -136,6 +143,13 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ca: Text | None = None
     prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")] = "im:"
     timeout_seconds: Annotated[float, Meta(ge=0.1, le=300)] = 5.0
+    sentinels: tuple[Text, ...] = ()
+    sentinel_service: Text | None = None
+    sentinel_user: Text | None = None
+    sentinel_password_file: Text | None = None
+    ack: Literal["master", "replicated"] = "master"
+    replicas: Annotated[int, Meta(ge=1, le=100)] = 1
+    replicas_seconds: Annotated[float, Meta(ge=0.001, le=300)] = 1.0
 
 
 class TokenKey(Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,6 +22,7 @@ from imserver.assembly import Services, media_servers, read_external_keys, read_
 from imserver.backends.common.data_directory import DataDirectoryError
 from imserver.config import ConfigError, Configuration
 from imserver.config.loading import data_directory
+from imserver.configured_redis import Reach, read_redis
 from imserver.http.api import Api
 from imserver.http.health_check import HttpProbe
 from imserver.http.vitals import Vitals
@@ -56,7 +57,7 @@ from imserver.tap.listening import (
 )
 from imserver.tap.options import Options
 from imserver.tap.reloading import reload_files, warn_of_dates
-from imserver.tap.stores import OpenStore, Reach, RedisStore, SqliteStore, read_redis
+from imserver.tap.stores import OpenStore, RedisStore, SqliteStore
 from imserver.tap.systemd import Notifier
 from imserver.tap.threads import BoundedThreads
 from imserver.tap.wiring import (

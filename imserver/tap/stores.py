@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,8 +14,8 @@ from imserver.backends.embedded import EmbeddedCellar
 from imserver.backends.embedded.committer import ThreadCommitter
 from imserver.backends.embedded.database import DATABASE_NAME
 from imserver.backends.embedded.metering import MeteredCommitter
-from imserver.config import ConfigError, Configuration
-from imserver.config.redis_urls import RedisUrl, parse_redis_url
+from imserver.config import Configuration
+from imserver.configured_redis import Reach, link_settings
 from imserver.http.vitals import Commits
 from imserver.services.file_ports import FileStore
 from imserver.services.ports import Bus, Directory, Store, Threads
@@ -118,8 +116,9 @@ class RedisStore:
     def __init__(self, reactor: Any, configuration: Configuration, data: Path, reach: Reach) -> None:
         # It imports txredisapi, which takes the reactor as it is then.
         from imserver.backends.redis.cellar import RedisCellar
-        from imserver.backends.redis.settings import LinkSettings
+        from imserver.backends.redis.replicas import AckSettings
 
+        store = configuration.store
         self._lock = DirectoryLock(data)
         self._cellar = RedisCellar(
             reach(reactor),
@@ -128,8 +127,9 @@ class RedisStore:
             time.monotonic,
             time.time,
             os.urandom,
-            link=LinkSettings(timeout=configuration.store.timeout_seconds),
+            link=link_settings(store),
             settings=redis_settings(configuration),
+            ack=AckSettings(store.replicas if store.ack == "replicated" else 0, store.replicas_seconds),
         )
         self.store = self._cellar.store
         self.directory = self._cellar.directory
@@ -153,52 +153,6 @@ class RedisStore:
         """See OpenStore."""
         await self._cellar.close()
         self._lock.let_go()
-
-
-Reach = Callable[[Any], Any]
-"""Says how a reactor reaches the Redis that is configured."""
-
-
-def read_redis(configuration: Configuration) -> Reach | None:
-    """What is configured of Redis, with its secrets; None if another engine is.
-
-    Raises:
-        ConfigError: a file that cannot be read.
-    """
-    store = configuration.store
-    if store.engine != "redis":
-        return None
-    url = parse_redis_url(store.url)
-    password = url.password
-    if store.password_file is not None:
-        path = f"store.password_file: {store.password_file}"
-        try:
-            password = Path(store.password_file).read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "is not text"
-            raise ConfigError(f"{path}: {reason}") from None
-        if not password:
-            raise ConfigError(f"{path}: is empty")
-    ca = None if store.ca is None else Path(store.ca)
-    if ca is not None:
-        try:
-            ca.read_bytes()
-        except OSError as error:
-            raise ConfigError(f"store.ca: {store.ca}: {error.strerror}") from None
-    return partial(_reach, url, password, ca, store.prefix)
-
-
-def _reach(url: RedisUrl, password: str, ca: Path | None, prefix: str, reactor: Any) -> Any:
-    from imserver.backends.redis.address import socket_endpoint, tcp_endpoint
-    from imserver.backends.redis.cellar import Place
-    from imserver.backends.redis.connection import Greeting, at
-
-    endpoint = (
-        socket_endpoint(reactor, url.path)
-        if url.path
-        else tcp_endpoint(reactor, url.host, url.port, tls=url.tls, ca=ca)
-    )
-    return Place(at(endpoint), Greeting(url.user, password, url.database), prefix)
 
 
 def node_name(configured: str) -> str:

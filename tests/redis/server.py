@@ -97,6 +97,19 @@ class RedisServer:
                     found.append(replies.read(size + 2)[:-2].decode())
                 return found
 
+    @property
+    def answers(self) -> bool:
+        """Whether it runs and is not stopped."""
+        return self._process is not None and not self._stopped
+
+    def info(self, section: str) -> str:
+        """What it says of itself; blocks until it has."""
+        with socket.create_connection(("127.0.0.1", self.port), 10.0) as connection:
+            connection.sendall(f"INFO {section}\r\n".encode())
+            with connection.makefile("rb") as replies:
+                size = int(replies.readline()[1:])
+                return replies.read(size).decode(errors="replace")
+
     def log(self) -> str:
         """What it wrote."""
         return (self.folder / "redis.log").read_text(errors="replace")[-4000:]

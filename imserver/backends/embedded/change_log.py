@@ -117,6 +117,11 @@ def write_change(
     return change_id
 
 
+def decode_change(kind: int, body: bytes) -> Record:
+    """A change as it is stored."""
+    return _DECODERS[kind](body)
+
+
 def read_changes(
     connection: sqlite3.Connection, user_no: int, after: int, limit: int
 ) -> list[tuple[int, Any]]:

@@ -108,18 +108,17 @@ class Accounts:
 
     async def create_grant(self, grant: Grant) -> None:
         """See `Directory.create_grant`."""
-        fields = [word for name in Grant.__struct_fields__ for word in (name, _word(getattr(grant, name)))]
         await self._core.redis.script(
             _CREATE_GRANT,
             args=(
                 grant.sid, grant.user, repr(self._over(grant.expires_at)), self._life(grant.expires_at),
-                repr(self._core.wall()), *fields,
+                repr(self._core.wall()), *grant_words(grant),
             ),
         )  # fmt: skip
 
     async def grant(self, sid: str) -> Grant | None:
         """See `Directory.grant`."""
-        return _grant(await self._core.redis.call("HGETALL", self._key("sid:", sid)))
+        return grant_of(await self._core.redis.call("HGETALL", self._key("sid:", sid)))
 
     async def rotate_grant(
         self,
@@ -138,7 +137,7 @@ class Accounts:
                 self._life(expires_at), repr(self._over(expires_at)),
             ),
         )  # fmt: skip
-        return _grant(reply or [])
+        return grant_of(reply or [])
 
     async def revoke_grants(self, user: str, sid: str = "") -> list[str]:
         """See `Directory.revoke_grants`."""
@@ -162,13 +161,18 @@ def _account(user: str, fields: Sequence[Any]) -> Account | None:
     return Account(user, password_hash.decode(), Role(role.decode()), off == b"1", float(at), int(generation))
 
 
+def grant_words(grant: Grant) -> list[str]:
+    """A log-in's fields and values."""
+    return [word for name in Grant.__struct_fields__ for word in (name, _word(getattr(grant, name)))]
+
+
 def _word(value: str | float | bool) -> str:
     if isinstance(value, bool):
         return str(int(value))
     return value if isinstance(value, str) else repr(value)
 
 
-def _grant(reply: Sequence[bytes]) -> Grant | None:
+def grant_of(reply: Sequence[bytes]) -> Grant | None:
     if not reply:
         return None
     words = {reply[at].decode(): reply[at + 1].decode() for at in range(0, len(reply), 2)}

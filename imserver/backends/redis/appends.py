@@ -5,7 +5,7 @@ Answers come back in the order of the calls, refusals that were decided here amo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -31,6 +31,9 @@ class Appender:
 
     Args:
         on_broadcast: called when a broadcast was committed and is to be fanned out.
+
+    Attributes:
+        deliver: who is handed the answers; whoever puts itself there hands them on to the one before.
     """
 
     def __init__(self, core: Core, timeout: float, on_broadcast: Callable[[], None]) -> None:
@@ -41,6 +44,7 @@ class Appender:
         self._rate = SendRate(core.wall, core.settings)
         self._answers: list[Answer] = []
         self.send_delay = self._rate.delay
+        self.deliver: Callable[[Sequence[Answer]], None] = self._tell
         core.redis.after_replies.append(self._release)
 
     def append(self, principal: Principal, command: SendMessage, ticket: Any) -> None:
@@ -128,5 +132,8 @@ class Appender:
     def _release(self) -> None:
         if self._answers:
             answers, self._answers = self._answers, []
-            assert self._core.sink is not None
-            self._core.sink.answered(answers)
+            self.deliver(answers)
+
+    def _tell(self, answers: Sequence[Answer]) -> None:
+        assert self._core.sink is not None
+        self._core.sink.answered(answers)

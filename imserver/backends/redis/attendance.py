@@ -86,6 +86,25 @@ class Attendance:
         self.flush()
         return users
 
+    def again(self) -> None:
+        """Redis may have forgotten the last of what it was told: anew, who is here, and who is not."""
+        if self._stopped:
+            return
+        for user in sorted(self._here):
+            self.changed(user)
+
+        def look(found: Sequence[bytes]) -> None:
+            for name in found:
+                if name.decode() not in self._here:
+                    self.changed(name.decode())
+
+        def later(_: object) -> None:
+            if not self._stopped:
+                self._clock.callLater(RETRY_SECONDS, self.again)
+
+        key = f"{self._redis.prefix}nu:{self._nodes.identity}"
+        self._redis.call("SMEMBERS", key).addCallbacks(look, later)
+
     def start(self) -> None:
         """Begins to look who was not announced."""
         self._sweep_timer = self._clock.callLater(SWEEP_SECONDS, self._sweep)

@@ -73,8 +73,7 @@ class Calls:
         known: it was recorded before, or it is nothing.
         """
         core = self._core
-        name = f"{record.call}\0{record.caller}\0{record.created_at!r}".encode()
-        identity = blake2b(name, digest_size=16).digest()
+        identity = call_identity(record)
         missed = b""
         if record.told:
             missed = _encode(
@@ -101,7 +100,7 @@ class Calls:
                 repr(record.created_at),
                 0 if record.ending is None else 1,
                 int(record.withheld),
-                _encode(_Kept(*structs.astuple(record))),
+                encode_record(record),
                 missed,
                 int(core.settings.change_seconds),
                 core.node(),
@@ -123,7 +122,7 @@ class Calls:
         limit = max(limit, 1)
         reply = await self._core.redis.script(CALLS, (), (user, before, limit + 1))
         numbers = reply[::2]
-        records = [_record_of(stored) for stored in reply[1::2]]
+        records = [record_of(stored) for stored in reply[1::2]]
         more = len(records) > limit
         return CallPage(records[:limit], str(numbers[limit - 1]) if more else "")
 
@@ -142,6 +141,10 @@ class Calls:
             self._looked_at = now
             ensureDeferred(self._look()).addErrback(self._not_ended)
 
+    async def end_left(self) -> None:
+        """Ends the calls of nodes that are lost, now."""
+        await self._look()
+
     async def _look(self) -> None:
         """Ends the calls of nodes that are lost."""
         redis = self._core.redis
@@ -154,7 +157,7 @@ class Calls:
     async def _end_of(self, node: str, known: float) -> None:
         """Ends the calls of a node of which nothing is known after `known`."""
         for stored in await self._core.redis.script(LASTING, (), (node,)):
-            record = _record_of(stored)
+            record = record_of(stored)
             ended_at = max(min(known, self._core.wall()), record.answered_at, record.created_at)
             ended = structs.replace(record, ended_at=ended_at, ending=Ending.SHUTDOWN)
             await self._record(ended, known=True)
@@ -164,5 +167,17 @@ class Calls:
             self.log.failure("calls of a node that is lost could not be ended", failure=failure)
 
 
-def _record_of(stored: bytes) -> CallRecord:
+def call_identity(record: CallRecord) -> bytes:
+    """By what a call is known."""
+    name = f"{record.call}\0{record.caller}\0{record.created_at!r}".encode()
+    return blake2b(name, digest_size=16).digest()
+
+
+def encode_record(record: CallRecord) -> bytes:
+    """A record as it is stored."""
+    return _encode(_Kept(*structs.astuple(record)))
+
+
+def record_of(stored: bytes) -> CallRecord:
+    """The reverse."""
     return CallRecord(*structs.astuple(_decode(stored)))

@@ -13,7 +13,7 @@ from imserver.backends.redis.answers import RedisAnswerMemory
 from imserver.backends.redis.broadcasts import Broadcasts
 from imserver.backends.redis.bus import RedisBus
 from imserver.backends.redis.calls import Calls
-from imserver.backends.redis.connection import Greeting, Where
+from imserver.backends.redis.connection import Connection, Greeting, Where
 from imserver.backends.redis.core import Core
 from imserver.backends.redis.devices import Devices
 from imserver.backends.redis.directory import RedisDirectory
@@ -23,10 +23,13 @@ from imserver.backends.redis.files import Files
 from imserver.backends.redis.link import Redis
 from imserver.backends.redis.nodes import NodeSettings
 from imserver.backends.redis.nonces import RedisNonceMemory
+from imserver.backends.redis.replicas import AckSettings
 from imserver.backends.redis.retention import Retention
+from imserver.backends.redis.sentinels import Sentinels
 from imserver.backends.redis.settings import LinkSettings, StoreSettings
 from imserver.backends.redis.store import RedisStore
 from imserver.backends.redis.subscriber import Subscriber
+from imserver.model.errors import ImError
 
 
 class Place(Struct, frozen=True):
@@ -34,11 +37,13 @@ class Place(Struct, frozen=True):
 
     Attributes:
         prefix: what every key begins with.
+        sentinels: who says where it is; None = it is always in the same place.
     """
 
     where: Where
     greeting: Greeting = Greeting()
     prefix: str = "im:"
+    sentinels: Sentinels | None = None
 
 
 class RedisCellar:
@@ -71,11 +76,18 @@ class RedisCellar:
         link: LinkSettings = LinkSettings(),  # noqa: B008 - frozen
         nodes: NodeSettings = NodeSettings(),  # noqa: B008 - frozen
         settings: StoreSettings | None = None,
+        ack: AckSettings = AckSettings(),  # noqa: B008 - frozen
     ) -> None:
         self.settings = settings if settings is not None else StoreSettings()
         random = Random(random_bytes(16))  # noqa: S311 - it draws delays
         self.redis = Redis(place.where, place.greeting, clock, monotonic, random, link, place.prefix)
         self.subscriber = Subscriber(place.where, place.greeting, clock, monotonic, random, link)
+        self._second: Redis | None = None
+        if ack.replicas:
+            self._second = Redis(place.where, place.greeting, clock, monotonic, random, link, place.prefix)
+        self._sentinels = place.sentinels
+        if self._sentinels is not None:
+            self._sentinels.moved.append(self._moved)
         self.core = Core(self.redis, clock, wall, node, self.settings)
         # It comes first of all that is said to a Redis that was reached.
         self._epoch = Epoch(self.core, self.subscriber, random_bytes)
@@ -86,11 +98,19 @@ class RedisCellar:
         self._calls = Calls(self.core, lambda: self.bus.node, self._live)
         self._retention = Retention(self.core)
         self.store = RedisStore(
-            self.core, self._epoch, self._devices, self._broadcasts, self._calls, link.timeout
+            self.core,
+            self._epoch,
+            self._devices,
+            self._broadcasts,
+            self._calls,
+            link.timeout,
+            self._second,
+            ack,
         )
         self.directory = RedisDirectory(self.core)
         self.files = Files(self.core)
         self.bus = RedisBus(self.redis, self.subscriber, node, clock, nodes)
+        self._epoch.began.append(self.bus.attendance.again)
         self.nonces = RedisNonceMemory(self.redis)
         self.answers = RedisAnswerMemory(self.redis, lambda: self.bus.node, clock)
         # Its users are entered again; what was committed before that was not told here.
@@ -104,15 +124,27 @@ class RedisCellar:
     async def open(self) -> None:
         """Reaches Redis and takes part; waits as long as that takes."""
         self._open = True
-        self.subscriber.start()
+        if self._sentinels is not None:
+            self._sentinels.start()
         heard = self._feed.listen(self.core.node())
-        self.redis.start()
+        for one in self.connections():
+            one.start()
         await heard
         await self._epoch.first()
         await self.nonces.first()
         await self.bus.start()
         self.redis.watch(self._broadcasts.start, _nothing)
         self._tick_call = self.core.clock.callLater(self.settings.tick_seconds, self._tick)
+
+    def connections(self) -> list[Connection]:
+        """All to Redis."""
+        second = [] if self._second is None else [self._second]
+        return [self.subscriber, self.redis, *second]
+
+    def _moved(self) -> None:
+        self._log.warn("another Redis has become the master")
+        for one in self.connections():
+            one.abandon("another one is the master now")
 
     def _tick(self) -> None:
         self._tick_call = self.core.clock.callLater(self.settings.tick_seconds, self._tick)
@@ -140,8 +172,14 @@ class RedisCellar:
         self._devices.persist()
         await self.bus.stop()
         await self.redis.call("PING").addErrback(_ignored)
-        self.redis.stop()
-        self.subscriber.stop()
+        try:
+            await self.store.confirmed()
+        except ImError:
+            pass  # who waits is refused
+        for one in self.connections():
+            one.stop()
+        if self._sentinels is not None:
+            self._sentinels.stop()
 
 
 def _nothing() -> None:

@@ -54,9 +54,11 @@ class Connection:
 
     Attributes:
         up: whether the server was greeted and nothing is known to be wrong.
+        fault: why the last connection, or attempt, was given up.
     """
 
     log = Logger()
+    title = "Redis"
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class Connection:
         self._stopped = True
         self._complained = False
         self._ahead = 0.0
+        self.fault = ""
 
     # For subclasses
 
@@ -120,6 +123,16 @@ class Connection:
             self._attempt.cancel()
         self._cancel_timer()
         self._give_up("stopped")
+
+    def abandon(self, reason: str) -> None:
+        """Looks anew where the server is: it is known to be elsewhere."""
+        if self._stopped:
+            return
+        self._attempts = 0
+        if self._attempt is not None:
+            self._attempt.cancel()
+        else:
+            self._give_up(reason)
 
     def server_time(self) -> float:
         """Redis' own time now, float seconds; never ahead of it as long as the clocks run alike."""
@@ -165,11 +178,12 @@ class Connection:
     def _again(self, reason: str) -> None:
         """Plans the next attempt."""
         self._cancel_timer()
+        self.fault = reason
         if self._stopped:
             return
         if not self._complained:
             self._complained = True
-            self.log.error("Redis cannot be used: {reason}", reason=reason)
+            self.log.error("{title} cannot be used: {reason}", title=self.title, reason=reason)
         settings = self._settings
         delay = min(settings.longest_delay, settings.first_delay * 2.0 ** min(self._attempts, 32))
         self._attempts += 1
@@ -213,7 +227,7 @@ class Connection:
             self._attempts = 0
             if self._complained:
                 self._complained = False
-                self.log.info("Redis can be used again")
+                self.log.info("{title} can be used again", title=self.title)
             self._opened()
 
     def lost(self, protocol: RedisProtocol, reason: str) -> None:

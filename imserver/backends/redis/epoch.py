@@ -59,6 +59,7 @@ class Epoch:
             *core.last,
             self.name,
             self._random_bytes(8).hex(),
+            int(core.redis.fails_over),
         )
         asked = core.redis.script(REJOIN, (), words)
         asked.addCallback(self._rejoined)
@@ -66,6 +67,9 @@ class Epoch:
         asked.addErrback(lambda failure: self._log.warn("{text}", text=failure.getErrorMessage()))
 
     def _rejoined(self, reply: Any) -> None:
+        if reply is None:
+            self._log.error("a migration into this Redis has not come to its end: run imserver migrate again")
+            return
         self._take(reply[0])
 
     def _heard(self, payloads: list[bytes]) -> None:

@@ -92,6 +92,8 @@ Nodes. A node's name is its process's; its identity is "<name>:<n>", another one
   late                sorted set: users of whom something else was announced last than is so -> since when
   hosts               hash: user -> names of the nodes that have live sessions of the user, joined by spaces
   epoch               hash: see `epoch`
+  migrating           string: what is here is not whole yet (`importing`)
+  mark                string: written before replicas are waited for (`replicas`)
 
 Requests and messages that come once
   ra:<peer>           hash with a time to live: id -> [digest, node, answer], "" -> bytes of all

@@ -39,6 +39,7 @@ class Redis(Connection):
         channels: what every channel begins with.
         run_id: which process Redis is.
         loses_nothing: whether it keeps all it has acknowledged, whatever happens to its machine.
+        fails_over: whether another one may take its place.
         meter: what is counted.
         after_replies: called after every batch of replies (and losses) was handed out.
     """
@@ -59,6 +60,7 @@ class Redis(Connection):
         self.channels = f"{prefix}{greeting.database}:"
         self.run_id = ""
         self.loses_nothing = False
+        self.fails_over = settings.fails_over
         self.meter = WriteMeter()
         self.after_replies: list[Callable[[], None]] = []
         self._watchers: list[tuple[Callable[[], None], Callable[[], None]]] = []
@@ -238,7 +240,8 @@ class Redis(Connection):
     def _told_policy(self, reply: Any) -> str:
         # Who may not ask assumes the worse.
         found = dict(zip(reply[::2], reply[1::2], strict=True)) if isinstance(reply, list) else {}
-        self.loses_nothing = found.get(b"appendonly") == b"yes" and found.get(b"appendfsync") == b"always"
+        always = found.get(b"appendonly") == b"yes" and found.get(b"appendfsync") == b"always"
+        self.loses_nothing = always and not self.fails_over
         return ""
 
     def _opened(self) -> None:

@@ -16,6 +16,7 @@ class LinkSettings(Struct, frozen=True):
             are refused.
         first_delay / longest_delay: seconds between two attempts to connect; doubled each
             time, and drawn from the upper half, so that nodes do not come all at once.
+        fails_over: another Redis may take this one's place, with a copy that lacks the newest.
     """
 
     timeout: float = 5.0
@@ -24,6 +25,7 @@ class LinkSettings(Struct, frozen=True):
     queue_bytes: int = 64 * 1024 * 1024
     first_delay: float = 0.1
     longest_delay: float = 2.0
+    fails_over: bool = False
 
 
 class StoreSettings(Struct):

@@ -14,7 +14,9 @@ from imserver.backends.redis.devices import Devices
 from imserver.backends.redis.epoch import Epoch
 from imserver.backends.redis.faults import unavailable
 from imserver.backends.redis.inboxes import Inboxes
+from imserver.backends.redis.link import Redis
 from imserver.backends.redis.listings import Listings
+from imserver.backends.redis.replicas import AckSettings, Replicas
 from imserver.model.accounts import Principal
 from imserver.model.call_records import CallPage, CallRecord
 from imserver.model.conversations import ConversationPage
@@ -31,7 +33,11 @@ from imserver.services.ports import Conversation, DeviceCursor, FeedSink
 
 
 class RedisStore:
-    """`ports.Store` over Redis; the documentation of the methods is there."""
+    """`ports.Store` over Redis; the documentation of the methods is there.
+
+    Args:
+        second: a connection on which replicas are waited for; None = nobody waits for them.
+    """
 
     def __init__(
         self,
@@ -41,10 +47,16 @@ class RedisStore:
         broadcasts: Broadcasts,
         calls: Calls,
         timeout: float,
+        second: Redis | None = None,
+        ack: AckSettings = AckSettings(),  # noqa: B008 - frozen
     ) -> None:
         self._core = core
         self._epoch = epoch
         self._appender = Appender(core, timeout, broadcasts.start)
+        self._replicas: Replicas | None = None
+        if second is not None:
+            self._replicas = Replicas(core.redis, second, ack, self._appender.deliver)
+            self._appender.deliver = self._replicas.take
         self._inboxes = Inboxes(core, lambda: epoch.name)
         self._listings = Listings(core)
         self._devices = devices
@@ -81,6 +93,16 @@ class RedisStore:
         await redis.call("HSET", redis.prefix + "epoch", "checked", repr(self._core.wall()))
         if not self._core.hearing:
             raise unavailable("the feed cannot be heard now")
+        await self.confirmed()
+
+    async def confirmed(self) -> None:
+        """Waits until replicas have all that was done by now, where that is configured.
+
+        Raises:
+            ImError: UNAVAILABLE if too few have.
+        """
+        if self._replicas is not None:
+            await self._replicas.confirmed()
 
     async def head(self, user: str) -> tuple[int, int]:
         """See `Store.head`."""

@@ -357,6 +357,32 @@ class LossTest(BusCase):
         self.pass_time(3.0)
         self.assertEqual([], self.wait_for(self.two.bus.seats("alice")))
 
+    def test_redis_has_forgotten_the_last_moments(self) -> None:
+        """As a replica that takes over: who came is not there, who left is."""
+        node = self.one
+        for user in ("alice", "ghost"):
+            node.sessions[user] = [("a", True)]
+        self.wait_for(node.bus.attendance.enter("ghost"))
+        kept = {
+            key: self.wait_for(self.link.call("DUMP", f"t:{key}"))
+            for key in ("at:ghost", "nu:one:1", "hosts")
+        }
+        self.wait_for(node.bus.attendance.enter("alice"))
+        del node.sessions["ghost"]
+        node.bus.attendance.changed("ghost")
+        self.settle()
+        self.wait_for(self.link.call("DEL", "t:at:alice"))
+        for key, dump in kept.items():
+            self.wait_for(self.link.call("RESTORE", f"t:{key}", 0, dump, "REPLACE"))
+        self.assertEqual(1, len(self.wait_for(self.two.bus.seats("ghost"))))
+        node.commands.cut()
+        self.pump.until(lambda: not node.redis.connected)
+        node.bus.attendance.again()
+        self.pass_time(3.0)
+        self.assertEqual([], self.wait_for(self.two.bus.seats("ghost")))
+        self.assertEqual(["a"], [seat.session for seat in self.wait_for(self.two.bus.seats("alice"))])
+        self.assertEqual([b"alice"], self.wait_for(self.link.call("HKEYS", "t:hosts")))
+
     def test_while_redis_is_away_nothing_is_done(self) -> None:
         self.one.commands.cut()
         self.pump.until(lambda: not self.one.redis.connected)

@@ -71,7 +71,15 @@ class Example(SynchronousTestCase):
         default = Configuration()
         for section in ("limits", "retention", "log"):
             self.assertEqual(getattr(uncommented, section), getattr(default, section), section)
-        store = msgspec.structs.replace(uncommented.store, password_file=None, ca=None)
+        store = msgspec.structs.replace(
+            uncommented.store,
+            password_file=None,
+            ca=None,
+            sentinels=(),
+            sentinel_service=None,
+            sentinel_user=None,
+            sentinel_password_file=None,
+        )
         self.assertEqual(store, default.store)
         auth = msgspec.structs.replace(uncommented.auth, self_registration=None, key=())
         self.assertEqual(auth, default.auth)

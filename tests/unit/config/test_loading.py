@@ -10,7 +10,7 @@ from imserver.config import ConfigError, load
 from imserver.config.endpoints import is_loopback, port_fault
 from imserver.config.ice_urls import parse_ice_url
 from imserver.config.loading import data_directory, self_registration
-from imserver.config.redis_urls import parse_redis_url
+from imserver.config.redis_urls import parse_address, parse_redis_url
 
 
 class Defaults(SynchronousTestCase):
@@ -123,6 +123,37 @@ class Faults(SynchronousTestCase):
                 load(None, redis(*overrides))
             self.assertIn(path, str(caught.exception))
             self.assertNotIn("s3cret", str(caught.exception))
+
+    def test_sentinels(self) -> None:
+        def redis(*overrides: str) -> list[str]:
+            return ["store.engine=redis", *overrides]
+
+        ask, service = 'store.sentinels=["a:1","[::1]","b"]', "store.sentinel_service=im"
+        store = load(None, redis(ask, service)).store
+        self.assertEqual(
+            [("a", 1), ("::1", 26379), ("b", 26379)], [parse_address(one) for one in store.sentinels]
+        )
+        load(None, redis(ask, service, "store.sentinel_user=u", "store.sentinel_password_file=/p"))
+        load(None, redis("store.ack=replicated", "store.replicas=2", "store.replicas_seconds=0.5"))
+        load(None, ["store.ack=replicated", "store.replicas_seconds=9"])
+        for overrides, path in (
+            ([ask], "store.sentinel_service: is needed"),
+            ([service], "store.sentinel_service: is for store.sentinels"),
+            (["store.sentinel_user=u"], "store.sentinel_user: is for"),
+            (["store.sentinel_password_file=/p"], "store.sentinel_password_file: is for"),
+            (['store.sentinels=["a","b:x"]', service], "store.sentinels[1]: 'b:x' is not host:port"),
+            (['store.sentinels=["redis://b"]', service], "store.sentinels[0]:"),
+            (['store.sentinels=[":5"]', service], "store.sentinels[0]:"),
+            (['store.sentinels=["a","a"]', service], "store.sentinels: the same"),
+            ([ask, service, "store.url=unix:///run/redis.sock"], "store.url: must start with redis:// or"),
+            ([ask, service, "store.sentinel_user=u"], "store.sentinel_password_file: is needed"),
+            (["store.ack=all"], "store.ack"),
+            (["store.replicas=0"], "store.replicas"),
+            (["store.ack=replicated", "store.replicas_seconds=5"], "store.replicas_seconds: must be less"),
+        ):
+            with self.assertRaises(ConfigError) as caught:
+                load(None, redis(*overrides))
+            self.assertIn(path, str(caught.exception))
 
     def test_redis_urls(self) -> None:
         url = parse_redis_url("rediss://im:p%40ss@r.example:7000/2")
