@@ -56,6 +56,7 @@ class RelayChannelProtocol(Protocol):
         self._left = 0  # bytes that the receiver had not taken when that was last looked at
         self._producing = False  # registered with the transport
         self._last = False  # all was written, and is on its way
+        self._lost = False  # the connection is gone, but not all that came from it was passed on
         self._closing = False
 
     def connectionMade(self) -> None:
@@ -125,7 +126,8 @@ class RelayChannelProtocol(Protocol):
         """See PipeEnd."""
         if not (self._deaf or self._closing):
             self._deaf = True
-            self.transport.pauseProducing()
+            if not self._lost:
+                self.transport.pauseProducing()
 
     def resume(self) -> None:
         """See PipeEnd."""
@@ -142,7 +144,12 @@ class RelayChannelProtocol(Protocol):
         held, self._held = self._held, []
         if held:
             self.dataReceived(b"".join(held))
-        if not (self._deaf or self._closing):
+        if self._deaf or self._closing:
+            return
+        if self._lost:
+            self._closing = True
+            self._gone()
+        else:
             self.transport.resumeProducing()
 
     def write(self, data: bytes) -> None:
@@ -204,6 +211,8 @@ class RelayChannelProtocol(Protocol):
         """Closes after what was written; the peer has so long to take it."""
         self._closing = True
         self._held.clear()
+        if self._lost:
+            return
         if self._producing:
             self._producing = False
             self.transport.unregisterProducer()
@@ -234,15 +243,19 @@ class RelayChannelProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See IProtocol."""
+        self._doors.wheel.forget(self)
+        self._admission.release()
+        if self._held and not self._closing and reason.check(ConnectionDone):
+            # TLS reads on to the end of what it has, also where it may not: that still counts.
+            self._lost = True
+            return
         self._closing = True
         self._held.clear()
-        self._doors.wheel.forget(self)
         if self._last and self._pipe is not None and reason.check(ConnectionDone):
             # Whoever closes with something unread resets the connection instead.
             self._pipe.arrived()
         self._last = False
         self._gone()
-        self._admission.release()
 
     def _gone(self) -> None:
         if self._pipe is not None:

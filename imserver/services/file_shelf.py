@@ -44,9 +44,15 @@ class Shelf:
         """
         async with self._alone(sha256):
             await part.keep(sha256)
-            if not await self._store.move_transfer(transfer.id, State.OPEN, State.STORED, sha256=sha256):
+            moved = await self._store.move_transfer(transfer.id, State.OPEN, State.STORED, sha256=sha256)
+            if not moved and not await self._is_stored(transfer.id, sha256):
                 raise ImError(ErrorCode.NOT_FOUND, "the transfer ended meanwhile")
         return replace(transfer, state=State.STORED, sha256=sha256)
+
+    async def _is_stored(self, transfer: str, sha256: str) -> bool:
+        """Whether it was done before, and the answer did not come."""
+        known = await self._store.transfer(transfer)
+        return known is not None and known.state is State.STORED and known.sha256 == sha256
 
     async def take_away(self, sha256: str) -> None:
         """Removes a blob, unless a stored file has this hash by now. UNAVAILABLE."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest_twisted
@@ -12,9 +13,11 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from tests.clients import jsonline_client
 from tests.clients.chat_app_client import ChatAppClient, password_hash
 from tests.clients.relay_channel import DATA, END, FAILED, RelayChannel, first_line, frame, open_channel
+from tests.e2e.certificates import Authority
 from tests.e2e.conftest import Serve
 from tests.e2e.server import Server, sleep
 from tests.e2e.test_chat_app import connect, start, user
+from tests.e2e.tls_clients import endpoint, tls_override
 
 CONTENT = os.urandom(300_000)
 
@@ -456,3 +459,42 @@ async def _registered(server: Server, name: str) -> ChatAppClient:
     await client.ask("auth/register", {"username": name, "password": password_hash(name)})
     await client.log_in(name)
     return client
+
+
+@pytest_twisted.ensureDeferred
+async def test_over_tls(serve: Serve, tmp_path: Path) -> None:
+    """Where the session is encrypted the channel is, too, and ends as well."""
+    authority = Authority(tmp_path / "pki")
+    pair = authority.issue("server", "localhost")
+    server = await start(serve, overrides=[tls_override(4, pair), tls_override(5, pair)])
+    alice, bob = [
+        await jsonline_client.connect(endpoint(authority, server.port("chat-app")), ChatAppClient(reactor))
+        for _ in range(2)
+    ]
+    for one, name in ((alice, "alice"), (bob, "bob")):
+        assert (await one.log_in(name))["payload"]["status"] == 200
+    content = os.urandom(3_000_000)
+    for whole in (True, False):
+        place = await accepted(alice, bob, len(content))
+        assert place["channel_port"] == server.port("files")
+        receiver, sender = [
+            await connectProtocol(endpoint(authority, place["channel_port"]), RelayChannel())
+            for _ in range(2)
+        ]
+        receiver.send(first_line(place["session_id"], "receiver", "bob"))
+        sender.send(first_line(place["session_id"], "sender", "alice"))
+        if whole:
+            sender.send(*[frame(DATA, content[at : at + 65536]) for at in range(0, len(content), 65536)])
+            sender.send(frame(END))
+        else:
+            sender.send(frame(DATA, content[:1_000_000]))
+            sender.transport.loseConnection()
+        await receiver.last()
+        assert receiver.data() == (content if whole else content[:1_000_000])
+        assert receiver.frames[-1][0] == (END if whole else FAILED)
+        for one in (alice, bob):
+            await one.next("file/complete" if whole else "file/error", session_id=place["session_id"])
+        await receiver.ended
+        await sender.ended
+    await close(alice, bob)
+    await server.stop()

@@ -168,6 +168,49 @@ class Moving(ChannelCase):
         self.assertEqual([type(event).__name__ for event in self.bob.take()], ["RelayCompleted"])
         self.assertEqual(len(self.relays), 0)
 
+    def lost(self, *data: bytes) -> Wire:
+        """A sender that was gone before anything it sent could be passed on, as over TLS; the receiver."""
+        relay, connections = self.accepted(), self.doors.counter.total
+        sender = self.connect()
+        self.say(sender, first_line(relay, "sender", "alice"), *data)
+        sender.protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.doors.counter.total, connections)
+        self.assertEqual(self.alice.take(), [])
+        receiver = self.connect()
+        self.say(receiver, first_line(relay, "receiver", "bob"))
+        return receiver
+
+    def test_what_came_before_the_end_of_the_connection_counts(self) -> None:
+        receiver = self.lost(frame(DATA, b"12345"), frame(DATA, b"67890") + frame(END))
+        self.clock.advance(0)
+        self.assertEqual(receiver.frames(), [(DATA, b"12345"), (DATA, b"67890"), (END, b"")])
+        self.clock.advance(0.05)
+        self.assertEqual([type(event).__name__ for event in self.alice.take()], ["RelayCompleted"])
+        receiver = self.lost(frame(DATA, b"12345"))
+        receiver.producer.pauseProducing()
+        self.clock.advance(0)
+        self.assertEqual(receiver.frames(), [])
+        receiver.producer.resumeProducing()
+        self.clock.advance(0)
+        self.assertEqual(receiver.frames(), [(DATA, b"12345"), (FAILED, b"the sender's channel is lost")])
+        self.assertEqual(self.reasons(self.alice), ["the sender's channel is lost"])
+        self.assertEqual(len(self.relays), 0)
+
+    def test_nor_is_it_kept_for_ever(self) -> None:
+        relay = self.accepted()
+        sender = self.connect()
+        self.say(sender, first_line(relay, "sender", "alice") + frame(DATA, b"12345"))
+        sender.protocol.connectionLost(Failure(ConnectionDone()))
+        self.pass_time(61)
+        self.assertEqual(self.reasons(self.alice), ["the channels were not opened in time"])
+        self.assertEqual(sender.protocol._held, [])
+        self.assertEqual((len(self.relays), self.clock.getDelayedCalls()), (0, []))
+        relay = self.accepted()
+        sender = self.connect()
+        self.say(sender, first_line(relay, "sender", "alice") + frame(DATA, b"12345"))
+        sender.protocol.connectionLost(Failure(ConnectionLost()))  # nobody means that
+        self.assertEqual(self.reasons(self.alice), ["the sender's channel is lost"])
+
     def test_back_pressure(self) -> None:
         sender, receiver = self.open()
         self.assertIs(receiver.producer, receiver.protocol)

@@ -154,6 +154,25 @@ class FilesOverNodes(HouseCase):
         self.assertEqual(self.state(channel), State.STORED)
         self.assertEqual(self.wait_for(self.download(self.one, channel)).blob.size, len(DATA))
 
+    def test_the_answer_that_it_is_stored_did_not_come(self) -> None:
+        channel = self.request()
+        upload, _ = self.upload(self.one, channel)
+        store = self.one.cellar.files
+        move = store.move_transfer
+
+        async def unanswered(*arguments: Any, **more: Any) -> bool:
+            store.move_transfer = move  # type: ignore[method-assign]
+            assert await move(*arguments, **more)
+            raise ImError(ErrorCode.UNAVAILABLE, "not now")
+
+        store.move_transfer = unanswered  # type: ignore[method-assign]
+        with self.assertRaises(ImError):
+            self.finish(self.one, upload)
+        self.assertEqual(self.bob.peer.messages, [])
+        self.wait_for(self.files[self.one].channels.finish(upload))
+        self.settle()
+        self.assertEqual(len(self.bob.peer.messages), 1)
+
     def test_a_node_that_does_not_let_go(self) -> None:
         """It stands still, and nobody else writes what it may write."""
         channel = self.request()
