@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.threads import deferToThread
 
 from tests.clients import filechannel_client, jsonline_client
 from tests.clients.chat_app_client import ChatAppClient
@@ -17,9 +18,11 @@ from tests.clients.filechannel_client import ACK, END, ERROR, Check, Content, da
 from tests.clients.jsonline_client import JsonLineClient
 from tests.clients.relay_channel import DATA, frame, open_channel
 from tests.clients.relay_channel import END as LAST
+from tests.clients.rest_client import RestClient
 from tests.e2e.nodes import Nodes, three_nodes
 from tests.e2e.server import Server, sleep
 from tests.e2e.test_chat_app import user
+from tests.e2e.test_file_http import create, patch
 from tests.e2e.test_files import download, request
 
 PATIENCE = 60.0
@@ -122,6 +125,29 @@ async def test_an_upload_goes_on_where_a_node_was_killed(nodes: Nodes) -> None:
     for client in (last, waiting, alice, bob, carol):
         await client.close()
     for server in (one, three):
+        await server.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_over_http_each_request_goes_to_another_node(nodes: Nodes) -> None:
+    one, two, three = [RestClient(server.port("/im"), "demo_token_alice") for server in nodes.servers]
+    bob = await line(nodes.servers[1], "bob")
+    content = Content(MIB + 321)
+    half = MIB // 2
+    place = (await deferToThread(create, one, content, to="bob")).headers["location"]
+    sent = await deferToThread(patch, two, place, 0, content.read(0, half))
+    assert (sent.status, sent.headers["upload-offset"]) == (204, str(half)), sent
+    there = await deferToThread(three.call, "HEAD", place)
+    assert there.headers["upload-offset"] == str(half)
+    sent = await deferToThread(patch, three, place, half, content.read(half, content.size))
+    assert sent.status == 204, sent
+    file = sent.headers["x-file-id"]
+    await bob.expect("message/event", lambda event: event["payload"]["content"].get("file_id") == file)
+    for web in (one, two, three):
+        got = await deferToThread(web.get, f"/api/files/{file}")
+        assert (got.status, got.raw == content.read(0, content.size)) == (200, True)
+    await bob.close()
+    for server in nodes.servers:
         await server.stop()
 
 
