@@ -22,10 +22,10 @@ check: $(VENV)/test.stamp
 unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest tests/unit
 
-# Longer rounds of what can only be made likely by repetition; seeds are printed.
+# Longer rounds of what can only be made likely by repetition; the seeds of what fails are printed.
 prove: $(VENV)/test.stamp
 	$(BIN)/python -m tests.simulation.run --jobs 2 --first $$(date +%s) --histories 1000 --no-calls
-	IMSERVER_EFFORT=prove $(BIN)/python -m pytest -s -m prove
+	IMSERVER_EFFORT=prove $(BIN)/python -m pytest -n 2 --dist loadfile -m prove --durations=15
 
 prove-full: $(VENV)/test.stamp
 	$(BIN)/python -m tests.simulation.run --jobs 2 --first $$(date +%s) --histories 10000
