@@ -15,7 +15,7 @@ from itertools import pairwise
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Message, MessageAccepted, MessageRevoked
 from tests.simulation.client import JSONLINE, PROTOBUF
-from tests.simulation.history import FOREVER, FinalView, History, Link, Membership, Send
+from tests.simulation.history import DAY, FOREVER, FinalView, History, Link, Membership, Send
 
 _TOKEN = re.compile(rb"<m\d+>")
 _FINE_REFUSALS = frozenset(
@@ -299,13 +299,17 @@ class Checker:
         return kept is None or message.message_id[-12:] < kept.message_id[-12:]
 
     def _client_ids(self) -> None:
-        """One client id, one message."""
+        """One client id, one message, for as long as it is remembered.
+
+        What waits in the server for its sender's rate, while days pass, comes after that.
+        """
         by_key: dict[tuple[str, str, str], list[Send]] = defaultdict(list)
         for send in self.history.sends:
             if send.client_id and send.number in self.sent:
                 by_key[send.user, send.format, send.client_id].append(send)
         for (user, format, client_id), sends in by_key.items():
-            if len(sends) > 1:
+            times = sorted(self.sent[send.number].server_at for send in sends)
+            if any(later - earlier < DAY for earlier, later in pairwise(times)):
                 texts = ", ".join(send.text for send in sends)
                 self.fault(f"{user}/{format}: client id {client_id} made several messages: {texts}")
 

@@ -7,11 +7,11 @@ from random import Random
 
 from tests.simulation.callers import Telephone
 from tests.simulation.client import Device
+from tests.simulation.history import DAY
 from tests.simulation.node import Node
 from tests.simulation.plan import Plan
 from tests.simulation.world import World
 
-DAY = 86_400.0
 MOST_STRAYED = DAY / 4
 """Seconds by which jumps alone may put the clock wrong: within them nobody forgets a client id."""
 MOST_DAYS = 25.0

@@ -10,6 +10,8 @@ from imserver.model.accounts import LoggedIn
 from imserver.model.errors import ImError
 from imserver.model.messages import InboxRow, Message, MessageAccepted, SendMessage
 
+DAY = 86_400.0
+"""Seconds for which a client id is remembered."""
 FOREVER = 1 << 60
 
 

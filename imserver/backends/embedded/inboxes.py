@@ -112,7 +112,7 @@ class Inboxes:
             INBOX, core.state.inboxes, owner.no, [(first, head)], limit, max_bytes, owner.no, True
         )
         rows = page.rows
-        if page.missing and not rows and core.state.floor != floor:
+        if not rows and core.state.floor != floor:
             # Retention took all of it meanwhile; there may be more behind.
             return await self.inbox(user, after, at_least, limit, max_bytes)
         owner = core.state.user(user) or owner
@@ -136,7 +136,7 @@ class Inboxes:
         page = await self._page(
             CONVERSATION, core.state.conversations, no, spans, limit, max_bytes, owner.no, False
         )
-        if page.missing and not page.rows and core.state.floor != floor:
+        if not page.rows and core.state.floor != floor:
             return await self.history(user, query, limit, max_bytes)
         if page.rows:
             after = page.rows[-1].message.position

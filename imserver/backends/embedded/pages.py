@@ -107,6 +107,9 @@ def read_page(
             if rows and size > max_bytes:
                 return Page(rows, missing, True)
             rows.append(InboxRow(number if with_seq else 0, message_of(record, reader_no)))
+        if last < span.last:
+            # Some of what was asked for is gone, so the page is not full: there is more all the same.
+            return Page(rows, missing, True)
     return Page(rows, missing, False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
+from typing import Any
 
 from msgspec.structs import replace
 from twisted.internet.defer import ensureDeferred
@@ -17,11 +18,65 @@ from imserver.backends.embedded.records import FanoutRecord, MessageRecord, deco
 from imserver.backends.embedded.verify import verify, verify_connection
 from imserver.model.accounts import Grant, Role
 from imserver.model.errors import ErrorCode
-from imserver.model.messages import MarkRead, RevokeMessage
+from imserver.model.messages import MarkRead, ReadHistory, RevokeMessage
 from tests.unit.backends.engine import EngineCase, temporary_directory
 from tests.unit.backends.test_database import FileCase
 
 DAY = 86400.0
+
+
+class TrimmedReadsTest(EngineCase, SynchronousTestCase):
+    """Retention takes messages between the beginning and the end of a read."""
+
+    def check(self) -> None:
+        self.wait_for(self.embedded.close())
+        self.assertEqual([], verify_connection(self.database.reader(), now=self.embedded.core.wall()))
+
+    def trimmed_while_reading(self, kept: int) -> None:
+        """The next read begins after everything but the last `kept` messages of twelve was taken."""
+        for number in range(12 - kept):
+            self.send("alice", f"{number}", recipient="bob")
+        self.later(11 * DAY)
+        for number in range(12 - kept, 12):
+            self.send("alice", f"{number}", recipient="bob")
+        self.flush()
+        core = self.embedded.core
+        read = core.read
+
+        async def late(*arguments: Any) -> Any:
+            core.read = read  # type: ignore[method-assign]
+            await self.embedded.trim(core.wall())
+            return await read(*arguments)
+
+        core.read = late  # type: ignore[assignment,method-assign]
+
+    def test_a_page_that_was_taken_while_it_was_read_is_not_the_last(self) -> None:
+        """Whoever reads on must come to what is kept: with all of the page gone, or a part of it."""
+        for kept in (2, 9, 10):
+            self.open_cellar("alice", "bob", "carol", retention_seconds=10 * DAY, flush_entries=4)
+            self.trimmed_while_reading(kept)
+            numbers: list[int] = []
+            more = True
+            while more:
+                page = self.inbox("bob", numbers[-1] if numbers else 0, limit=3)
+                numbers += [row.seq for row in page.rows]
+                more = page.has_more
+            self.assertEqual(list(range(13 - kept, 13)), numbers)
+            self.check()
+
+    def test_a_page_of_history_that_was_taken_while_it_was_read_is_not_the_last(self) -> None:
+        for kept in (2, 9, 10):
+            self.open_cellar("alice", "bob", "carol", retention_seconds=10 * DAY, flush_entries=4)
+            self.trimmed_while_reading(kept)
+            texts: list[str] = []
+            since, more = "", True
+            while more:
+                query = ReadHistory(recipient="alice", since=since)
+                page = self.wait_for(self.cellar.store.history("bob", query, 3, 10**9))
+                texts += [row.message.content.data.decode() for row in page.rows]
+                since, more = page.next_cursor, page.has_more
+            self.assertEqual([f"{number}" for number in range(12 - kept, 12)], texts)
+            self.check()
 
 
 class RetentionTest(FileCase):
