@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DATA ?= ./data
 
-.PHONY: run test check unit prove prove-full bench bench-quick lock format clean
+.PHONY: run test check unit prove prove-full bench bench-quick soak lock format clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/twistd -n --pidfile= imserver --demo --data-dir $(DATA)
@@ -26,6 +26,7 @@ unit: $(VENV)/test.stamp
 prove: $(VENV)/test.stamp
 	$(BIN)/python -m tests.simulation.run --jobs 2 --first $$(date +%s) --histories 1000 --no-calls
 	IMSERVER_EFFORT=prove $(BIN)/python -m pytest -n 2 --dist loadfile -m prove --durations=15
+	$(BIN)/python -m benchmarks.soak --sessions 300 --minutes 0.5 --rate 1500
 
 prove-full: $(VENV)/test.stamp
 	$(BIN)/python -m tests.simulation.run --jobs 2 --first $$(date +%s) --histories 10000
@@ -36,6 +37,11 @@ bench: $(VENV)/test.stamp
 
 bench-quick: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks --quick
+
+# 2,000 sessions of mixed formats at half of what the server can; nothing may be lost, memory must be flat.
+MINUTES ?= 20
+soak: $(VENV)/test.stamp
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 $(VENV)/run.stamp: requirements/runtime.txt setup.cfg
 	$(PYTHON) -m venv $(VENV)

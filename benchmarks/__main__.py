@@ -7,92 +7,116 @@ import asyncio
 import json
 import os
 import platform
-import statistics
+import re
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
-from benchmarks import calls, files, loads, rooms, servers
+from benchmarks import calls, delays, files, loads, rooms, servers
+from benchmarks.chart import chart
+from benchmarks.figures import ECHO, FIGURES, Measured, Run, summed_up, table
 from benchmarks.machine import LOAD_CORE, Busy, alone, pin
 
+T = TypeVar("T")
 MIB = 1024 * 1024
 RESULTS = Path(__file__).parent / "results"
 
-# Figure -> (unit, the figure of the bare echo or relay it is compared with).
-FIGURES = {
-    "echo, window 16": ("messages/s", ""),
-    "echo, window 1": ("messages/s", ""),
-    "echo, connections": ("connections/s", ""),
-    "protobuf one-to-one, window 16": ("messages/s", "echo, window 16"),
-    "protobuf one-to-one, window 1": ("messages/s", "echo, window 16"),
-    "jsonline one-to-one, window 16": ("messages/s", "echo, window 16"),
-    "jsonline one-to-one, window 1": ("messages/s", "echo, window 16"),
-    "fan-out to 200": ("deliveries/s", "echo, window 16"),
-    "fan-out to 1,000": ("deliveries/s", "echo, window 16"),
-    "protobuf idle session": ("KiB", ""),
-    "jsonline idle session": ("KiB", ""),
-    "protobuf log-ins by token": ("log-ins/s", "echo, connections"),
-    "jsonline log-ins by token": ("log-ins/s", "echo, connections"),
-    "echo per core": ("messages/s per core", ""),
-    "broadcast in a room of 200": ("deliveries/s per core", "echo per core"),
-    "broadcast in a room of 1,000": ("deliveries/s per core", "echo per core"),
-    "joins into one room": ("joins/s", "echo, connections"),
-    "call set-ups": ("calls/s", ""),
-    "relay, 60,000-byte packets": ("MB/s per core", ""),
-    "relay, 1,000-byte packets": ("packets/s per core", ""),
-    "call media, 60,000-byte packets": ("MB/s per core", "relay, 60,000-byte packets"),
-    "call media, 1,000-byte packets": ("packets/s per core", "relay, 1,000-byte packets"),
-    "file copy, up": ("MB/s per core", ""),
-    "file copy, down": ("MB/s per core", ""),
-    "file copy, up and hashed": ("MB/s per core", ""),
-    "file channel, up": ("MB/s per core", "file copy, up and hashed"),
-    "file channel, down": ("MB/s per core", "file copy, down"),
-    "relay, p99 delay": ("ms", ""),
-    "call media, p99 delay": ("ms", "relay, p99 delay"),
-}
+TLS_LISTENERS = ("jsonline", "http")
 
 
-def one_run(seconds: float, sessions: int, log_ins: int) -> dict[str, float]:
-    """Every figure once."""
-    figures: dict[str, float] = {}
+class Bench:
+    """One run over everything.
 
-    def measure(name: str, work: Awaitable[float]) -> None:
-        figures[name] = asyncio.run(_timed(work))
-        print(f"  {name:<34}{figures[name]:>12,.1f} {FIGURES[name][0]}", flush=True)
+    Args:
+        seconds: how long a rate is measured.
+        sessions: idle ones.
+        log_ins: how many are timed.
+        crowd: sessions that come back at once.
+    """
 
-    with servers.echo() as echo:
-        for window in (16, 1):
-            measure(f"echo, window {window}", loads.echoed(echo.ports, window, seconds))
-        measure("echo, connections", loads.connections(echo.ports, log_ins))
-        measure("echo per core", loads.echoed(echo.ports, 16, seconds, pid=echo.pid))
-    for format in ("protobuf", "jsonline"):
-        with servers.imserver() as server:
-            measure(f"{format} idle session", loads.idle_kib(server.pid, server.ports, format, sessions))
-            measure(f"{format} log-ins by token", loads.log_ins(server.ports, format, log_ins))
-        for window in (16, 1):
+    def __init__(self, seconds: float, sessions: int, log_ins: int, crowd: int) -> None:
+        self.seconds = seconds
+        self.sessions = sessions
+        self.log_ins = log_ins
+        self.crowd = crowd
+        self.figures: Run = {}
+
+    def measure(self, name: str, work: Awaitable[float | Measured]) -> None:
+        """Does it, and tells and keeps what came out."""
+        result = asyncio.run(_timed(work))
+        self.tell(name, result if isinstance(result, Measured) else Measured(result))
+
+    def tell(self, name: str, measured: Measured) -> None:
+        """Keeps a figure."""
+        self.figures[name] = measured
+        print(f"  {name:<36}{measured.value:>12,.1f} {FIGURES[name].unit}", flush=True)
+
+    def messages(self) -> None:
+        """Echo, chat, groups, log-ins."""
+        seconds, log_ins = self.seconds, self.log_ins
+        with servers.echo() as echo:
+            for window in (16, 1):
+                self.measure(f"echo, window {window}", loads.echoed(echo, window, seconds))
+            self.measure("echo, connections", loads.connections(echo.ports, log_ins))
+        self.tell("echo per core", Measured(self.figures[ECHO].per_core))
+        for format in ("qdatastream", "protobuf", "jsonline"):
             with servers.imserver() as server:
-                work = loads.one_to_one(server.ports, format, window, seconds)
-                measure(f"{format} one-to-one, window {window}", work)
-    for members in (200, 1000):
+                for window in (16,) if format == "qdatastream" else (16, 1):
+                    work = loads.one_to_one(server, format, window, seconds)
+                    self.measure(f"{format} one-to-one, window {window}", work)
+        capacity = min(
+            self.figures[f"{format} one-to-one, window 16"].value for format in ("protobuf", "jsonline")
+        )
         with servers.imserver() as server:
-            measure(f"fan-out to {members:,}", loads.fan_out(server.ports, members, seconds))
-    for members in (200, 1000):
+            for members in (200, 1000):
+                self.measure(f"fan-out to {members:,}", loads.fan_out(server, members, seconds))
+            middle, late = asyncio.run(_timed(delays.at_rate(server, 0.3 * capacity, seconds)))
+        self.tell("delay at 30 % of capacity, p50", Measured(middle))
+        self.tell("delay at 30 % of capacity, p99", Measured(late))
+
+    def sessions_and_storms(self) -> None:
+        """What sessions cost, and what it costs when they come back."""
+        for format in ("qdatastream", "protobuf", "jsonline"):
+            with servers.imserver() as server:
+                work = loads.idle_kib(server.pid, server.ports, format, self.sessions)
+                self.measure(f"{format} idle session", work)
+                if format != "qdatastream":
+                    work = loads.log_ins(server.ports, format, self.log_ins)
+                    self.measure(f"{format} log-ins by token", work)
+        for format in ("protobuf", "jsonline"):
+            with servers.imserver(tls=TLS_LISTENERS) as server:
+                work = loads.idle_kib(
+                    server.pid, server.ports, format, self.sessions // 2, servers.client_context()
+                )
+                self.measure(f"{format} idle session over TLS", work)
         with servers.imserver() as server:
-            measure(f"broadcast in a room of {members:,}", rooms.broadcast(server, members, seconds))
-    with servers.imserver() as server:
-        measure("joins into one room", rooms.joins(server.ports, min(1000, log_ins)))
-    _measure_calls(measure, seconds)
-    _measure_files(figures, int(seconds) * 128 * MIB)
-    return figures
+            took, times = asyncio.run(_timed(delays.storm(server, self.crowd, self.seconds)))
+        self.tell("storm: until all are back", Measured(took))
+        self.tell("storm: chat's p99, times as before", Measured(times))
+
+    def rooms_calls_files(self) -> None:
+        """Everything that is not chat."""
+        seconds = self.seconds
+        for members in (200, 1000):
+            with servers.imserver() as server:
+                work = rooms.broadcast(server, members, seconds)
+                self.measure(f"broadcast in a room of {members:,}", work)
+        with servers.imserver() as server:
+            self.measure("joins into one room", rooms.joins(server.ports, min(1000, self.log_ins)))
+        _measure_calls(self.measure, seconds)
+        _measure_files(self.figures, int(seconds) * 128 * MIB)
 
 
-def _measure_files(figures: dict[str, float], size: int) -> None:
+def _measure_files(figures: Run, size: int) -> None:
     def tell(title: str, rates: tuple[float, ...]) -> None:
         for way, rate in zip(files.WAYS, rates, strict=False):
-            figures[f"{title}, {way}"] = rate
-            print(f"  {f'{title}, {way}':<34}{rate:>12,.1f} {FIGURES[f'{title}, {way}'][0]}", flush=True)
+            figures[f"{title}, {way}"] = Measured(rate)
+            print(f"  {f'{title}, {way}':<36}{rate:>12,.1f} {FIGURES[f'{title}, {way}'].unit}", flush=True)
 
     with servers.filecopy() as server:
         tell("file copy", asyncio.run(files.copied(server, size)))
@@ -100,7 +124,7 @@ def _measure_files(figures: dict[str, float], size: int) -> None:
         tell("file channel", asyncio.run(files.moved(server, size)))
 
 
-def _measure_calls(measure: Callable[[str, Awaitable[float]], None], seconds: float) -> None:
+def _measure_calls(measure: Callable[[str, Awaitable[float | Measured]], None], seconds: float) -> None:
     reached = 0.0
 
     async def per_core(server: servers.Running, kind: str, size: int, pairs: int, window: int) -> float:
@@ -124,23 +148,35 @@ def _measure_calls(measure: Callable[[str, Awaitable[float]], None], seconds: fl
             measure(f"{title}, p99 delay", work)
 
 
-async def _timed(work: Awaitable[float]) -> float:
+async def _timed(work: Awaitable[T]) -> T:
     return await asyncio.wait_for(work, 300)
 
 
-def report(runs: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Medians, and the median of the ratios within each run."""
-    summary: dict[str, dict[str, float]] = {}
-    print(f"\n{'median of ' + str(len(runs)):<36}{'figure':>12}{'× measure':>10}")
-    for name, (unit, measure) in FIGURES.items():
-        figure = statistics.median(run[name] for run in runs)
-        summary[name] = {"median": figure}
-        ratio = ""
-        if measure:
-            summary[name]["ratio"] = statistics.median(run[name] / run[measure] for run in runs)
-            ratio = f"{summary[name]['ratio']:.2f}"
-        print(f"{name:<36}{figure:>12,.1f}{ratio:>10}  {unit}")
-    return summary
+def versions() -> dict[str, str]:
+    """What the figures depend on, besides this program."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    found = {"commit": commit, "Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
+    for package in ("Twisted", "autobahn", "protobuf", "msgspec"):
+        found[package] = metadata.version(package)
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    found["machine"] = f"{os.cpu_count()} x {model[1] if model else platform.machine()}, {platform.release()}"
+    return found
+
+
+def report(runs: list[Run], about: dict[str, str], *, shared: bool) -> str:
+    """The table, and what it says about itself."""
+    lines = summed_up(runs, shared=shared)
+    judged = [line.reached for line in lines if line.reached is not None]
+    words = [
+        ", ".join(f"{name} {value}" for name, value in about.items()),
+        f"median of {len(runs)}; {sum(judged)} of {len(judged)} targets reached"
+        + ("; other programs used the machine: rates are judged by processor time" if shared else ""),
+        "",
+        table(lines),
+    ]
+    return "\n".join(words) + "\n"
 
 
 def main() -> int:
@@ -149,32 +185,33 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one short run: for a look, not for the record")
     parser.add_argument("--anyway", action="store_true", help="measure even if the machine is busy")
     options = parser.parse_args()
-    runs, seconds, sessions, log_ins = (1, 2.0, 500, 500) if options.quick else (3, 5.0, 2000, 3000)
+    runs, bench = (1, (0.7, 200, 200, 300)) if options.quick else (3, (5.0, 2000, 3000, 10_000))
     try:
-        with alone(anyway=options.anyway):
+        with alone(anyway=options.anyway) as shared:
             pin(LOAD_CORE)
             results = []
             for number in range(runs):
                 print(f"run {number + 1} of {runs}", flush=True)
-                results.append(one_run(seconds, sessions, log_ins))
-            summary = report(results)
+                run = Bench(*bench)
+                run.messages()
+                run.sessions_and_storms()
+                if not options.quick:
+                    run.rooms_calls_files()
+                results.append(run.figures)
     except Busy as busy:
         print(f"benchmarks: {busy}", file=sys.stderr)
         return 1
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
+    about = versions()
+    text = report(results, about, shared=shared)
+    print(f"\n{text}")
     RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
-    record = {
-        "commit": commit,
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "runs": results,
-        "summary": summary,
-    }
-    file.write_text(json.dumps(record, indent=2) + "\n")
-    print(f"\nwritten to {file}")
+    file = RESULTS / time.strftime("%Y%m%d-%H%M%S")
+    record = {"about": about, "shared": shared, "runs": results}
+    file.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
+    file.with_suffix(".md").write_text(text)
+    title = f"imserver {about['commit']} beside its targets"
+    file.with_suffix(".svg").write_text(chart(summed_up(results, shared=shared), title, shared=shared))
+    print(f"written to {file}.json, .md and .svg")
     return 0
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from benchmarks.figures import Measured
 from benchmarks.machine import cpu_seconds, rss
+from benchmarks.servers import Running
 from benchmarks.speakers import (
     DIGITS,
     LineSpeaker,
@@ -36,8 +39,8 @@ class Windows:
         self._number = itertools.count()
         self._stopped = False
 
-    def add(self, sender: Speaker, halves: tuple[bytes, bytes], window: int) -> None:
-        """Begins sending: one more for each answer."""
+    def add(self, sender: Speaker, halves: tuple[bytes, bytes], window: int, paced: Speaker) -> None:
+        """Begins sending: one more for each frame that `paced` hears."""
         head, tail = halves
         number, write = self._number, sender.transport.write
 
@@ -45,7 +48,9 @@ class Windows:
             if not self._stopped:
                 write(b"".join([b"%b%0*d%b" % (head, DIGITS, next(number), tail) for _ in range(count)]))
 
-        sender.count_from_now(answered)
+        paced.count_from_now(answered)
+        if paced is not sender:
+            sender.count_from_now(_ignore)
         answered(window)
 
     def stop(self) -> None:
@@ -53,20 +58,26 @@ class Windows:
         self._stopped = True
 
 
-async def rate(counters: list[Speaker], seconds: float, pid: int = 0) -> float:
+async def rates(counters: list[Speaker], seconds: float, pid: int) -> Measured:
     """Frames a second that these connections receive, after a while to warm up.
 
-    pid: seconds of this process's processor time are meant; 0 = those of the clock.
+    Args:
+        pid: the server's process.
     """
-
-    def now() -> float:
-        return cpu_seconds(pid) if pid else time.perf_counter()
-
     await asyncio.sleep(WARM_UP)
-    before, begun = sum(counter.frames for counter in counters), now()
+    frames, begun = sum(counter.frames for counter in counters), time.perf_counter()
+    used, own = cpu_seconds(pid), time.process_time()
     await asyncio.sleep(seconds)
-    after, ended = sum(counter.frames for counter in counters), now()
-    return (after - before) / (ended - begun)
+    count = sum(counter.frames for counter in counters) - frames
+    took = time.perf_counter() - begun
+    return Measured(
+        count / took, count / max(cpu_seconds(pid) - used, 0.01), (time.process_time() - own) / took
+    )
+
+
+async def rate(counters: list[Speaker], seconds: float, pid: int) -> float:
+    """The same for each second of a process's processor time."""
+    return (await rates(counters, seconds, pid)).per_core
 
 
 async def close(speakers: list[Speaker]) -> None:
@@ -80,12 +91,12 @@ def _ignore(count: int) -> None:
     pass
 
 
-async def echoed(ports: dict[str, int], window: int, seconds: float, pairs: int = 100, pid: int = 0) -> float:
-    """Messages a second through the bare echo; `pid` as in `rate`."""
+async def echoed(server: Running, window: int, seconds: float, pairs: int = 100) -> Measured:
+    """Messages through the bare echo."""
     payload = frame(TEXT.encode())
     speakers: list[Speaker] = []
     for _ in range(pairs):
-        speaker = await connect(WebSocketSpeaker, ports["echo"])
+        speaker = await connect(WebSocketSpeaker, server.ports["echo"])
 
         def again(count: int, write: Callable[[bytes], None] = speaker.transport.write) -> None:
             write(payload * count)
@@ -93,33 +104,35 @@ async def echoed(ports: dict[str, int], window: int, seconds: float, pairs: int 
         speaker.count_from_now(again)
         speaker.transport.write(payload * window)
         speakers.append(speaker)
-    result = await rate(speakers, seconds, pid)
+    result = await rates(speakers, seconds, server.pid)
     await close(speakers)
     return result
 
 
-async def one_to_one(
-    ports: dict[str, int], format: str, window: int, seconds: float, pairs: int = 100
-) -> float:
-    """Durable messages a second that arrive: each acknowledged to its sender, then replaced by the next."""
+async def one_to_one(server: Running, format: str, window: int, seconds: float, pairs: int = 100) -> Measured:
+    """Durable messages that arrive: each acknowledged to its sender, then replaced by the next.
+
+    Where a format has no acknowledgements, the next one follows when one has arrived.
+    """
     windows = Windows()
     senders: list[Speaker] = []
     receivers: list[Speaker] = []
     for sender, receiver in zip(fresh(pairs), fresh(pairs), strict=True):
-        receivers.append(await connect_user(format, ports, receiver))
-        senders.append(await connect_user(format, ports, sender))
+        receivers.append(await connect_user(format, server.ports, receiver))
+        senders.append(await connect_user(format, server.ports, sender))
+        paced = receivers[-1] if format == "qdatastream" else senders[-1]
         receivers[-1].count_from_now(_ignore)
-        windows.add(senders[-1], senders[-1].message(receiver, "", TEXT), window)
-    result = await rate(receivers, seconds)
+        windows.add(senders[-1], senders[-1].message(receiver, "", TEXT), window, paced)
+    result = await rates(receivers, seconds, server.pid)
     windows.stop()
     await asyncio.sleep(0.5)
     await close(senders + receivers)
     return result
 
 
-async def fan_out(ports: dict[str, int], members: int, seconds: float) -> float:
-    """Deliveries a second into a group of both formats, one sender with four messages under way."""
-    users = fresh(members)
+async def fan_out(server: Running, members: int, seconds: float) -> Measured:
+    """Deliveries into a group of both formats, one sender with four messages under way."""
+    ports, users = server.ports, fresh(members)
     receivers = [
         await connect_user("jsonline" if number % 2 else "protobuf", ports, user)
         for number, user in enumerate(users)
@@ -131,20 +144,26 @@ async def fan_out(ports: dict[str, int], members: int, seconds: float) -> float:
     for receiver in receivers:
         receiver.count_from_now(_ignore)
     windows = Windows()
-    windows.add(sender, sender.message("", group, TEXT), 4)
-    result = await rate(receivers, seconds)
+    windows.add(sender, sender.message("", group, TEXT), 4, sender)
+    result = await rates(receivers, seconds, server.pid)
     windows.stop()
     await asyncio.sleep(0.5)
     await close([sender, *receivers])
     return result
 
 
-async def idle_kib(pid: int, ports: dict[str, int], format: str, count: int) -> float:
-    """KiB of the server's memory per session that is logged in and says nothing."""
-    await close([await connect_user(format, ports, user) for user in fresh(100)])
+async def idle_kib(
+    pid: int, ports: dict[str, int], format: str, count: int, tls: ssl.SSLContext | None = None
+) -> float:
+    """KiB of the server's memory per session that is logged in and says nothing.
+
+    Args:
+        tls: the ports speak it.
+    """
+    await close([await connect_user(format, ports, user, tls=tls) for user in fresh(100)])
     await asyncio.sleep(1)
     before = rss(pid)
-    speakers = await many(lambda user: connect_user(format, ports, user), fresh(count))
+    speakers = await many(lambda user: connect_user(format, ports, user, tls=tls), fresh(count))
     await asyncio.sleep(1)
     result = (rss(pid) - before) / 1024 / count
     await close(speakers)

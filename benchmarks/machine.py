@@ -21,8 +21,8 @@ class Busy(Exception):
 
 
 @contextlib.contextmanager
-def alone(*, anyway: bool = False) -> Iterator[None]:
-    """Holds the lock, on an idle machine.
+def alone(*, anyway: bool = False) -> Iterator[bool]:
+    """Holds the lock, on an idle machine; gives whether it is busy with something else all the same.
 
     Args:
         anyway: measure even if the machine is busy.
@@ -39,7 +39,7 @@ def alone(*, anyway: bool = False) -> Iterator[None]:
         busy = busy_share(2.0)
         if busy > BUSY and not anyway:
             raise Busy(f"the machine is {busy:.0%} busy with something else")
-        yield
+        yield busy > BUSY
 
 
 def busy_share(seconds: float) -> float:

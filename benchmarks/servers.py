@@ -7,14 +7,16 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.machine import SERVER_CORE, pin
+from tests.e2e.certificates import Authority
 
 # Production settings but for the rates, which are there to keep one user from doing this.
 OVERRIDES = (
@@ -29,6 +31,10 @@ OVERRIDES = (
     "rooms.broadcasts_per_second=1e9",
     "rooms.fanout_bytes_per_second=1000000000000",
 )
+
+
+LISTENERS = ("http", "http", "jsonline", "qdatastream", "files")
+"""The default configuration's, in its order."""
 
 
 class Running:
@@ -73,11 +79,17 @@ def _bare(name: str) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def imserver() -> Iterator[Running]:
-    """A fresh server with demo accounts, on the disk that temporary files are on."""
+def imserver(tls: Sequence[str] = (), more: Sequence[str] = (), *, pinned: bool = True) -> Iterator[Running]:
+    """A fresh server with demo accounts, on the disk that temporary files are on.
+
+    Args:
+        tls: listeners that speak it, by format.
+        more: more settings.
+        pinned: on the server's core, else on any.
+    """
     data = Path(tempfile.mkdtemp(prefix="imserver-benchmark-"))
     arguments = ["--demo", "--data-dir", str(data / "data")]
-    for override in OVERRIDES:
+    for override in (*OVERRIDES, *_tls_overrides(data, tls), *more):
         arguments += ["--set", override]
     with (data / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -86,7 +98,7 @@ def imserver() -> Iterator[Running]:
             stderr=log,
             cwd=data,
             env={**os.environ, "PYTHONPATH": os.getcwd()},
-            preexec_fn=_on_the_servers_core,
+            preexec_fn=_on_the_servers_core if pinned else None,
         )
     try:
         yield Running(process, _ports(process, data))
@@ -101,6 +113,22 @@ def imserver() -> Iterator[Running]:
                 process.kill()
                 process.wait()
         shutil.rmtree(data, ignore_errors=True)
+
+
+def client_context() -> ssl.SSLContext:
+    """For clients that trust anybody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _tls_overrides(data: Path, formats: Sequence[str]) -> list[str]:
+    if not formats:
+        return []
+    certificate, key = Authority(data / "tls").issue("server", "localhost", "127.0.0.1")
+    value = f'{{certificate = "{certificate}", key = "{key}"}}'
+    return [f"listener.{number}.tls={value}" for number, format in enumerate(LISTENERS) if format in formats]
 
 
 def _ports(process: subprocess.Popen[bytes], data: Path) -> dict[str, int]:

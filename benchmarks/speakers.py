@@ -9,10 +9,12 @@ import asyncio
 import base64
 import json
 import os
+import ssl
 from collections.abc import Callable
 from typing import Any
 
 from tests.clients.protobuf_client import COMMANDS, decode, decode_envelope, encode, encode_envelope
+from tests.clients.qdatastream_client import utf8
 
 DIGITS = 12
 """Digits of the counter that makes every client id its own."""
@@ -254,24 +256,72 @@ def _frame_size(data: bytes) -> tuple[int, int] | None:
     return (10, 10 + int.from_bytes(data[2:10], "big")) if len(data) >= 10 else None
 
 
+class DataSpeaker(Speaker):
+    """Document 000, framed. It has no answers, and no client ids: the digits begin the text."""
+
+    format = "qdatastream"
+
+    def _cut(self) -> None:
+        while len(self._rest) >= 2:
+            end = 2 + int.from_bytes(self._rest[:2], "big")
+            if len(self._rest) < end:
+                return
+            self._queue.put_nowait(self._rest[2:end])
+            self._rest = self._rest[end:]
+
+    def _count(self, data: bytes) -> int:
+        data = self._rest + data
+        position, end, count = 0, len(data), 0
+        while end - position >= 2:
+            after = position + 2 + (data[position] << 8 | data[position + 1])
+            if after > end:
+                break
+            count += 1
+            position = after
+        self._rest = data[position:]
+        return count
+
+    def say(self, message: bytes) -> None:
+        """One message."""
+        self.transport.write(len(message).to_bytes(2, "big") + message)
+
+    async def log_in(self, user: str, token: str) -> None:
+        """See Speaker: the first message, then a heartbeat, which is echoed."""
+        self.say(b"\x07" + utf8(user))
+        self.say(b"\x07")
+        await self.receive()
+
+    def message(self, receiver: str, group: str, text: str) -> tuple[bytes, bytes]:
+        """See Speaker."""
+        head = b"\x00" + utf8(receiver)
+        size = DIGITS + len(text[DIGITS:].encode())
+        whole = len(head) + 2 + size
+        return whole.to_bytes(2, "big") + head + size.to_bytes(2, "big"), text[DIGITS:].encode()
+
+
 SPEAKERS: dict[str, tuple[type[Speaker], str]] = {
     "protobuf": (ProtobufSpeaker, "/ws"),
     "jsonline": (LineSpeaker, "jsonline"),
+    "qdatastream": (DataSpeaker, "qdatastream"),
 }
 """By format: what speaks it, and the name of its port."""
 
 
-async def connect(speaker: type[Speaker], port: int) -> Any:
+async def connect(speaker: type[Speaker], port: int, tls: ssl.SSLContext | None = None) -> Any:
     """A connection that is ready to log in."""
     loop = asyncio.get_running_loop()
-    _, made = await loop.create_connection(speaker, "127.0.0.1", port)
+    _, made = await loop.create_connection(
+        speaker, "127.0.0.1", port, ssl=tls, server_hostname="" if tls else None
+    )
     await made.begin()
     return made
 
 
-async def connect_user(format: str, ports: dict[str, int], user: str, token: str = "") -> Any:
+async def connect_user(
+    format: str, ports: dict[str, int], user: str, token: str = "", tls: ssl.SSLContext | None = None
+) -> Any:
     """A connection that is logged in, with a demo token unless one is given."""
     speaker, port = SPEAKERS[format]
-    made = await connect(speaker, ports[port])
+    made = await connect(speaker, ports[port], tls)
     await made.log_in(user, token or f"demo_token_{user}")
     return made

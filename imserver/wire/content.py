@@ -42,7 +42,6 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _pack = msgspec.msgpack.Encoder().encode
 _MANY_DIGITS = re.compile(rb"[0-9]{19}")
-_TEXT_KEYS = frozenset({"type", "text"})
 _OPAQUE_KEYS = frozenset({"type", "message_type", "data"})
 _FILE: Final = "file-ref"
 _FILE_ID = re.compile(r"f-[0-9a-f]{32}", re.ASCII)
@@ -96,7 +95,7 @@ def from_json(value: Any) -> Content:
     kind = value.get("type")
     if type(kind) is not str or not kind:
         raise _bad('content needs a non-empty string "type"')
-    if kind == "text" and value.keys() == _TEXT_KEYS and type(value["text"]) is str:
+    if kind == "text" and len(value) == 2 and type(value.get("text")) is str:
         try:
             return Content(Form.TEXT, value["text"].encode(), TEXT_NUMBER)
         except UnicodeEncodeError:

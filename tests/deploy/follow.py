@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 SERVERS = ("make run",)
-LONG = ("make test", "make prove", "make prove-full", "make bench")
+LONG = ("make test", "make prove", "make prove-full", "make bench", "make soak")
 SERVER_SECONDS = 900.0
 BLOCK_SECONDS = 3600.0
 TIMEOUT_ENDED = 124

@@ -18,8 +18,9 @@ def payload_digest(canonical: str, command: SendMessage) -> bytes:
     extra = sorted(command.extra.items()) if command.extra else None
     data = _in_order(content.data) if content.form == Form.JSON else content.data
     payload: Any = (
-        canonical, int(content.form), content.number, data, extra, _in_order(command.attachments),
-        _in_order(command.meta),
+        canonical, int(content.form), content.number, data, extra,
+        command.attachments and _in_order(command.attachments),
+        command.meta and _in_order(command.meta),
     )  # fmt: skip
     return blake2b(_encode(payload), digest_size=16).digest()
 

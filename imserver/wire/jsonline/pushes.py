@@ -81,12 +81,40 @@ def more_fields(message: Message, beside: Sequence[bytes] | None = None) -> byte
 
 def shared_push(message: Message) -> tuple[bytes, bytes]:
     """The line message/event, in two parts: the seq goes between them."""
+    if (
+        message.recipient and message.content.form == Form.TEXT
+        and not (message.group or message.extra or message.attachments or message.meta or message.revoked)
+    ):  # fmt: skip
+        return _plain_push(message)
     fields = message_fields(message)
     head = (
         b'{"id":%b,"type":"event","timestamp":%d,"command":"message/event","payload":{"status":200,"seq":'
         % (_encode(message.message_id), message.server_at)
     )
     return head, b',"message":{%b},%b%b}}' % (fields, fields, more_fields(message))
+
+
+def _plain_push(message: Message) -> tuple[bytes, bytes]:
+    """The same of a text from one user to another with nothing beside it: most messages are such.
+
+    Written in one go, which takes half as long.
+    """
+    message_id, sent_at = _encode(message.message_id), b"%d" % message.server_at
+    fields = b"".join((
+        b'"message_id":', message_id,
+        b',"conversation_id":', _encode(message.conversation),
+        b',"sender_id":', _encode(message.sender),
+        b',"sent_at":', sent_at,
+        b',"content":{"type":"text","text":', _encode(message.content.data.decode()), b"}",
+    ))  # fmt: skip
+    client_id = b',"client_id":' + _encode(message.client_id) if message.client_id else b""
+    return b"".join((
+        b'{"id":', message_id, b',"type":"event","timestamp":', sent_at,
+        b',"command":"message/event","payload":{"status":200,"seq":',
+    )), b"".join((
+        b',"message":{', fields, b"},", fields,
+        b',"target":{"type":"user","id":', _encode(message.recipient), b"}", client_id, b"}}",
+    ))  # fmt: skip
 
 
 def item(row: InboxRow) -> bytes:

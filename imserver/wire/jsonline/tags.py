@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -60,10 +61,17 @@ def tag_of(id: Any, command: Any, known: Command | None, kind: Any) -> Tag | Non
         return None
     silent = kind == "event"
     if known is not None:
-        return Tag(written, _encode(command), known.name, silent, b"", is_room(command))
+        spelled, room = _spelling(command)
+        return Tag(written, spelled, known.name, silent, b"", room)
     if type(command) is str and len(command.encode()) <= _MAX_COMMAND_BYTES:
         return Tag(written, _encode(command), silent=silent)
     return Tag(written, silent=silent)
+
+
+@lru_cache(maxsize=256)
+def _spelling(command: str) -> tuple[bytes, bool]:
+    """A known command as JSON, and whether it says room for group; there are few spellings."""
+    return _encode(command), is_room(command)
 
 
 def with_trace(tag: Tag, headers: Headers) -> Tag:

@@ -1,0 +1,131 @@
+"""How long durable messages take at a steady rate, also while everybody else comes back at once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import statistics
+import time
+from collections import deque
+from typing import Any
+
+from benchmarks.loads import TEXT, WARM_UP, close, fresh, many
+from benchmarks.servers import Running
+from benchmarks.speakers import DIGITS, Speaker, connect_user
+
+TICK = 0.002
+"""Seconds between two bursts."""
+AT_ONCE = 1000
+"""Connections that come back at the same time: what the listener's queue takes."""
+
+
+class Steady:
+    """Pairs that chat at one rate together, whatever becomes of their messages.
+
+    Attributes:
+        delays: seconds from the writing of each message to the reading of its push, as they come.
+    """
+
+    def __init__(self, per_second: float) -> None:
+        self.delays: list[float] = []
+        self._per_second = per_second
+        self._number = itertools.count()
+        self._pairs: list[tuple[Speaker, bytes, bytes, deque[float]]] = []
+        self._speakers: list[Speaker] = []
+
+    async def connect(self, server: Running, format: str, pairs: int) -> None:
+        """More pairs, of one format."""
+        for one, other in zip(fresh(pairs), fresh(pairs), strict=True):
+            receiver = await connect_user(format, server.ports, other)
+            sender = await connect_user(format, server.ports, one)
+            under_way: deque[float] = deque()
+
+            def arrived(count: int, under_way: deque[float] = under_way) -> None:
+                # A sender's messages arrive in their order.
+                now = time.perf_counter()
+                self.delays += [now - under_way.popleft() for _ in range(count)]
+
+            receiver.count_from_now(arrived)
+            sender.count_from_now(lambda count: None)
+            self._pairs.append((sender, *sender.message(other, "", TEXT), under_way))
+            self._speakers += [receiver, sender]
+
+    async def chat(self, seconds: float) -> None:
+        """Sends for so long; a burst that is late is made up for, its delay counted from its writing."""
+        turns = itertools.cycle(self._pairs)
+        begun, sent = time.perf_counter(), 0
+        while (now := time.perf_counter()) < begun + seconds:
+            due = int((now - begun) * self._per_second)
+            for sender, head, tail, under_way in itertools.islice(turns, due - sent):
+                under_way.append(time.perf_counter())
+                sender.transport.write(b"%b%0*d%b" % (head, DIGITS, next(self._number), tail))
+            sent = due
+            await asyncio.sleep(TICK)
+
+    async def settled(self) -> None:
+        """All that was sent has arrived."""
+        while any(under_way for *_, under_way in self._pairs):
+            await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """Ends it."""
+        await close(self._speakers)
+
+
+def percentile(delays: list[float], hundredth: int) -> float:
+    """Of so many delays; in their unit."""
+    return statistics.quantiles(delays, n=100)[hundredth - 1]
+
+
+async def at_rate(
+    server: Running, per_second: float, seconds: float, pairs: int = 100
+) -> tuple[float, float]:
+    """Milliseconds, p50 and p99, half of the pairs of document 001, half of 004."""
+    steady = Steady(per_second)
+    for format in ("protobuf", "jsonline"):
+        await steady.connect(server, format, pairs // 2)
+    await steady.chat(WARM_UP)
+    await steady.settled()
+    steady.delays.clear()
+    await steady.chat(seconds)
+    await steady.settled()
+    await steady.close()
+    return percentile(steady.delays, 50) * 1000, percentile(steady.delays, 99) * 1000
+
+
+async def storm(
+    server: Running, sessions: int, seconds: float, per_second: float = 200.0
+) -> tuple[float, float]:
+    """Everybody's connection is lost, and all come back at once, while a few pairs go on chatting.
+
+    Returns:
+        seconds until all are logged in again; the chat's p99 meanwhile, as a multiple of that before.
+    """
+    steady = Steady(per_second)
+    await steady.connect(server, "jsonline", 10)
+    users = fresh(sessions)
+    formats = dict(zip(users, itertools.cycle(("protobuf", "jsonline")), strict=False))
+
+    async def enter(user: str) -> Any:
+        return await connect_user(formats[user], server.ports, user)
+
+    speakers = await many(enter, users)
+    await steady.chat(WARM_UP)
+    await steady.settled()
+    steady.delays.clear()
+    await steady.chat(seconds)
+    await steady.settled()
+    before = percentile(steady.delays, 99)
+    steady.delays.clear()
+    chatting = asyncio.ensure_future(steady.chat(3600.0))
+    for speaker in speakers:
+        speaker.transport.abort()
+    begun = time.perf_counter()
+    again = await many(enter, users, AT_ONCE)
+    took = time.perf_counter() - begun
+    chatting.cancel()
+    await steady.settled()
+    meanwhile = percentile(steady.delays, 99)
+    await close([*again])
+    await steady.close()
+    return took, meanwhile / before

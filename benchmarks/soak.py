@@ -1,0 +1,144 @@
+"""`python -m benchmarks.soak`: many sessions of all formats at a steady rate for long.
+
+Every message bears its number; each receiver says whether one is missing, came twice or too early.
+The server's memory is watched, and must be flat once it is warm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import re
+import sys
+import time
+from typing import Any
+
+from benchmarks import servers
+from benchmarks.loads import fresh, one_to_one
+from benchmarks.machine import LOAD_CORE, pin, rss
+from benchmarks.speakers import DIGITS, Speaker, connect_user
+
+FORMATS = ("protobuf", "jsonline", "qdatastream")
+TICK = 0.01
+MIB = 1024 * 1024
+_NUMBER = re.compile(rb"soak (\d{12})")
+
+
+class Ear:
+    """Stands where a connection's frames go, and looks at their numbers."""
+
+    def __init__(self) -> None:
+        self.next = 0
+        self.faults: list[str] = []
+
+    def put_nowait(self, frame: bytes) -> None:
+        """A frame came; b"": the connection is gone."""
+        found = _NUMBER.search(frame)
+        if found is not None:
+            number = int(found[1])
+            if number != self.next:
+                self.faults.append(f"{number} came where {self.next} was due")
+            self.next = number + 1
+        elif not frame:
+            self.faults.append("the connection was lost")
+
+
+class Soak:
+    """The pairs, each of two formats that need not be the same."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[Speaker, str, Ear]] = []
+        self.sent: list[int] = []
+        self._ids = itertools.count()
+
+    async def connect(self, ports: dict[str, int], sessions: int) -> None:
+        """Logs everybody in."""
+        kinds = itertools.cycle(itertools.product(FORMATS, FORMATS))
+        names = zip(fresh(sessions // 2), fresh(sessions // 2), strict=True)
+        for (one, other), (theirs, others) in zip(names, kinds, strict=False):
+            receiver: Any = await connect_user(others, ports, other)
+            sender: Any = await connect_user(theirs, ports, one)
+            ear, deaf = Ear(), Ear()
+            receiver._queue, sender._queue = ear, deaf
+            self.pairs.append((sender, other, ear))
+            self.sent.append(0)
+
+    def send(self, number: int) -> None:
+        """The next message of a pair."""
+        sender, other, _ = self.pairs[number]
+        # The first digits are the client's id, or stand for it where there is none.
+        text = f"{'~' * DIGITS}soak {self.sent[number]:012d} {'m' * 60}"
+        head, tail = sender.message(other, "", text)
+        sender.transport.write(b"%b%0*d%b" % (head, DIGITS, next(self._ids), tail))
+        self.sent[number] += 1
+
+    def faults(self) -> list[str]:
+        """What was heard that should not have been, and what was not heard."""
+        found = []
+        for number, (_, other, ear) in enumerate(self.pairs):
+            found += [f"{other}: {fault}" for fault in ear.faults]
+            if ear.next != self.sent[number]:
+                found.append(f"{other}: {ear.next} of {self.sent[number]} messages came")
+        return found
+
+
+async def run(server: servers.Running, sessions: int, seconds: float, per_second: float) -> list[str]:
+    """Soaks; returns what is wrong."""
+    soak = Soak()
+    await soak.connect(server.ports, sessions)
+    turns = itertools.cycle(range(len(soak.pairs)))
+    samples: list[tuple[float, int]] = []
+    begun, sent = time.perf_counter(), 0
+    told = 0.0
+    while (passed := time.perf_counter() - begun) < seconds:
+        due = int(passed * per_second)
+        for number in itertools.islice(turns, due - sent):
+            soak.send(number)
+        sent = due
+        if passed >= told:
+            samples.append((passed, rss(server.pid)))
+            print(f"  {passed:6.0f} s {sent:>12,} messages {samples[-1][1] / MIB:8.1f} MiB", flush=True)
+            told += max(seconds / 20, 1.0)
+        await asyncio.sleep(TICK)
+    for _ in range(600):
+        if all(ear.next == count for (_, _, ear), count in zip(soak.pairs, soak.sent, strict=True)):
+            break
+        await asyncio.sleep(0.1)
+    return soak.faults() + _grown(samples, seconds)
+
+
+def _grown(samples: list[tuple[float, int]], seconds: float) -> list[str]:
+    """Compares the memory at the end with that at half-time; what is kept for retries grows it a little."""
+    late = [size for at, size in samples if at >= seconds / 2]
+    if len(late) >= 4 and late[-1] > late[0] * 1.1:
+        return [f"memory grew from {late[0] / MIB:.1f} to {late[-1] / MIB:.1f} MiB in the second half"]
+    return []
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--sessions", type=int, default=2000)
+    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0 = half of what it can")
+    options = parser.parse_args()
+    pin(LOAD_CORE)
+    rate = options.rate
+    if not rate:
+        with servers.imserver() as server:
+            rate = asyncio.run(one_to_one(server, "protobuf", 16, 5.0)).value / 2
+    print(f"{options.sessions} sessions, {rate:,.0f} messages/s, {options.minutes:g} minutes", flush=True)
+    with servers.imserver() as server:
+        faults = asyncio.run(run(server, options.sessions, options.minutes * 60, rate))
+    for fault in faults[:20]:
+        print(f"soak: {fault}", file=sys.stderr)
+    print(
+        "soak: "
+        + (f"{len(faults)} faults" if faults else "nothing lost, doubled or out of order; memory flat")
+    )
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

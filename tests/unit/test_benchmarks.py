@@ -1,0 +1,69 @@
+"""What the benchmarks say about what they measured."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks.chart import chart
+from benchmarks.figures import ECHO, Measured, summed_up, table
+from benchmarks.soak import MIB, Ear, Soak, _grown
+
+CHAT = "protobuf one-to-one, window 16"
+STORM = "storm: until all are back"
+
+
+class Table(SynchronousTestCase):
+    def lines(self, *, shared: bool) -> dict[str, Any]:
+        runs = [
+            {ECHO: Measured(echo, 100.0), CHAT: Measured(chat, 120.0), STORM: Measured(20.0)}
+            for echo, chat in ((100.0, 90.0), (200.0, 100.0), (50.0, 49.0))
+        ]
+        return {line.name: line for line in summed_up(runs, shared=shared)}
+
+    def test_ratios_are_taken_within_a_run_and_judged_by_the_clock(self) -> None:
+        lines = self.lines(shared=False)
+        self.assertEqual((lines[CHAT].value, lines[CHAT].ratio, lines[CHAT].reached), (90.0, 0.9, False))
+        self.assertEqual((lines[STORM].reached, lines[ECHO].reached), (False, None))
+
+    def test_on_a_shared_machine_processor_time_decides(self) -> None:
+        lines = self.lines(shared=True)
+        self.assertEqual((lines[CHAT].core_ratio, lines[CHAT].reached), (1.2, True))
+        self.assertEqual(lines[STORM].reached, False)
+
+    def test_text_and_chart(self) -> None:
+        lines = list(self.lines(shared=True).values())
+        self.assertIn("falls short", table(lines))
+        drawn = ElementTree.fromstring(chart(lines, "a < b", shared=True))
+        words = [element.text for element in drawn.iter() if element.tag.endswith("text")]
+        self.assertIn(STORM, words)
+        self.assertNotIn(ECHO, words)
+
+
+class Soaking(SynchronousTestCase):
+    def faults(self, *numbers: int, sent: int = 3) -> int:
+        soak, ear = Soak(), Ear()
+        soak.pairs.append((None, "bob", ear))  # type: ignore[arg-type]
+        soak.sent.append(sent)
+        for number in numbers:
+            ear.put_nowait(b"... soak %012d mmm" % number)
+        return len(soak.faults())
+
+    def test_what_is_lost_doubled_or_out_of_order_is_found(self) -> None:
+        self.assertEqual(self.faults(0, 1, 2), 0)
+        for wrong in ((0, 1), (0, 2), (0, 1, 1, 2), (0, 2, 1), ()):
+            self.assertGreater(self.faults(*wrong), 0, wrong)
+
+    def test_a_lost_connection_is_found(self) -> None:
+        ear = Ear()
+        ear.put_nowait(b"an answer")
+        self.assertEqual(ear.faults, [])
+        ear.put_nowait(b"")
+        self.assertEqual(len(ear.faults), 1)
+
+    def test_memory_that_grows_is_found(self) -> None:
+        flat = [(float(at), 100 * MIB + at) for at in range(20)]
+        self.assertEqual(_grown(flat, 20.0), [])
+        self.assertEqual(len(_grown([(at, int(size * (1 + at / 50))) for at, size in flat], 20.0)), 1)
