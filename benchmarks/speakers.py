@@ -88,6 +88,10 @@ class Speaker(asyncio.Protocol):
         """Logs in; frames that belong to something else are dropped."""
         raise TypeError
 
+    def sign_of_life(self) -> None:
+        """What keeps a silent connection open; whoever only listens is taken for dead otherwise."""
+        raise TypeError
+
     def message(self, receiver: str, group: str, text: str) -> tuple[bytes, bytes]:
         """A send in two halves, between which `DIGITS` digits of client id belong."""
         raise TypeError
@@ -111,6 +115,10 @@ class LineSpeaker(Speaker):
 
     def _count(self, data: bytes) -> int:
         return data.count(b"\n")
+
+    def sign_of_life(self) -> None:
+        """See Speaker: an empty line."""
+        self.transport.write(b"\n")
 
     async def request(self, command: str, payload: Any) -> Any:
         """The payload of the answer."""
@@ -158,6 +166,10 @@ class WebSocketSpeaker(Speaker):
         assert head.startswith(b"HTTP/1.1 101"), head
 
     _handshake = False
+
+    def sign_of_life(self) -> None:
+        """See Speaker: a ping."""
+        self.transport.write(frame(b"", 0x89))
 
     def send(self, payload: bytes) -> None:
         """One message."""
@@ -280,6 +292,10 @@ class DataSpeaker(Speaker):
             position = after
         self._rest = data[position:]
         return count
+
+    def sign_of_life(self) -> None:
+        """See Speaker: a heartbeat."""
+        self.say(b"\x07")
 
     def say(self, message: bytes) -> None:
         """One message."""

@@ -64,6 +64,6 @@ class Soaking(SynchronousTestCase):
         self.assertEqual(len(ear.faults), 1)
 
     def test_memory_that_grows_is_found(self) -> None:
-        flat = [(float(at), 100 * MIB + at) for at in range(20)]
-        self.assertEqual(_grown(flat, 20.0), [])
-        self.assertEqual(len(_grown([(at, int(size * (1 + at / 50))) for at, size in flat], 20.0)), 1)
+        flat = [(100.0 * at, 100 * MIB + at) for at in range(20)]
+        self.assertEqual(_grown(flat, 2000.0), [])
+        self.assertEqual(len(_grown([(at, int(size * (1 + at / 5000))) for at, size in flat], 2000.0)), 1)
