@@ -56,7 +56,9 @@ class Costs:
     def since(self) -> tuple[float, float, float, int]:
         """(seconds, Redis' processor time, the nodes' processor time, publications)."""
         now = self._look()
-        seconds, redis, nodes, published = (after - before for after, before in zip(now, self._begun, strict=True))
+        seconds, redis, nodes, published = (
+            after - before for after, before in zip(now, self._begun, strict=True)
+        )
         return seconds, redis, nodes, int(published)
 
 

@@ -110,13 +110,6 @@ class RedisServer:
                 size = int(replies.readline()[1:])
                 return replies.read(size).decode(errors="replace")
 
-    def info(self, section: str) -> str:
-        """What it says of itself."""
-        with socket.create_connection(("127.0.0.1", self.port), 10.0) as connection:
-            connection.sendall(f"*2\r\n$4\r\nINFO\r\n${len(section)}\r\n{section}\r\n".encode())
-            with connection.makefile("rb") as replies:
-                return replies.read(int(replies.readline()[1:])).decode()
-
     @property
     def pid(self) -> int:
         """Its process."""
