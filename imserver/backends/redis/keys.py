@@ -63,7 +63,7 @@ Messages (`appends` and what reads them)
 Devices, changes, calls
   dv:<user>           hash: "<format>\\0<device>" -> its cursors
   c:<change>          string with a time to live: a change
-  ch:<user>           sorted set: numbers of the user's changes; `ch` = everybody's
+  ch:<user>, ch       sorted set: numbers of the user's changes; everybody's
   mc:<user>           sorted set: numbers of the changes that told of missed calls
   call:<no>, cl:<user>, ci, calls, oc:<node>, oca    records of calls
 

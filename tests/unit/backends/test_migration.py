@@ -228,6 +228,10 @@ class MigrationCase(Opened, LinkCase):
         carol, bob = Principal("carol", "s", "jsonline", "d"), Principal("bob", "s", "jsonline", "d")
         self.wait_for(store.revoke(carol, RevokeMessage(revoked.message_id), 1e9))
         self.wait_for(store.mark_read(bob, MarkRead((answers["a1"].message_id,))))
+        zoe = Principal("zoë", "s", "protobuf", "d", role=Role.ADMIN)
+        mistaken = self.told("zoë", "to all by mistake", broadcast=True)
+        self.later_until_fanned_out()
+        self.wait_for(store.revoke(zoe, RevokeMessage(mistaken.message_id), 1e9))
         limits = FriendLimits()
         for one, other in (("alice", "bob"), ("bob", "alice"), ("carol", "alice")):
             asker = Principal(one, "s", "jsonline", "d")
