@@ -50,6 +50,11 @@ def keys_directory(configuration: Configuration, data: Path) -> Path:
     return Path(configuration.keys_dir) if configuration.keys_dir else data
 
 
+def files_directory(configuration: Configuration, data: Path) -> Path:
+    """Where the bytes of files are."""
+    return Path(configuration.files.directory) if configuration.files.directory else data / "files"
+
+
 def read_external_keys(configuration: Configuration) -> list[Key]:
     """The public keys of foreign token issuers.
 

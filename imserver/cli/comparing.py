@@ -13,12 +13,15 @@ from msgspec import Struct, structs
 from imserver.backends.common import portable
 from imserver.model.errors import ImError
 from imserver.model.messages import ReadHistory
+from imserver.services.file_ports import FileStore
 from imserver.services.ports import Directory, Store
 
 ROWS = 500
 BYTES = 4 << 20
 MOST_FAULTS = 20
 _ALL = (1 << 128) - 1
+_NO_END = 1 << 50
+"""More than there are numbers of files."""
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
@@ -65,6 +68,8 @@ def _essence(thing: portable.Thing) -> Any:
     if isinstance(thing, portable.ChangeRow):
         users = None if thing.users is None else sorted(thing.users)
         return structs.replace(thing, at=0.0, users=users)
+    if isinstance(thing, portable.Sent):
+        return structs.replace(thing, deliveries=sorted(thing.deliveries))
     if isinstance(thing, portable.Numbers):
         return structs.replace(thing, part=0)
     if isinstance(thing, portable.Team):
@@ -80,6 +85,7 @@ class Side(Struct, frozen=True):
 
     store: Store
     directory: Directory
+    files: FileStore
 
 
 class Comparison:
@@ -115,6 +121,8 @@ class Comparison:
         for group in sorted({gid for gids in self._groups.values() for gid in gids}):
             if await self._one.directory.group(group) != await self._other.directory.group(group):
                 self.faults.append(f"group {group}: is not the same")
+        if await self._digest(_all_files, self._one) != await self._digest(_all_files, self._other):
+            self.faults.append("what all files take, or which were not told of, is not the same")
 
     async def _compare(self, user: str) -> None:
         for what, read in self._readings(user):
@@ -142,6 +150,7 @@ class Comparison:
             ("calls", lambda side: _calls(side, user)),
             ("friends", lambda side: _single(side.directory.list_friends(user))),
             ("groups", lambda side: _single(side.directory.groups_of(user))),
+            ("files", lambda side: _files(side, user)),
         ]
         return readings + [
             (f"group {group}", partial(_history, user=user, query=ReadHistory(group=group)))
@@ -208,6 +217,26 @@ async def _calls(side: Side, user: str) -> AsyncIterator[Any]:
             yield record
         after = page.next_cursor
         more = bool(after)
+
+
+async def _files(side: Side, user: str) -> AsyncIterator[Any]:
+    """What the user sends and is sent, may fetch, and how much of the limits that takes."""
+    before, more = _NO_END, True
+    while more:
+        page = await side.files.transfers(user, before, ROWS)
+        for transfer in page:
+            yield transfer, await side.files.delivery(transfer.no, user)
+            before = transfer.no
+        more = len(page) == ROWS
+    for transfer in await side.files.offers(user, _NO_END):
+        yield transfer, await side.files.delivery(transfer.no, user)
+    yield await side.files.usage(user)
+
+
+async def _all_files(side: Side) -> AsyncIterator[Any]:
+    yield await side.files.total_bytes()
+    for transfer in sorted(await side.files.unsent(_NO_END), key=lambda one: one.no):
+        yield transfer
 
 
 def lines(faults: Sequence[str]) -> list[str]:

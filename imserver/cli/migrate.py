@@ -38,6 +38,8 @@ def add_commands(parsers: Parsers) -> None:
 
 
 def _migrate(options: argparse.Namespace, output: Output) -> int:
+    from imserver.assembly import files_directory
+
     settings = configuration(options)
     store = msgspec.structs.replace(settings.store, engine="redis")
     fault = store_fault(store)
@@ -51,11 +53,17 @@ def _migrate(options: argparse.Namespace, output: Output) -> int:
         text = "".join(f"{printable(fault)}\n" for fault in result.faults)
         output.result(result, f"{text}{len(result.faults)} faults: the copy is not used")
         return FAULTS
+    missing = ""
+    if result.bytes_missing:
+        missing = (
+            f"\nthe bytes of {result.bytes_missing:,} files are not in {files_directory(settings, data)}:"
+            " copy them there, or set files.directory"
+        )
     output.result(
         result,
         f"{result.users:,} users, {result.groups:,} groups, {result.messages:,} messages"
-        f" ({result.deliveries:,} in inboxes), {result.changes:,} changes, {result.calls:,} calls:"
-        f" copied, {result.compared:,} rows compared",
+        f" ({result.deliveries:,} in inboxes), {result.changes:,} changes, {result.calls:,} calls,"
+        f" {result.files:,} files: copied, {result.compared:,} rows compared{missing}",
     )
     return 0
 

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from imserver.assembly import engine_settings, redis_settings
+from imserver.assembly import engine_settings, files_directory, redis_settings
 from imserver.backends.common import portable
 from imserver.backends.common.data_directory import DataDirectoryError, DirectoryLock
 from imserver.backends.embedded import EmbeddedCellar
@@ -26,15 +26,17 @@ from imserver.backends.embedded.exporting import SqliteSource
 from imserver.backends.embedded.importing import SqliteTarget
 from imserver.backends.embedded.memory import deterministic_cellar
 from imserver.backends.embedded.verify import verify
+from imserver.backends.files.disk import blob_path
 from imserver.cli.comparing import Comparison, Side, Sums, lines
 from imserver.cli.errors import REFUSED, UNREACHABLE, CommandError
 from imserver.config import Configuration
 from imserver.model.errors import ImError
+from imserver.services.file_ports import State, Transfer
 
 Tell = Callable[[str, int, int], None]
 
-FORMATS = ("qdatastream", "protobuf", "signalling", "jsonline", "rest", "meeting")
-"""In which messages may have been sent."""
+FORMATS = ("qdatastream", "protobuf", "signalling", "jsonline", "rest", "meeting", "files")
+"""In which messages may have been sent; those that tell of files have one of their own."""
 UNFINISHED = "migrating"
 REACH_SECONDS = 10.0
 LOOK_SECONDS = 3.0
@@ -45,7 +47,7 @@ SPARE_SECONDS = 60.0
 
 
 class Result(Struct, frozen=True):
-    """What was carried, and how many rows were compared."""
+    """What was carried, how many rows were compared, and of how many stored files the bytes are not there."""
 
     users: int
     groups: int
@@ -53,6 +55,8 @@ class Result(Struct, frozen=True):
     deliveries: int
     changes: int
     calls: int
+    files: int
+    bytes_missing: int
     compared: int
     faults: list[str]
 
@@ -84,6 +88,8 @@ class Migration:
         self._core = Core(self._redis, clock, time.time, "migration", redis_settings(settings))
         self._untold: set[int] = set()
         self._groups: dict[str, list[str]] = {}
+        self._files = files_directory(settings, data)
+        self._missing: set[str] = set()
 
     async def to_redis(self) -> Result:
         """SQLite to Redis. Raises CommandError."""
@@ -222,6 +228,7 @@ class Migration:
         from imserver.backends.redis.calls import Calls
         from imserver.backends.redis.devices import Devices
         from imserver.backends.redis.directory import RedisDirectory
+        from imserver.backends.redis.files import Files
         from imserver.backends.redis.store import RedisStore
 
         core = self._core
@@ -234,7 +241,7 @@ class Migration:
             calls,
             self._settings.store.timeout_seconds,
         )
-        return Side(store, RedisDirectory(core))
+        return Side(store, RedisDirectory(core), Files(core))
 
     # Copying
 
@@ -257,7 +264,9 @@ class Migration:
             target = RedisTarget(redis, self._now, settings.dedupe_seconds, settings.change_seconds)
             put = await self._copy(SqliteSource(connection), target, total)
         faults = put.differences(await self._sums(self._redis_source(), total))
-        result = await self._compare(Side(cellar.store, cellar.directory), self._redis_side(), put, faults)
+        result = await self._compare(
+            Side(cellar.store, cellar.directory, cellar.files), self._redis_side(), put, faults
+        )
         if not result.faults:
             await redis.call("DEL", key)
         return result
@@ -277,11 +286,12 @@ class Migration:
         cellar = self._cellar(folder)
         cellar.open()
         try:
-            side = Side(cellar.store, cellar.directory)
+            side = Side(cellar.store, cellar.directory, cellar.files)
             result = await self._compare(self._redis_side(), side, put, faults)
         finally:
             await cellar.close()
-        result.faults.extend(verify(folder))
+        # The bytes of files are not in this folder.
+        result.faults.extend(verify(folder / DATABASE_NAME))
         await self._no_nodes()
         if not result.faults:
             with closing(connect(folder / DATABASE_NAME)) as connection:
@@ -301,6 +311,8 @@ class Migration:
             if isinstance(thing, portable.Team):
                 for user in sorted({user for user, _, _ in thing.intervals}):
                     self._groups.setdefault(user, []).append(thing.group)
+            if isinstance(thing, portable.Sent):
+                self._look_for_bytes(thing.transfer)
             await target.put(thing)
             sums.add(thing)
             done += isinstance(thing, portable.Letter | portable.Copies)
@@ -309,6 +321,17 @@ class Migration:
                 await self._breathe()
         await target.finish()
         return sums
+
+    def _look_for_bytes(self, transfer: Transfer) -> None:
+        """They are not copied; who migrates is told what the new servers would not find."""
+        if transfer.state is not State.STORED:
+            return
+        try:
+            found = blob_path(self._files, transfer.sha256).stat().st_size
+        except OSError:
+            found = -1
+        if found != transfer.size:
+            self._missing.add(transfer.sha256)
 
     async def _breathe(self) -> None:
         """Lets the connections be served."""
@@ -338,6 +361,8 @@ class Migration:
             put.deliveries,
             counts.get("ChangeRow", 0),
             counts.get("Call", 0),
+            counts.get("Sent", 0),
+            len(self._missing),
             comparison.rows // 2,
             lines([*faults, *comparison.faults]),
         )

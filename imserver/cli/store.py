@@ -65,6 +65,7 @@ def _backup(options: argparse.Namespace, output: Output) -> int:
 
 
 def _verify(options: argparse.Namespace, output: Output) -> int:
+    from imserver.assembly import files_directory
     from imserver.backends.embedded.database import DATABASE_NAME
     from imserver.backends.embedded.verify import verify
 
@@ -75,7 +76,8 @@ def _verify(options: argparse.Namespace, output: Output) -> int:
     if not file.is_file():
         raise CommandError(UNREACHABLE, f"{file}: there is no such database")
     with progress_bar("row") as tell:
-        faults = verify(data, lambda what, count: tell(what, count, 0))
+        blobs = files_directory(settings, data) / "blobs"
+        faults = verify(data, lambda what, count: tell(what, count, 0), blobs=blobs)
     report = "".join(f"{printable(fault)}\n" for fault in faults)
     if faults:
         output.result({"data": str(data), "faults": faults}, f"{report}{data}: {len(faults)} faults")

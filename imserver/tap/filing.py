@@ -7,18 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from imserver.backends.files import DiskBlobs
-from imserver.config import Configuration
 from imserver.services.file_keeping import FileKeeping
 from imserver.services.files import Files
 from imserver.tap.listening import OpenPort, channel_ports
 from imserver.tap.threads import BoundedThreads
 
 QUEUE = 10_000
-
-
-def files_directory(configuration: Configuration, data: Path) -> Path:
-    """Where the bytes of files are."""
-    return Path(configuration.files.directory) if configuration.files.directory else data / "files"
 
 
 class Filing:

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from imserver.assembly import Services, media_servers, read_external_keys, read_turn_servers
+from imserver.assembly import Services, files_directory, media_servers, read_external_keys, read_turn_servers
 from imserver.backends.common.data_directory import DataDirectoryError
 from imserver.config import ConfigError, Configuration
 from imserver.config.loading import data_directory
@@ -41,7 +41,7 @@ from imserver.services.protection import Protection
 from imserver.services.sessions import SessionHub
 from imserver.tap import failpoints, garbage
 from imserver.tap.control import ControlPort, open_control
-from imserver.tap.filing import Filing, files_directory
+from imserver.tap.filing import Filing
 from imserver.tap.going import Departure
 from imserver.tap.key_watch import KeyWatch
 from imserver.tap.leaving import exit_with

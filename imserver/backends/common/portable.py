@@ -2,7 +2,7 @@
 
 A source gives these in the order in which they stand here, messages by their numbers in the log. Users
 and groups go by their names. The numbers that clients have seen (of messages, inboxes, positions, changes,
-requests, calls) stay.
+requests, calls, files) stay.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from imserver.model.accounts import Account, Grant
 from imserver.model.call_records import CallRecord
+from imserver.services.file_ports import Delivery, Transfer
 
 
 class Numbers(Struct, frozen=True):
@@ -23,7 +24,7 @@ class Numbers(Struct, frozen=True):
         epoch: of the inboxes.
         no / ms / part: the last number in the log, its time, and the middle of new ids.
         floor: the first number in the log that is kept.
-        broadcast / change / request / call: the last position or number of each.
+        broadcast / change / request / call / transfer: the last position or number of each.
     """
 
     epoch: str
@@ -35,6 +36,7 @@ class Numbers(Struct, frozen=True):
     change: int
     request: int
     call: int
+    transfer: int
 
 
 class Person(Struct, frozen=True):
@@ -66,6 +68,7 @@ class Team(Struct, frozen=True):
     intervals: Sequence[tuple[str, int, int | None]]
     invited: Sequence[str]
     head: int
+    encrypted: bool
 
 
 class Pair(Struct, frozen=True):
@@ -173,6 +176,16 @@ class Block(Struct, frozen=True):
     at: float
 
 
+class Sent(Struct, frozen=True):
+    """A file that is sent, in whatever state; `deliveries`: (recipient, where this one is).
+
+    The bytes, and what came in of those that are open, are in a directory, whatever the engine.
+    """
+
+    transfer: Transfer
+    deliveries: Sequence[tuple[str, Delivery]]
+
+
 Thing = (
     Numbers
     | Person
@@ -187,6 +200,7 @@ Thing = (
     | Friendship
     | OpenRequest
     | Block
+    | Sent
 )
 
 

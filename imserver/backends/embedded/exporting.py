@@ -9,10 +9,12 @@ from msgspec import structs
 
 from imserver.backends.common import portable
 from imserver.backends.embedded.change_log import ChangeRecord, decode_change
+from imserver.backends.embedded.files import transfers
 from imserver.backends.embedded.records import MessageRecord, decode, recipients
 from imserver.model.accounts import Account, Grant, Role
 from imserver.model.call_records import CallRecord
 from imserver.model.calls import Ending
+from imserver.services.file_ports import Delivery
 
 _HEAD = "SELECT first + length(offsets) / 8 - 1 FROM {} WHERE no = ? ORDER BY first DESC LIMIT 1"
 _CALLS = (
@@ -38,7 +40,7 @@ class SqliteSource:
         """See Source."""
         for part in (
             self._numbers, self._people, self._grants, self._groups, self._pairs, self._log, self._devices,
-            self._changes, self._calls, self._friends,
+            self._changes, self._calls, self._friends, self._files,
         ):  # fmt: skip
             for thing in part():
                 yield thing
@@ -74,6 +76,7 @@ class SqliteSource:
             self._sequence("changes"),
             self._sequence("friend_requests"),
             self._sequence("calls"),
+            self._sequence("transfers"),
         )
 
     def _people(self) -> Iterator[portable.Thing]:
@@ -92,8 +95,8 @@ class SqliteSource:
 
     def _groups(self) -> Iterator[portable.Thing]:
         execute, names = self._connection.execute, self._names
-        for gid, no, name, owner, is_open, password_hash, at, deleted_at in execute(
-            "SELECT gid, no, name, owner, open, password_hash, created_at, deleted_at FROM groups"
+        for gid, no, name, owner, is_open, password_hash, at, deleted_at, encrypted in execute(
+            "SELECT gid, no, name, owner, open, password_hash, created_at, deleted_at, encrypted FROM groups"
             " ORDER BY gid"
         ):
             spans = execute(
@@ -114,6 +117,7 @@ class SqliteSource:
                 [(names[user], joined, left) for user, _, joined, left in spans],
                 sorted(names[user] for (user,) in invited),
                 self._head("conversation_index", no),
+                bool(encrypted),
             )
 
     def _pairs(self) -> Iterator[portable.Thing]:
@@ -206,3 +210,10 @@ class SqliteSource:
             yield portable.OpenRequest(no, names[asker], names[asked], message, at, change)
         for user, blocked, at in execute("SELECT user_no, blocked, at FROM blocks"):
             yield portable.Block(names[user], names[blocked], at)
+
+    def _files(self) -> Iterator[portable.Thing]:
+        for transfer in transfers(self._connection):
+            known = self._connection.execute(
+                "SELECT user, state FROM deliveries WHERE no = ? ORDER BY user", (transfer.no,)
+            )
+            yield portable.Sent(transfer, [(user, Delivery(state)) for user, state in known])

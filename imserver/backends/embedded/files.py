@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -60,6 +60,12 @@ def _read(row: Sequence[Any]) -> Transfer:
     values = list(row)
     values[9], values[13] = Kind(values[9]), State(values[13])
     return Transfer(*values)
+
+
+def transfers(connection: sqlite3.Connection) -> Iterator[Transfer]:
+    """All of them, by number."""
+    for row in connection.execute(_SELECT + "ORDER BY no"):
+        yield _read(row)
 
 
 class Files:

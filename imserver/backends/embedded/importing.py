@@ -105,6 +105,7 @@ class SqliteTarget:
             portable.Friendship: self._put_friendship,
             portable.OpenRequest: self._put_request,
             portable.Block: self._put_block,
+            portable.Sent: self._put_file,
         }
         connection.execute("BEGIN IMMEDIATE")
 
@@ -138,6 +139,7 @@ class SqliteTarget:
             ("changes", numbers.change),
             ("friend_requests", numbers.request),
             ("calls", numbers.call),
+            ("transfers", numbers.transfer),
         ):
             self._connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
             self._insert("sqlite_sequence", table, last)
@@ -174,7 +176,7 @@ class SqliteTarget:
         at = group.created_at
         self._insert(
             "groups", group.group, no, group.name, self._users.get(group.owner, 0), group.open,
-            group.password_hash, at, None if group.live else at,
+            group.password_hash, at, None if group.live else at, group.encrypted,
         )  # fmt: skip
         standing = {user: index for index, (user, _) in enumerate(group.members)}
         since = dict(group.members)
@@ -317,6 +319,19 @@ class SqliteTarget:
 
     def _put_block(self, block: portable.Block) -> None:
         self._insert("blocks", self._users[block.user], self._users[block.blocked], block.at)
+
+    def _put_file(self, sent: portable.Sent) -> None:
+        transfer = sent.transfer
+        self._insert(
+            "transfers", transfer.no, transfer.id, transfer.file, transfer.owner, transfer.format,
+            transfer.client_id, transfer.name, transfer.size, transfer.sha256, int(transfer.kind),
+            transfer.recipient, transfer.group, transfer.conversation, transfer.state.value,
+            transfer.created_at, transfer.expires_at, transfer.message_id,
+        )  # fmt: skip
+        # When, is not asked by anybody, and not known to every engine.
+        self._insert_many(
+            "deliveries", [(transfer.no, user, where.value, 0.0) for user, where in sent.deliveries]
+        )
 
 
 def _digest(letter: portable.Letter, canonical: str) -> bytes:

@@ -149,6 +149,7 @@ def verify(
     *,
     dedupe_seconds: float = 86400.0,
     now: float | None = None,
+    blobs: Path | None = None,
 ) -> list[str]:
     """Checks a data directory or a database file (a backup).
 
@@ -156,6 +157,7 @@ def verify(
         progress: told now and then what is being read and how far it is.
         dedupe_seconds: how long client ids must have been remembered; the contract's day, or less.
         now: the time of day, float seconds; default that of this machine.
+        blobs: where the bytes of a data directory's files are; default its own files/blobs.
 
     Returns:
         the faults, one line each; [] for a sound store.
@@ -168,7 +170,10 @@ def verify(
         with closing(connect(path, read_only=True)) as connection:
             connection.execute("BEGIN")
             faults = _verify(connection, tell, dedupe_seconds, now)
-            blobs = path.parent / "files" / "blobs" if where.is_dir() else None
+            if not where.is_dir():
+                blobs = None
+            elif blobs is None:
+                blobs = where / "files" / "blobs"
             return (faults + check_files(connection, blobs))[:MAX_FAULTS]
     except (sqlite3.Error, msgspec.MsgspecError, ValueError) as error:
         return [f"{path}: cannot be read: {error}"]

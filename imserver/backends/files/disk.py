@@ -47,6 +47,11 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def blob_path(directory: Path, sha256: str) -> Path:
+    """Where a blob is in the directory of files."""
+    return directory / "blobs" / sha256[:2] / sha256
+
+
 class DiskBlobs:
     """`services.file_ports.Blobs` over a directory.
 
@@ -77,7 +82,7 @@ class DiskBlobs:
 
     def blob_path(self, sha256: str) -> Path:
         """Where a blob is."""
-        return self._blobs / sha256[:2] / sha256
+        return blob_path(self._blobs.parent, sha256)
 
     async def part(self, transfer: str) -> DiskPart | None:
         """See Blobs."""

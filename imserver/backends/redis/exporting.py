@@ -13,12 +13,14 @@ import msgspec
 from imserver.backends.common import portable
 from imserver.backends.redis.accounts import grant_of
 from imserver.backends.redis.calls import record_of
+from imserver.backends.redis.files import FIELDS, transfer_of
 from imserver.backends.redis.importing import together
 from imserver.backends.redis.keys import pair_key
 from imserver.backends.redis.link import Redis
 from imserver.backends.redis.packed import unpack
 from imserver.backends.redis.records import Stored, decode_stored
 from imserver.model.accounts import Account, Role
+from imserver.services.file_ports import Delivery
 
 PAGE = 500
 ROWS = 5_000
@@ -60,7 +62,7 @@ class RedisSource:
         yield await self._numbers()
         for part in (
             self._people, self._grants, self._groups, self._pairs, self._letters, self._devices,
-            self._changes, self._calls, self._friends,
+            self._changes, self._calls, self._friends, self._files,
         ):  # fmt: skip
             async for thing in part():
                 yield thing
@@ -95,6 +97,7 @@ class RedisSource:
             log.get("change", 0),
             int(request or 0),
             log.get("call", 0),
+            log.get("tr", 0),
         )
 
     # People and groups
@@ -151,6 +154,7 @@ class RedisSource:
                 intervals,
                 sorted(name.decode() for name in invited),
                 await self._head(f"gv:{gid}"),
+                group.get("enc") == "1",
             )
 
     async def _pairs(self) -> AsyncIterator[portable.Thing]:
@@ -293,6 +297,17 @@ class RedisSource:
                 )
             for other, at in sorted(_words(blocked).items()):
                 yield portable.Block(user, other, float(at))
+
+    async def _files(self) -> AsyncIterator[portable.Thing]:
+        last = self._log.get("tr", 0)
+        for first in range(1, last + 1, PAGE):
+            numbers = range(first, min(first + PAGE, last + 1))
+            rows = await self._all(("HMGET", f"tr:{number}", *FIELDS) for number in numbers)
+            found = [transfer_of(row) for row in rows if row[0] is not None]
+            places = await self._all(("HGETALL", f"trd:{transfer.no}") for transfer in found)
+            for transfer, known in zip(found, places, strict=True):
+                deliveries = [(user, Delivery(state)) for user, state in sorted(_words(known).items())]
+                yield portable.Sent(transfer, deliveries)
 
 
 def _words(reply: Sequence[bytes]) -> dict[str, str]:

@@ -12,6 +12,11 @@ from imserver.services.file_ports import Delivery, State, Transfer, Usage
 
 _SLICE = 1000
 """Names that one script is asked for."""
+FIELDS = (
+    "no", "id", "file", "owner", "format", "client", "name", "size", "sha256", "kind", "recipient", "group",
+    "conversation", "state", "at", "expires", "message",
+)  # fmt: skip
+"""Of a transfer's hash, as lua/transfers.lua has them."""
 
 
 def _script(name: str) -> Script:
@@ -62,7 +67,7 @@ class Files:
                 *("conversation", transfer.conversation),
             ),
         )
-        return _read(row)
+        return transfer_of(row)
 
     async def transfer(self, transfer: str) -> Transfer | None:
         """See FileStore."""
@@ -78,7 +83,7 @@ class Files:
 
     async def _one(self, key: str, name: str) -> Transfer | None:
         row = await self._redis.script(_SHOW, args=(key, name))
-        return None if row is None else _read(row)
+        return None if row is None else transfer_of(row)
 
     async def free_client_id(self, transfer: str) -> None:
         """See FileStore."""
@@ -105,7 +110,7 @@ class Files:
         return await self._several(_UNSENT, limit)
 
     async def _several(self, script: Script, *args: Any) -> list[Transfer]:
-        return [_read(row) for row in await self._redis.script(script, args=args)]
+        return [transfer_of(row) for row in await self._redis.script(script, args=args)]
 
     async def usage(self, user: str) -> Usage:
         """See FileStore."""
@@ -146,7 +151,8 @@ class Files:
         return kept
 
 
-def _read(row: Sequence[Any]) -> Transfer:
+def transfer_of(row: Sequence[Any]) -> Transfer:
+    """From the values of `FIELDS`."""
     (
         no, id, file, owner, format, client_id, name, size, sha256, kind, recipient, group, conversation,
         state, created_at, expires_at, message_id,

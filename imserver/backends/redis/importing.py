@@ -15,6 +15,7 @@ from imserver.backends.common import portable
 from imserver.backends.common.digests import payload_digest
 from imserver.backends.redis.accounts import GRANT_KEPT, grant_words
 from imserver.backends.redis.calls import call_identity, encode_record
+from imserver.backends.redis.importing_files import ALIVE, file_commands
 from imserver.backends.redis.keys import pair_key
 from imserver.backends.redis.link import Redis
 from imserver.backends.redis.packed import pack
@@ -78,6 +79,7 @@ class RedisTarget:
         self._names: dict[tuple[str, str], list[str]] = {}  # keys of pairs by (user, own name)
         self._hour = -1
         self._first_change = 0
+        self._file_bytes = 0
         self._numbers: portable.Numbers | None = None
         self._messages: dict[int, bytes] = {}  # broadcasts as they are stored
         self._reached: dict[int, list[tuple[str, int]]] = {}
@@ -95,6 +97,7 @@ class RedisTarget:
             portable.Friendship: self._put_friendship,
             portable.OpenRequest: self._put_request,
             portable.Block: self._put_block,
+            portable.Sent: self._put_file,
         }
 
     async def put(self, thing: portable.Thing) -> None:
@@ -123,6 +126,8 @@ class RedisTarget:
             "change": numbers.change,
             "cfloor": self._first_change or numbers.change + 1,
             "call": numbers.call,
+            "tr": numbers.transfer,
+            "trb": self._file_bytes,
         }
         if numbers.floor > 1:
             log |= {"floor": numbers.floor, "swept": numbers.floor // 128}
@@ -182,6 +187,7 @@ class RedisTarget:
         self._say(
             "HSET", f"g:{gid}", "name", group.name, "owner", group.owner, "open", int(group.open),
             "hash", group.password_hash, "at", repr(group.created_at), "standing", len(group.members),
+            "enc", int(group.encrypted),
         )  # fmt: skip
         self._say("ZADD", "groups", 0, gid)
         for standing, (user, since) in enumerate(group.members, 1):
@@ -293,6 +299,12 @@ class RedisTarget:
         self._say("HSET", f"bl:{block.user}", block.blocked, repr(block.at))
         self._say("SADD", f"bb:{block.blocked}", block.user)
         self._say("HSET", f"u:{block.user}", "blk", 1)
+
+    def _put_file(self, sent: portable.Sent) -> None:
+        for command in file_commands(sent):
+            self._say(*command)
+        if sent.transfer.state in ALIVE:
+            self._file_bytes += sent.transfer.size
 
 
 def _stored(letter: portable.Letter) -> Stored:

@@ -57,14 +57,15 @@ Messages (`appends` and what reads them)
   d:<digest>          string with a time to live: a client id was used, and what for
   hours               hash: hour -> first number of that hour
   bc                  hash: number of a broadcast not fanned out yet -> the last user reached
+  bs                  sorted set: numbers of the broadcasts that are kept -> the same
   bf:<no>             list: the steps of a broadcast's fan-out, "<last user>\\0<number of the copy>"
 
 Devices, changes, calls
   dv:<user>           hash: "<format>\\0<device>" -> its cursors
   c:<change>          string with a time to live: a change
-  ch:<user>           sorted set: numbers of the user's changes; `ch` = everybody's
+  ch:<user>, ch       sorted set: numbers of the user's changes; everybody's
   mc:<user>           sorted set: numbers of the changes that told of missed calls
-  call:<no>, cl:<user>, ci, calls, oc:<node>    records of calls
+  call:<no>, cl:<user>, ci, calls, oc:<node>, oca    records of calls
 
 Files (`files`)
   tr:<no>             hash: a transfer's record, the fields of `services.file_ports.Transfer`

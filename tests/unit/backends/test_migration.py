@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Awaitable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from imserver.backends.embedded.exporting import SqliteSource
 from imserver.backends.embedded.importing import SqliteTarget
 from imserver.backends.embedded.memory import deterministic_cellar
 from imserver.backends.embedded.verify import verify
+from imserver.backends.files.disk import blob_path
 from imserver.backends.redis import importing
 from imserver.backends.redis.cellar import Place, RedisCellar
 from imserver.backends.redis.connection import Greeting, at
@@ -31,10 +33,12 @@ from imserver.cli.comparing import Sums
 from imserver.cli.errors import REFUSED, UNREACHABLE, CommandError
 from imserver.cli.migration import Migration, Result
 from imserver.config import Configuration
+from imserver.config.limits import FileLimits
 from imserver.model.accounts import Grant, Principal, Role
 from imserver.model.call_records import CallRecord
 from imserver.model.calls import Ending
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.files import Kind
 from imserver.model.friends import RequestFriend
 from imserver.model.messages import (
     Content,
@@ -45,6 +49,7 @@ from imserver.model.messages import (
     RevokeMessage,
     SendMessage,
 )
+from imserver.services.file_ports import Delivery, FileStore, State, Transfer, Usage
 from imserver.services.ports.friends import FriendLimits
 from tests.contracts.cellar_case import BIG, CellarCase, Recorder
 from tests.redis.link_case import LinkCase
@@ -53,6 +58,10 @@ T = TypeVar("T")
 USERS = ("alice", "bob", "carol", "dave", "zoë", "Ünal", "b_c", "a_b")
 PATIENT = LinkSettings(timeout=60.0)
 HOUR = 3600.0
+HASHES = {
+    name: sha256(name.encode()).hexdigest()
+    for name in ("open", "waits", "accepted", "refused", "fetched", "untold", "nobody", "group", "note")
+}
 
 
 class Opened(CellarCase):
@@ -145,13 +154,18 @@ class MigrationCase(Opened, LinkCase):
         def tell(what: str, done: int, total: int) -> None:
             self.progress.append((what, done, total))
 
-        return Migration(self.folder / name, Configuration(), place, link, self.clock, tell)
+        settings = Configuration(files=FileLimits(directory=str(self.folder / "files")))
+        return Migration(self.folder / name, settings, place, link, self.clock, tell)
 
     def to_redis(self, name: str) -> Result:
         return self.wait_for(self.migration(name).to_redis())
 
     def to_sqlite(self, name: str) -> Result:
         return self.wait_for(self.migration(name).to_sqlite())
+
+    def verified(self, name: str) -> list[str]:
+        """The faults of a directory; the bytes of files are in one that all share."""
+        return verify(self.folder / name, blobs=self.folder / "files" / "blobs")
 
     def command_error(self, work: Awaitable[Any]) -> CommandError:
         try:
@@ -190,7 +204,9 @@ class MigrationCase(Opened, LinkCase):
         answers = {}
         self.add_group("g1", "alice", "bob", "carol")
         self.add_group("gone", "bob", "alice")
-        self.add_group("demo", "zoë", "Ünal")
+        self.wait_for(
+            directory.create_group("demo", "demo", "zoë", False, "$pw$", ("Ünal",), 1.0, encrypted=True)
+        )
         for number in range(5):
             answers[f"a{number}"] = self.told("alice", f"t{number}", recipient="bob", client_id=f"a{number}")
             self.told("bob", f"r{number}", format="jsonline", group="g1", client_id=f"a{number}")
@@ -212,6 +228,10 @@ class MigrationCase(Opened, LinkCase):
         carol, bob = Principal("carol", "s", "jsonline", "d"), Principal("bob", "s", "jsonline", "d")
         self.wait_for(store.revoke(carol, RevokeMessage(revoked.message_id), 1e9))
         self.wait_for(store.mark_read(bob, MarkRead((answers["a1"].message_id,))))
+        zoe = Principal("zoë", "s", "protobuf", "d", role=Role.ADMIN)
+        mistaken = self.told("zoë", "to all by mistake", broadcast=True)
+        self.later_until_fanned_out()
+        self.wait_for(store.revoke(zoe, RevokeMessage(mistaken.message_id), 1e9))
         limits = FriendLimits()
         for one, other in (("alice", "bob"), ("bob", "alice"), ("carol", "alice")):
             asker = Principal(one, "s", "jsonline", "d")
@@ -225,8 +245,96 @@ class MigrationCase(Opened, LinkCase):
         self.wait_for(store.head("bob"))
         store.acknowledge("bob", "protobuf", "phone", 3)
         self.settle()
+        self.send_files()
         self.told("Ünal", "the last one", recipient="zoë")
         return answers
+
+    def send_files(self) -> None:
+        """One in every state, to a user, to a group and to nobody; two have the same bytes."""
+        files: FileStore = self.cellar.files  # type: ignore[attr-defined]
+        to_group = {"recipient": "", "group": "g1", "owner": "bob"}
+        targets: dict[str, dict[str, Any]] = {
+            "open": {
+                "client_id": "own", "kind": Kind.VIDEO, "conversation": "ours", "sha256": "", "size": 7
+            },
+            "waits": {"name": "张三.mp4"}, "accepted": {}, "refused": {}, "fetched": {},
+            "untold": {"owner": "carol", "recipient": "alice"},
+            "nobody": {"recipient": "", "client_id": "own2"},
+            "group": to_group, "group open": to_group, "group over": to_group, "note": {"recipient": "alice"},
+            "rejected": {}, "cancelled": {"client_id": "own3"}, "expired": {}, "forgotten": {},
+            "to the deleted": {**to_group, "group": "gone"},
+        }  # fmt: skip
+        numbers, sizes = {}, {}
+        for index, (name, fields) in enumerate(targets.items()):
+            times = {"created_at": self.time(), "expires_at": 2e9 + index / 4}
+            if name in ("expired", "forgotten"):
+                times["expires_at"] = 5.0 if name == "forgotten" else 15.0
+            kept = self.wait_for(files.add_transfer(file(name, **{"size": 1000 + index, **times, **fields})))
+            numbers[name], sizes[name] = kept.no, kept.size
+        same = self.wait_for(files.add_transfer(file("same", size=1001, created_at=1.5, expires_at=2e9)))
+        numbers["same"], sizes["same"] = same.no, same.size
+        told = {"message_id": "m1"}
+        for name in ("waits", "accepted", "refused", "fetched", "nobody", "group", "note", "same", "untold"):
+            digest = HASHES["waits" if name == "same" else name]
+            more = {} if name in ("untold", "nobody") else told
+            moved = files.move_transfer(name, State.OPEN, State.STORED, sha256=digest, **more)
+            self.assertTrue(self.wait_for(moved))
+            blob = blob_path(self.folder / "files", digest)
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            blob.write_bytes(b"x" * sizes[name])
+        for name in ("rejected", "cancelled", "group over"):
+            after = State.REJECTED if name == "rejected" else State.CANCELLED
+            self.assertTrue(self.wait_for(files.move_transfer(name, State.OPEN, after)))
+        self.assertEqual(2, len(self.wait_for(files.expire(20.0, 10))))
+        self.assertEqual(1, self.wait_for(files.forget(10.0, 10)))
+        for name, user, where in (
+            ("accepted", "bob", Delivery.ACCEPTED), ("refused", "bob", Delivery.REJECTED),
+            ("fetched", "bob", Delivery.DELIVERED), ("group", "carol", Delivery.REJECTED),
+            ("rejected", "bob", Delivery.REJECTED), ("note", "alice", Delivery.DELIVERED),
+        ):  # fmt: skip
+            self.assertTrue(self.wait_for(files.set_delivery(numbers[name], user, where, 9.5)))
+
+    def files_are_there(self) -> None:
+        """The open cellar has what `send_files` left, and goes on with it."""
+        files: FileStore = self.cellar.files  # type: ignore[attr-defined]
+
+        def offers(user: str) -> list[str]:
+            return [one.id for one in self.wait_for(files.offers(user, 100))]
+
+        self.assertEqual(["open", "waits", "accepted", "same"], offers("bob"))
+        self.assertEqual(["group open"], offers("carol"))
+        self.assertEqual(["untold"], offers("alice"))
+        self.assertEqual(Usage(1, 8, 7 + 1001 * 2 + 1002 + 1003 + 1004 + 1006 + 1010), self.use("alice"))
+        self.assertEqual(Usage(2, 3, 1007 + 1008 + 1015), self.use("bob"))
+        total = sum(self.use(user).bytes for user in USERS)
+        self.assertEqual(total, self.wait_for(files.total_bytes()))
+        self.assertEqual(["untold"], [one.id for one in self.wait_for(files.unsent(10))])
+        kept = self.wait_for(files.kept(HASHES.values(), ["open", "group open", "waits"]))
+        alive = {"waits", "accepted", "refused", "fetched", "untold", "nobody", "group", "note"}
+        self.assertEqual(({HASHES[name] for name in alive}, {"open", "group open"}), kept)
+        opened = self.wait_for(files.transfer_of("alice", "f", "own"))
+        assert opened is not None
+        self.assertEqual(("open", Kind.VIDEO, "ours"), (opened.id, opened.kind, opened.conversation))
+        self.assertIsNone(self.wait_for(files.transfer("forgotten")))
+        waits = self.wait_for(files.transfer_of_file("f-waits"))
+        assert waits is not None
+        self.assertEqual("张三.mp4", waits.name)
+        # A blob stays as long as one of the two is there.
+        for name, left in (("same", {HASHES["waits"]}), ("waits", set())):
+            self.assertTrue(self.wait_for(files.move_transfer(name, State.STORED, State.CANCELLED)))
+            self.assertEqual(left, self.wait_for(files.kept([HASHES["waits"]], []))[0])
+        moved = files.move_transfer("open", State.OPEN, State.STORED, sha256=HASHES["open"])
+        self.assertTrue(self.wait_for(moved))
+        self.assertEqual(["open", "untold"], sorted_by_number(self.wait_for(files.unsent(10))))
+        new = self.wait_for(files.add_transfer(file("new", created_at=3e9, expires_at=3e9)))
+        self.assertEqual(18, new.no)
+        self.assertEqual(10, len(self.wait_for(files.expire(2.5e9, 100))))
+        self.assertEqual(Usage(1, 1, 100), self.use("alice"))
+
+    def use(self, user: str) -> Usage:
+        """What a user's files take."""
+        files: FileStore = self.cellar.files  # type: ignore[attr-defined]
+        return self.wait_for(files.usage(user))
 
     def later_until_fanned_out(self) -> None:
         """Broadcasts reach everybody."""
@@ -258,6 +366,9 @@ class MigrationCase(Opened, LinkCase):
         texts = [row.message.content.data for row in page.rows]
         self.assertNotIn(b"without carol", texts)
         self.assertIn(b"with carol", texts)
+        groups = self.wait_for(self.cellar.directory.groups_of("zoë"))
+        self.assertEqual([("demo", True, False)], [(one.group, one.encrypted, one.open) for one in groups])
+        self.files_are_there()
         self.told("a_b", "again", conversation="mine")
         try:
             self.wait_for(self.cellar.directory.create_group("gone", "g", "bob", True, "", (), 1.0))
@@ -307,6 +418,9 @@ class RoundTripTest(MigrationCase):
         result = self.to_redis("one")
         self.assertEqual([], result.faults)
         self.assertEqual((len(USERS), 3), (result.users, result.groups))
+        self.assertEqual((16, 0), (result.files, result.bytes_missing))
+        blob_path(self.folder / "files", HASHES["waits"]).write_bytes(b"short")
+        blob_path(self.folder / "files", HASHES["note"]).unlink()
         self.assertEqual(before.counts["Letter"], result.messages)
         self.assertGreater(result.compared, 100)
         self.assertLessEqual({"copying", "comparing"}, {what for what, _, _ in self.progress})
@@ -316,9 +430,13 @@ class RoundTripTest(MigrationCase):
         self.assertEqual([], result.faults)
         left = sorted(path.name for path in (self.folder / "two").iterdir())
         self.assertEqual([DATABASE_NAME, "imserver.lock"], left)
+        self.assertEqual((16, 2), (result.files, result.bytes_missing))
+        self.assertEqual(2, len(self.verified("two")))
+        for name, size in (("waits", 1001), ("note", 1010)):
+            blob_path(self.folder / "files", HASHES[name]).write_bytes(b"x" * size)
         after, _ = self.sums("two")
         self.assertEqual([], before.differences(after))
-        self.assertEqual([], verify(self.folder / "two"))
+        self.assertEqual([], self.verified("two"))
 
         redis = self.open_redis()
         self.goes_on(answers, epoch)
@@ -326,7 +444,7 @@ class RoundTripTest(MigrationCase):
         again = self.open_sqlite("two")
         self.goes_on(answers, epoch)
         self.wait_for(again.close())
-        self.assertEqual([], verify(self.folder / "two"))
+        self.assertEqual([], self.verified("two"))
 
     def test_what_began_in_redis(self) -> None:
         redis = self.open_redis()
@@ -335,7 +453,7 @@ class RoundTripTest(MigrationCase):
         epoch = redis.store.epoch
         self.wait_for(redis.close())
         self.assertEqual([], self.to_sqlite("two").faults)
-        self.assertEqual([], verify(self.folder / "two"))
+        self.assertEqual([], self.verified("two"))
         before, _ = self.sums("two")
         self.wait_for(self.link.call("FLUSHALL"))
         self.assertEqual([], self.to_redis("two").faults)
@@ -420,7 +538,7 @@ class RoundTripTest(MigrationCase):
         self.wait_for(redis.close())
         self.assertEqual(1, self.wait_for(self.link.call("EXISTS", "t:bc")))
         self.assertEqual([], self.to_sqlite("two").faults)
-        self.assertEqual([], verify(self.folder / "two"))
+        self.assertEqual([], self.verified("two"))
         two = self.open_sqlite("two")
         self.came_to_its_end()
         self.wait_for(two.close())
@@ -501,7 +619,7 @@ class HostileTest(MigrationCase):
         (self.folder / "two" / "migrating").mkdir(parents=True, exist_ok=True)
         (self.folder / "two" / "migrating" / DATABASE_NAME).write_bytes(b"half")
         self.assertEqual([], self.to_sqlite("two").faults)
-        self.assertEqual([], verify(self.folder / "two"))
+        self.assertEqual([], self.verified("two"))
 
     def test_no_node_starts_on_half_a_store(self) -> None:
         self.interrupt(40)
@@ -572,6 +690,20 @@ class HostileTest(MigrationCase):
         error = self.command_error(migration.to_redis())
         self.assertEqual(UNREACHABLE, error.code)
         self.assertIn("Redis cannot be reached", error.text)
+
+
+def file(id: str, **fields: Any) -> Transfer:
+    """A new one of alice to bob, with the name as its id."""
+    values: dict[str, Any] = {
+        "no": 0, "id": id, "file": f"f-{id}", "owner": "alice", "format": "f", "client_id": "",
+        "name": id, "size": 100, "sha256": HASHES.get(id, ""), "kind": Kind.FILE, "recipient": "bob",
+        "group": "", "conversation": "", "state": State.OPEN,
+    }  # fmt: skip
+    return Transfer(**{**values, **fields})
+
+
+def sorted_by_number(transfers: list[Transfer]) -> list[str]:
+    return [one.id for one in sorted(transfers, key=lambda one: one.no)]
 
 
 def _fields(letter: portable.Letter) -> list[Any]:
