@@ -16,12 +16,16 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from tests.clients import jsonline_client, protobuf_client
+from tests.clients.filechannel_client import Content
 from tests.e2e.commands import imserver, verify
 from tests.e2e.conftest import Serve
 from tests.e2e.server import NO_RATES, Server
+from tests.e2e.test_files import client, download, request, upload
+from tests.e2e.test_nodes_files import begun
 from tests.redis.server import RedisServer
 
 MESSAGES = 400
+MIB = 1024 * 1024
 
 
 @pytest.fixture
@@ -105,6 +109,66 @@ async def test_there_and_back(serve: Serve, redis: RedisServer, tmp_path: Path) 
     await back.stop()
     for server in (first, node, back):
         server.assert_clean()
+
+
+@pytest_twisted.ensureDeferred
+async def test_files_go_along(serve: Serve, redis: RedisServer, tmp_path: Path) -> None:
+    """One that waits for its recipient, and one of which half is there; their bytes stay where they are."""
+    shared = f"files.directory={tmp_path / 'files'}"
+    whole, half = Content(MIB + 17, seed=1), Content(2 * MIB, seed=2)
+    first = await serve("first", overrides=(shared, *NO_RATES)).start()
+    alice = await client(first, "alice")
+    kept = (await alice.request("file/request", request(whole)))["payload"]
+    await upload(kept, whole)
+    assert (await alice.expect("file/complete"))["payload"]["stage"] == "stored"
+    opened = (await alice.request("file/request", request(half)))["payload"]
+    channel = await begun(opened, half, MIB)
+    await channel.close()
+    await alice.close()
+    await first.stop()
+
+    over = [*settings(redis), "--json"]
+    elsewhere = imserver("--data-dir", str(first.data), *over, "--set", "store.prefix=x:", "migrate", "redis")
+    assert elsewhere.returncode == 0, elsewhere.stderr + elsewhere.stdout
+    told = json.loads(elsewhere.stdout)
+    assert (told["files"], told["bytes_missing"]) == (2, 1)
+    done = imserver("--data-dir", str(first.data), *over, "--set", shared, "migrate", "redis")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert json.loads(done.stdout)["bytes_missing"] == 0
+
+    there = ("store.engine=redis", f"store.url={redis.url}", f"keys_dir={first.data}", shared, *NO_RATES)
+    node = await serve("node", overrides=there).start()
+    bob = await client(node, "bob")
+    offers = [(await bob.expect("file/request"))["payload"] for _ in range(2)]
+    assert [offer["transfer_id"] for offer in offers] == [kept["transfer_id"], opened["transfer_id"]]
+    accepted = (await bob.request("file/accept", {"transfer_id": kept["transfer_id"]}))["payload"]
+    await download(accepted, whole)
+    alice = await client(node, "alice")
+    resume = {"resume": {"transfer_id": opened["transfer_id"], "offset": MIB}}
+    again = (await alice.request("file/request", {**request(half), **resume}))["payload"]
+    assert (again["transfer_id"], again["resume_offset"]) == (opened["transfer_id"], MIB)
+    await upload(again, half)
+    await bob.expect("message/event", lambda line: half.sha256 in json.dumps(line))
+    await alice.close()
+    await bob.close()
+    await node.stop()
+
+    back = tmp_path / "back"
+    done = imserver("--data-dir", str(back), *settings(redis), "--set", shared, "migrate", "sqlite")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "2 files: copied" in done.stdout
+    sound = imserver("--data-dir", str(back), "--set", shared, "verify")
+    assert sound.returncode == 0, sound.stderr + sound.stdout
+    lacking = imserver("--data-dir", str(back), "verify")
+    assert (lacking.returncode, lacking.stdout.count("are not there")) == (4, 2), lacking.stdout
+    last = await serve("back", overrides=(shared, *NO_RATES)).start()
+    bob = await client(last, "bob")
+    offer = (await bob.expect("file/request"))["payload"]
+    assert offer["transfer_id"] == opened["transfer_id"]
+    accepted = (await bob.request("file/accept", {"transfer_id": offer["transfer_id"]}))["payload"]
+    await download(accepted, half)
+    await bob.close()
+    await last.stop()
 
 
 @pytest_twisted.ensureDeferred
