@@ -83,7 +83,11 @@ class FileNews:
                 return  # `file_keeping` tries again
             self.log.info("a file's message was refused: {code}", code=error.code)
             message_id = "-"
-        await self._store.move_transfer(transfer.id, State.STORED, State.STORED, message_id=message_id)
+        try:
+            await self._store.move_transfer(transfer.id, State.STORED, State.STORED, message_id=message_id)
+        except ImError as error:
+            # The store went away behind the message, as at the end of the server: it is sent again.
+            self.log.debug("a file's message was not noted: {code}", code=error.code)
 
 
 def reference(info: FileInfo) -> Content:

@@ -370,6 +370,28 @@ class Resuming(FileCase):
         self.wait(self.files.news.send_message(transfer))
         self.assertEqual(len(bob.messages), 1)
 
+    def test_a_store_that_goes_away_behind_the_message_is_no_fault(self) -> None:
+        """It cannot be noted that it was sent; it is sent again, which adds nothing."""
+        bob = self.peer("bob")
+        channel = self.request()
+        store = self.files.news._store
+        move = store.move_transfer
+
+        async def away(id: str, *states: Any, **fields: Any) -> Any:
+            if "message_id" in fields:
+                raise ImError(ErrorCode.UNAVAILABLE, "the server is going down")
+            return await move(id, *states, **fields)
+
+        store.move_transfer = away  # type: ignore[assignment,method-assign]
+        self.whole(channel)
+        self.settle()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        store.move_transfer = move  # type: ignore[method-assign]
+        self.wait(FileKeeping(self.files).send_messages())
+        self.assertEqual(len(bob.messages), 1)
+        transfer = self.wait(self.cellar.files.transfer(channel.transfer))
+        self.assertTrue(transfer.message_id)
+
 
 class Kicked(FileCase):
     def test_who_is_let_in_no_more_moves_no_bytes(self) -> None:
