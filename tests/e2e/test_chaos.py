@@ -1,4 +1,4 @@
-"""Three nodes over one Redis under load: nodes die, Redis dies or stands still, connections are cut.
+"""Three nodes over one Redis under load: nodes die or go, Redis dies or stands still, connections are cut.
 
 Whatever was acknowledged is in every inbox once, in order, and nothing else is; everybody who
 listens is told everything.
@@ -29,7 +29,7 @@ from tests.redis.server import RedisServer
 
 USERS = tuple(f"user{number}" for number in range(6))
 NODES = 3
-FAULTS = effort(6, 8, 8)
+FAULTS = effort(7, 7, 10)
 ROUNDS = effort(2, 20, 20)
 TIMEOUT = 2.0
 """Seconds a command to Redis may take here."""
@@ -55,6 +55,7 @@ class Cluster:
                 f"node=node{number}",
                 f"keys_dir={folder / 'keys'}",
                 "limits.unauthenticated_per_address=0",
+                "shutdown.drain_seconds=1",
                 *NO_RATES,
             )
             self.forwarders.append(forwarder)
@@ -93,6 +94,12 @@ class Cluster:
         node = self.chance.choice(self.nodes)
         node.kill()
         await sleep(self.chance.uniform(0.0, 1.5))
+        await node.start()
+
+    async def node_goes_down(self) -> None:
+        """SIGTERM, as in a rolling restart: it sends its clients away, and comes back."""
+        node = self.chance.choice(self.nodes)
+        await node.stop()
         await node.start()
 
     async def node_stands_still(self) -> None:
@@ -157,6 +164,7 @@ class Cluster:
         """One fault after another, each kind at least once before any comes again."""
         kinds = [
             self.node_dies,
+            self.node_goes_down,
             self.node_stands_still,
             self.redis_stands_still,
             self.redis_dies,
