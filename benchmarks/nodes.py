@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks import servers
 from benchmarks.loads import TEXT, WARM_UP, Windows, close, fresh
@@ -26,6 +28,16 @@ from tests.redis.server import RedisServer
 PAIRS = 60
 WINDOW = 16
 MEMBERS = 200
+
+
+class Spent(NamedTuple):
+    """Seconds, processor time of Redis and of the nodes, publications, and bytes that Redis keeps."""
+
+    seconds: float
+    redis: float
+    nodes: float
+    published: float
+    kept: float
 
 
 class Costs:
@@ -41,25 +53,20 @@ class Costs:
         self._nodes = nodes
         self._begun = self._look()
 
-    def _look(self) -> tuple[float, float, float, int]:
-        published = 0
-        for line in self._redis.info("commandstats").splitlines():
-            if line.startswith("cmdstat_publish:"):
-                published = int(line.partition("calls=")[2].partition(",")[0])
-        return (
+    def _look(self) -> Spent:
+        published = re.search(r"cmdstat_publish:calls=(\d+)", self._redis.info("commandstats"))
+        kept = re.search(r"used_memory:(\d+)", self._redis.info("memory"))
+        return Spent(
             time.perf_counter(),
             cpu_seconds(self._redis.pid),
             sum(cpu_seconds(node) for node in self._nodes),
-            published,
+            int(published[1]) if published else 0,
+            int(kept[1]) if kept else 0,
         )
 
-    def since(self) -> tuple[float, float, float, int]:
-        """(seconds, Redis' processor time, the nodes' processor time, publications)."""
-        now = self._look()
-        seconds, redis, nodes, published = (
-            after - before for after, before in zip(now, self._begun, strict=True)
-        )
-        return seconds, redis, nodes, int(published)
+    def since(self) -> Spent:
+        """What was spent."""
+        return Spent(*(after - before for after, before in zip(self._look(), self._begun, strict=True)))
 
 
 @contextlib.contextmanager
@@ -106,13 +113,13 @@ async def one_to_one(redis: RedisServer, running: list[servers.Running], seconds
     before, costs = sum(one.frames for one in receivers), Costs(redis, [one.pid for one in running])
     await asyncio.sleep(seconds)
     count = sum(one.frames for one in receivers) - before
-    took, redis_time, node_time, _ = costs.since()
+    spent = costs.since()
     windows.stop()
     await asyncio.sleep(1)
     await close(senders + receivers)
     return (
-        f"{count / took:>10,.0f} messages/s, {redis_time / count * 1e6:>6.1f} µs of Redis"
-        f" and {node_time / count * 1e6:>6.1f} µs of nodes a message"
+        f"{count / spent.seconds:>10,.0f} messages/s, {spent.redis / count * 1e6:>6.1f} µs of Redis"
+        f" and {spent.nodes / count * 1e6:>6.1f} µs of nodes a message, {spent.kept / count:.0f} bytes kept"
     )
 
 
@@ -134,14 +141,15 @@ async def to_a_group(redis: RedisServer, running: list[servers.Running], seconds
     before, costs = sum(one.frames for one in receivers), Costs(redis, [one.pid for one in running])
     await asyncio.sleep(seconds)
     count = sum(one.frames for one in receivers) - before
-    took, redis_time, node_time, published = costs.since()
+    spent = costs.since()
     windows.stop()
     await asyncio.sleep(1)
     await close([sender, *receivers])
+    messages = count / MEMBERS
     return (
-        f"{count / took:>10,.0f} deliveries/s, {redis_time / count * 1e6:>6.2f} µs of Redis"
-        f" and {node_time / count * 1e6:>6.2f} µs of nodes a delivery,"
-        f" {published / (count / MEMBERS):.2f} publications a message"
+        f"{count / spent.seconds:>10,.0f} deliveries/s, {spent.redis / count * 1e6:>6.2f} µs of Redis"
+        f" and {spent.nodes / count * 1e6:>6.2f} µs of nodes a delivery,"
+        f" {spent.published / messages:.2f} publications and {spent.kept / messages:,.0f} bytes kept a message"
     )
 
 
@@ -153,7 +161,7 @@ def bare(redis: RedisServer, seconds: float) -> str:
         capture_output=True, text=True, check=True, timeout=60 + 2 * seconds,
     )  # fmt: skip
     count, used = done.stdout.split()
-    _, redis_time, _, _ = costs.since()
+    redis_time = costs.since().redis
     return (
         f"{int(count) / seconds:>10,.0f} calls/s, {redis_time / int(count) * 1e6:>9.1f} µs of Redis"
         f" and {float(used) / int(count) * 1e6:>6.1f} µs of its client a call"
