@@ -149,7 +149,7 @@ async def to_a_group(redis: RedisServer, running: list[servers.Running], seconds
     return (
         f"{count / spent.seconds:>10,.0f} deliveries/s, {spent.redis / count * 1e6:>6.2f} µs of Redis"
         f" and {spent.nodes / count * 1e6:>6.2f} µs of nodes a delivery,"
-        f" {spent.published / messages:.2f} publications,{spent.kept / messages:,.0f} bytes a message"
+        f" {spent.published / messages:.2f} publications, {spent.kept / messages:,.0f} bytes a message"
     )
 
 
