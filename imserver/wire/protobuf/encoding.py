@@ -153,7 +153,7 @@ def shared_push(message: Message, timestamp: int) -> Push:
 
 def _body(message: Message) -> bytes:
     if (
-        message.recipient and message.content.form == Form.TEXT and message.content.data
+        message.recipient and not message.group and message.content.form == Form.TEXT and message.content.data
         and message.message_id and message.conversation and message.sender
         and not (message.extra or message.attachments or message.meta or message.revoked)
     ):  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -32,6 +32,7 @@ NUMBERS = st.one_of(st.sampled_from([1, 127, 128, 16383, 16384, 2**21 - 1, 2**21
 
 
 class ByHand(SynchronousTestCase):
+    @example(Message("i", "c", "c", 1, "a", "b", "g", "", Content(Form.TEXT, b"x"), 1.0, 1.0), 1, 1)
     @given(MESSAGES, NUMBERS, st.integers(0, 2**42))
     def test_pushes(self, message: Message, seq: int, now: int) -> None:
         body, _ = push = shared_push(message, now)
