@@ -61,6 +61,24 @@ class Recorder:
         return found[0] if found else None
 
 
+class InOrder(Recorder):
+    """Keeps the order in which messages and revokes are told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def committed(self, entries: Sequence[Entry]) -> None:
+        super().committed(entries)
+        for entry in entries:
+            users = [user for user, _ in entry.recipients]
+            self.told.append(f"{'revoked' if entry.message.revoked else 'content'} to {' '.join(users)}")
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        super().changed(changes)
+        self.told += ["news of the revoke" for _ in changes]
+
+
 class CellarCase(_Base):
     """The base of the suites; mixed into a SynchronousTestCase together with a way to make a backend.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
@@ -12,8 +11,7 @@ from imserver.backends.embedded.verify import verify_connection
 from imserver.model.accounts import Account, Role
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import MessageAccepted, RevokeMessage
-from imserver.services.ports import Change, Entry
-from tests.contracts.cellar_case import Recorder
+from tests.contracts.cellar_case import InOrder
 from tests.unit.backends.engine import Crash, EngineCase
 from tests.unit.backends.test_database import FileCase
 
@@ -217,30 +215,12 @@ class CrashTest(EngineCase, SynchronousTestCase):
             self.assertEqual([], verify_connection(self.database.reader(), now=self.embedded.core.wall()))
 
 
-class _InOrder(Recorder):
-    """Keeps the order in which messages and revokes are told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[str] = []
-
-    def committed(self, entries: Sequence[Entry]) -> None:
-        super().committed(entries)
-        for entry in entries:
-            users = [user for user, _ in entry.recipients]
-            self.told.append(f"{'revoked' if entry.message.revoked else 'content'} to {' '.join(users)}")
-
-    def changed(self, changes: Sequence[Change]) -> None:
-        super().changed(changes)
-        self.told += ["news of the revoke" for _ in changes]
-
-
 class RevokedBroadcastTest(EngineCase, SynchronousTestCase):
     """A broadcast that is taken back while it is being fanned out."""
 
     def test_its_content_does_not_come_after_the_news_of_the_revoke(self) -> None:
         self.open_cellar("alice", "bob", "carol", "dave", fanout_users=2)
-        sink = _InOrder()
+        sink = InOrder()
         self.cellar.store.attach(sink)
         ticket = self.submit("alice", "all", broadcast=True, role=Role.ADMIN)
         self.committer.held = True

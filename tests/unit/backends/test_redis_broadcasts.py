@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.redis.broadcasts import FANOUT
 from imserver.model.accounts import Role
 from imserver.model.messages import MessageAccepted, RevokeMessage
-from imserver.services.ports import Change, Entry
-from tests.contracts.cellar_case import Recorder
+from tests.contracts.cellar_case import InOrder
 from tests.redis.cellar_world import RedisCase
-
-
-class _InOrder(Recorder):
-    """Keeps the order in which messages and revokes are told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[str] = []
-
-    def committed(self, entries: Sequence[Entry]) -> None:
-        super().committed(entries)
-        for entry in entries:
-            users = [user for user, _ in entry.recipients]
-            self.told.append(f"{'revoked' if entry.message.revoked else 'content'} to {' '.join(users)}")
-
-    def changed(self, changes: Sequence[Change]) -> None:
-        super().changed(changes)
-        self.told += ["news of the revoke" for _ in changes]
 
 
 class RevokedBroadcastTest(RedisCase, SynchronousTestCase):
     def test_its_content_does_not_come_after_the_news_of_the_revoke(self) -> None:
         """Each step reads the message anew, in the one moment in which it is told."""
         self.open_cellar("alice", "bob", "carol", "dave", fanout_users=2)
-        sink = _InOrder()
+        sink = InOrder()
         self.cellar.store.attach(sink)
         broadcasts = self.redis_cellar._broadcasts
         broadcasts._stopped = True
