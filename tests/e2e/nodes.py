@@ -14,6 +14,24 @@ from tests.e2e.server import EVERY_FORMAT, NO_RATES, Server, sleep
 from tests.redis.server import RedisServer
 
 
+def settings(folder: Path, name: str, url: str) -> tuple[str, ...]:
+    """What a node is told.
+
+    Args:
+        folder: what all nodes share.
+        url: of the Redis.
+    """
+    return (
+        "store.engine=redis",
+        f"store.url={url}",
+        f"node={name}",
+        f"keys_dir={folder / 'keys'}",
+        f"files.directory={folder / 'files'}",
+        "limits.unauthenticated_per_address=0",
+        *NO_RATES,
+    )
+
+
 class Nodes:
     """Nodes of one server.
 
@@ -35,16 +53,7 @@ class Nodes:
         """Starts so many more."""
         for _ in range(count):
             name = f"node{len(self.servers)}"
-            overrides = (
-                "store.engine=redis",
-                f"store.url={self._redis.url}",
-                f"node={name}",
-                f"keys_dir={self._folder / 'keys'}",
-                f"files.directory={self._folder / 'files'}",
-                "limits.unauthenticated_per_address=0",
-                *NO_RATES,
-                *self._overrides,
-            )
+            overrides = (*settings(self._folder, name, self._redis.url), *self._overrides)
             server = Server(self._folder / name, overrides=overrides, listeners=EVERY_FORMAT)
             self.servers.append(server)
             await server.start()

@@ -21,8 +21,9 @@ from twisted.internet.threads import deferToThread
 from tests.clients.rest_client import RestClient
 from tests.e2e.chaos import FORMATS, Listener, Speaker, World
 from tests.e2e.chaos_checker import check
+from tests.e2e.nodes import settings
 from tests.e2e.people import JsonLinePerson, Person, ProtobufPerson, Row
-from tests.e2e.server import NO_RATES, Server, sleep
+from tests.e2e.server import Server, sleep
 from tests.effort import effort, seeds
 from tests.redis.forwarder import Forwarder
 from tests.redis.server import RedisServer
@@ -48,18 +49,14 @@ class Cluster:
         (folder / "keys").mkdir()
         for number in range(NODES):
             forwarder = Forwarder(self.redis.port)
+            name, url = f"node{number}", f"redis://127.0.0.1:{forwarder.port}/0"
             overrides = (
-                "store.engine=redis",
-                f"store.url=redis://127.0.0.1:{forwarder.port}/0",
+                *settings(folder, name, url),
                 f"store.timeout_seconds={TIMEOUT}",
-                f"node=node{number}",
-                f"keys_dir={folder / 'keys'}",
-                "limits.unauthenticated_per_address=0",
                 "shutdown.drain_seconds=1",
-                *NO_RATES,
             )
             self.forwarders.append(forwarder)
-            self.nodes.append(Server(folder / f"node{number}", overrides=overrides))
+            self.nodes.append(Server(folder / name, overrides=overrides))
 
     async def start(self) -> None:
         """Everything."""
