@@ -320,15 +320,21 @@ class Channels:
                     self.stop_waiting(id, sink, error)
 
     async def end(self, id: str, error: ImError) -> None:
-        """A transfer is over: its channels end, its part goes."""
+        """A transfer is over: its channels end, its part goes.
+
+        Raises:
+            ImError: UNAVAILABLE if the disk failed; then the part goes later (`file_keeping`).
+        """
         self._tickets.forget_transfer(id)
         upload = self.uploads.get(id)
         if upload is not None:
             upload.fail(error)
-        async with self._lock(id):
-            await self._close(self.uploads.get(id))
-            await self._blobs.discard(id)
-        self.end_downloads(id, error=error)
+        try:
+            async with self._lock(id):
+                await self._close(self.uploads.get(id))
+                await self._blobs.discard(id)
+        finally:
+            self.end_downloads(id, error=error)
 
     async def close(self) -> None:
         """Ends all channels, and waits for what is being written."""

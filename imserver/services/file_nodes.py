@@ -99,10 +99,16 @@ class FileNodes:
             case What.STORED:
                 channels.wake(note.transfer)
             case What.OVER:
-                self._spawn(channels.end(note.transfer, ImError(ErrorCode.NOT_FOUND, note.text)))
+                self._spawn(self._end(channels, note))
             case What.GIVEN_UP:
                 channels.end_downloads(note.transfer, note.user)
         return Done()
+
+    async def _end(self, channels: Channels, note: FileNote) -> None:
+        try:
+            await channels.end(note.transfer, ImError(ErrorCode.NOT_FOUND, note.text))
+        except ImError as error:
+            self.log.warn("the part of a file could not be removed yet: {code}", code=error.code)
 
     # ports.Watcher
 

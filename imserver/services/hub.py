@@ -116,7 +116,7 @@ class Hub:
         keys: KeyAdministration | None = None,
     ) -> None:
         """Args:
-        clock: times calls and rooms.
+        clock: times calls, rooms and new attempts.
         keys: the operator's entrance to the keys that protect messages.
         nonces / answers: what must come, or be done, only once; None = this node's own memory.
         ice: STUN and TURN servers; None = there are none.
@@ -126,6 +126,7 @@ class Hub:
         self._bus = bus
         self._accounts = accounts
         self._random_bytes = random_bytes
+        self._clock = clock
         self._ice = Ice(wall_time) if ice is None else ice
         self.registry: Registry[LiveSession] = Registry(settings.sessions_per_user)
         self.delivery = Delivery(
@@ -288,7 +289,7 @@ class Hub:
     def add_files(self, files: Files) -> None:
         """Serves files, too. To be called before anybody logs in."""
         self.files = files
-        self._file_sessions = FileSessions(files, self.registry, self.spawn)
+        self._file_sessions = FileSessions(files, self.registry, self._clock, self.spawn)
         self.dispatch.register(self._file_sessions.handlers())
         self._homes.append(files.nodes)
 

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from msgspec.structs import replace
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, fail
 
 from imserver.model.accounts import KickReason, Principal, SessionKicked
 from imserver.model.errors import ErrorCode, ImError
@@ -34,6 +34,7 @@ from imserver.services.file_channels import Download
 from imserver.services.file_keeping import FileKeeping
 from imserver.services.file_ports import State
 from imserver.services.file_rules import FileSettings, check_name
+from imserver.services.file_sessions import AGAIN_SECONDS
 from imserver.services.file_table import TOKENS_PER_USER, TRANSITIONS, Event, Tickets, follow
 from imserver.services.file_uploads import STEP, Upload
 from imserver.services.files import Files
@@ -177,6 +178,40 @@ class Transfers(FileCase):
         again = self.peer("bob")
         self.settle()
         self.assertEqual([event for event in again.events if isinstance(event, FileOffered)], [])
+
+    def test_who_logs_in_while_the_store_is_away_is_told_when_it_is_back(self) -> None:
+        channel = self.request()
+        away = ImError(ErrorCode.UNAVAILABLE, "the message store did not answer")
+        self.patch(self.cellar.files, "offers", lambda user, limit: fail(away))
+        stays, goes = self.peer("bob"), self.peer("bob")
+        self.settle()
+        (session,) = [one for one in self.hub.registry.of("bob") if one.receiver is goes]
+        session.close()
+        self.assertEqual(stays.events, [])
+        del self.cellar.files.offers
+        self.settle()
+        self.clock.advance(AGAIN_SECONDS)
+        self.settle()
+        offers = [event for event in stays.events if isinstance(event, FileOffered)]
+        self.assertEqual([offer.info.transfer for offer in offers], [channel.transfer])
+        self.assertEqual(goes.events, [])
+        self.clock.advance(AGAIN_SECONDS)
+        self.assertEqual(len(stays.events), len(offers))
+
+    def test_a_refusal_for_good_is_not_asked_again(self) -> None:
+        self.request()
+        asked: list[str] = []
+
+        def refuse(user: str, limit: int) -> Deferred[None]:
+            asked.append(user)
+            return fail(ImError(ErrorCode.FORBIDDEN, "no"))
+
+        self.patch(self.cellar.files, "offers", refuse)
+        bob = self.peer("bob")
+        self.clock.advance(AGAIN_SECONDS)
+        self.settle()
+        self.assertEqual(asked, ["bob"])
+        self.assertEqual(bob.events, [])
 
     def test_a_rejection_ends_the_upload(self) -> None:
         alice = self.peer("alice")
