@@ -6,10 +6,11 @@ who blocks looks offline. (Messages between the two are refused; docs/friends.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from msgspec import Struct
+from twisted.logger import Logger
 
 from imserver.model.accounts import Principal
 from imserver.model.errors import ErrorCode, ImError
@@ -71,6 +72,8 @@ class Friends:
         clock: for the limits, monotonic float seconds.
     """
 
+    log = Logger()
+
     def __init__(
         self,
         directory: FriendDirectory,
@@ -125,16 +128,18 @@ class Friends:
         if not self._requests.allow(principal.user):
             raise ImError(ErrorCode.TOO_FAST, "too many friend requests; wait a little")
         limits, at = self._settings.limits, self._wall_time()
-        work = self._directory.request_friend(principal, command, limits, at)
-        return await self._watched(principal.user, other, work)
+        return await self._watched(
+            principal.user, other, lambda: self._directory.request_friend(principal, command, limits, at)
+        )
 
     async def _accept(self, principal: Principal, command: AcceptFriend) -> FriendReply:
         _check_named(principal, command)
         self._count_change(principal)
         limits, at = self._settings.limits, self._wall_time()
-        work = self._directory.accept_friend(principal, command, limits, at)
         other = command.user or await self._asker(principal.user, command.request)
-        return await self._watched(principal.user, other, work)
+        return await self._watched(
+            principal.user, other, lambda: self._directory.accept_friend(principal, command, limits, at)
+        )
 
     async def _asker(self, user: str, request: int) -> str:
         """Who made a request; "" for one that will be refused."""
@@ -149,8 +154,10 @@ class Friends:
     async def _delete(self, principal: Principal, command: DeleteFriend) -> FriendReply:
         other = _other(principal, command.user)
         self._count_change(principal)
-        work = self._directory.delete_friend(principal, command, self._wall_time())
-        return await self._watched(principal.user, other, work)
+        at = self._wall_time()
+        return await self._watched(
+            principal.user, other, lambda: self._directory.delete_friend(principal, command, at)
+        )
 
     async def _list(self, principal: Principal, command: ListFriends) -> FriendList:
         return await self._directory.list_friends(principal.user)
@@ -165,18 +172,24 @@ class Friends:
         other = _other(principal, user)
         self._count_change(principal)
         limits, at = self._settings.limits, self._wall_time()
-        work = self._directory.block_user(principal, other, blocked, limits, at)
-        return await self._watched(principal.user, other, work)
+        return await self._watched(
+            principal.user, other, lambda: self._directory.block_user(principal, other, blocked, limits, at)
+        )
 
     def _count_change(self, principal: Principal) -> None:
         if not self._changes.allow(principal.user):
             raise ImError(ErrorCode.TOO_FAST, "too many changes; wait a little")
 
-    async def _watched(self, one: str, other: str, work: Coroutine[Any, Any, FriendReply]) -> FriendReply:
+    async def _watched(self, one: str, other: str, work: Callable[[], Awaitable[FriendReply]]) -> FriendReply:
         """Does it, and tells both if they have come into each other's sight, or out of it."""
         before = await self._sight.near(one, other)
-        reply = await work
-        after = await self._sight.near(one, other)
+        reply = await work()
+        try:
+            after = await self._sight.near(one, other)
+        except ImError as error:
+            # It is done, and so it is answered; how the other one looks is told when that changes.
+            self.log.warn("presence not told: {code}", code=error.code)
+            return reply
         if after is not before:
             self._sight.turned(one, other, after)
         return reply

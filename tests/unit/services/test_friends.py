@@ -63,6 +63,42 @@ class FriendCase(HubCase):
         self.do(other, RequestFriend(one.principal.user))
 
 
+class AwayTest(FriendCase):
+    """The store goes away in the middle."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.alice, _ = self.log_in("alice")
+        self.bob, _ = self.log_in("bob")
+        self.do(self.alice, RequestFriend("bob"))
+        self.near = self.hub.presence.near
+        self.looks = 0
+        self.patch(self.hub.presence, "near", self.look)
+
+    async def look(self, one: str, other: str) -> bool:
+        self.looks += 1
+        if self.looks == self.fails:
+            raise ImError(ErrorCode.UNAVAILABLE, "the message store did not answer")
+        return await self.near(one, other)
+
+    def test_before_anything_is_done_it_is_refused(self) -> None:
+        self.fails = 1
+        for command in (
+            AcceptFriend("alice"),
+            BlockUser("alice"),
+            DeleteFriend("alice"),
+            RequestFriend("alice"),
+        ):
+            self.looks = 0
+            self.assertEqual(self.code(self.bob, command), ErrorCode.UNAVAILABLE)
+        self.assertEqual(self.do(self.bob, ListFriends()).friends, [])
+
+    def test_what_is_done_is_answered(self) -> None:
+        self.fails = 2
+        self.assertEqual(self.do(self.bob, AcceptFriend("alice")).standing, Standing.FRIENDS)
+        self.assertEqual(self.looks, 2)
+
+
 class NewsTest(FriendCase):
     """Each device is told once, whenever it comes."""
 
