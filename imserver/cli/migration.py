@@ -9,15 +9,14 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from random import Random
-from typing import Any, cast
+from typing import Any
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from imserver.assembly import engine_settings, files_directory, redis_settings
+from imserver.assembly import engine_settings, files_directory
 from imserver.backends.common import portable
 from imserver.backends.common.data_directory import DataDirectoryError, DirectoryLock
 from imserver.backends.embedded import EmbeddedCellar
@@ -29,19 +28,13 @@ from imserver.backends.embedded.verify import verify
 from imserver.backends.files.disk import blob_path
 from imserver.cli.comparing import Comparison, Side, Sums, lines
 from imserver.cli.errors import REFUSED, UNREACHABLE, CommandError
+from imserver.cli.migration_redis import UNFINISHED, RedisEnd, wait
 from imserver.config import Configuration
 from imserver.model.errors import ImError
 from imserver.services.file_ports import State, Transfer
 
 Tell = Callable[[str, int, int], None]
 
-FORMATS = ("qdatastream", "protobuf", "signalling", "jsonline", "rest", "meeting", "files")
-"""In which messages may have been sent; those that tell of files have one of their own."""
-UNFINISHED = "migrating"
-REACH_SECONDS = 10.0
-LOOK_SECONDS = 3.0
-"""A node gives a sign of life every second."""
-REST_SECONDS = 600.0
 SPARE_SECONDS = 60.0
 """What is over so soon is not carried."""
 
@@ -74,18 +67,11 @@ class Migration:
     def __init__(
         self, data: Path, settings: Configuration, place: Any, link: Any, clock: Any, tell: Tell
     ) -> None:
-        from imserver.backends.redis.core import Core
-        from imserver.backends.redis.link import Redis
-
         self._data = data
         self._settings = settings
         self._clock = clock
         self._tell = tell
-        self._place = place
-        random = Random(os.urandom(16))  # noqa: S311 - it draws delays
-        self._redis = Redis(place.where, place.greeting, clock, time.monotonic, random, link, place.prefix)
-        self._now = time.time()
-        self._core = Core(self._redis, clock, time.time, "migration", redis_settings(settings))
+        self._end = RedisEnd(settings, place, link, clock)
         self._untold: set[int] = set()
         self._groups: dict[str, list[str]] = {}
         self._files = files_directory(settings, data)
@@ -102,12 +88,12 @@ class Migration:
             raise CommandError(UNREACHABLE, str(error)) from None
         try:
             await self._rest(cellar)
-            await self._reach()
+            await self._end.reach()
             return await self._copy_to_redis(cellar)
         except (ImError, sqlite3.Error) as error:
             raise self._broken(error) from None
         finally:
-            self._leave()
+            self._end.leave()
             await cellar.close()
 
     async def to_sqlite(self) -> Result:
@@ -120,20 +106,20 @@ class Migration:
         try:
             if (self._data / DATABASE_NAME).exists():
                 raise CommandError(REFUSED, f"{self._data / DATABASE_NAME}: exists already", "CONFLICT")
-            await self._reach()
-            await self._rest_redis()
+            await self._end.reach()
+            await self._end.rest()
             return await self._copy_to_sqlite()
         except (ImError, sqlite3.Error) as error:
             raise self._broken(error) from None
         except OSError as error:
             raise CommandError(UNREACHABLE, f"{error.filename or self._data}: {error.strerror}") from None
         finally:
-            self._leave()
+            self._end.leave()
             lock.let_go()
 
     def _broken(self, error: Exception) -> CommandError:
         if isinstance(error, ImError):
-            reason = f" ({self._redis.fault})" if self._redis.fault else ""
+            reason = f" ({self._end.redis.fault})" if self._end.redis.fault else ""
             return CommandError(UNREACHABLE, f"Redis: {error.text}{reason}")
         return CommandError(UNREACHABLE, f"{self._data}: {error}")
 
@@ -155,100 +141,16 @@ class Migration:
         while reader.execute(
             "SELECT 1 FROM broadcasts WHERE NOT done UNION SELECT 1 FROM calls WHERE ending IS NULL"
         ).fetchone():
-            waited = await self._wait(waited)
+            waited = await wait(self._clock, waited)
         await cellar.core.journal.barrier()
         await cellar.indexer.flush()
-
-    async def _wait(self, waited: float) -> float:
-        if waited > REST_SECONDS:
-            raise CommandError(UNREACHABLE, "what was begun in the store does not come to its end")
-        await deferLater(self._clock, 0.05)
-        return waited + 0.05
-
-    async def _reach(self) -> None:
-        """Connects. Raises CommandError: it cannot, or nodes use it."""
-        if self._place.sentinels is not None:
-            self._place.sentinels.start()
-        self._redis.start()
-        waited = 0.0
-        while not self._redis.connected:
-            if waited >= REACH_SECONDS:
-                reason = self._redis.fault or "it does not answer"
-                raise CommandError(UNREACHABLE, f"Redis cannot be reached: {reason}")
-            await deferLater(self._clock, 0.05)
-            waited += 0.05
-        await self._no_nodes()
-
-    async def _no_nodes(self) -> None:
-        key = f"{self._redis.prefix}nodes"
-        before = _pairs(await self._redis.call("HGETALL", key))
-        if not before:
-            return
-        await deferLater(self._clock, LOOK_SECONDS)
-        after = _pairs(await self._redis.call("HGETALL", key))
-        live = sorted(node.decode() for node, beats in after.items() if before.get(node) != beats)
-        if live:
-            raise CommandError(
-                REFUSED, f"nodes use this Redis: {', '.join(live)}; stop them first", "CONFLICT"
-            )
-
-    def _leave(self) -> None:
-        self._redis.stop()
-        if self._place.sentinels is not None:
-            self._place.sentinels.stop()
-
-    async def _rest_redis(self) -> None:
-        """As `_rest`, for Redis."""
-        from imserver.backends.redis.broadcasts import Broadcasts
-        from imserver.backends.redis.calls import Calls
-
-        redis, prefix = self._redis, self._redis.prefix
-        if await redis.call("EXISTS", prefix + UNFINISHED):
-            raise CommandError(REFUSED, "a migration into this Redis has not come to its end", "CONFLICT")
-        if not await redis.call("EXISTS", prefix + "epoch"):
-            raise CommandError(REFUSED, f"there is no store under {prefix!r} in this Redis", "NOT_FOUND")
-        broadcasts = Broadcasts(self._core)
-        broadcasts.start()
-        waited = 0.0
-        while await redis.call("EXISTS", prefix + "bc"):
-            waited = await self._wait(waited)
-        broadcasts.stop()
-        calls = Calls(self._core, lambda: "migration:1", lambda: ("migration:1",))
-        await calls.end_left()
-
-    def _redis_source(self) -> portable.Source:
-        from imserver.backends.redis.exporting import RedisSource
-
-        core = self._core.settings
-        formats = (*FORMATS, *self._settings.formats)
-        return RedisSource(self._redis, self._now, core.dedupe_seconds, core.change_seconds, formats)
-
-    def _redis_side(self) -> Side:
-        from imserver.backends.redis.broadcasts import Broadcasts
-        from imserver.backends.redis.calls import Calls
-        from imserver.backends.redis.devices import Devices
-        from imserver.backends.redis.directory import RedisDirectory
-        from imserver.backends.redis.files import Files
-        from imserver.backends.redis.store import RedisStore
-
-        core = self._core
-        calls = Calls(core, lambda: "migration:1", lambda: ())
-        store = RedisStore(
-            core,
-            cast(Any, _Still()),
-            Devices(core),
-            Broadcasts(core),
-            calls,
-            self._settings.store.timeout_seconds,
-        )
-        return Side(store, RedisDirectory(core), Files(core))
 
     # Copying
 
     async def _copy_to_redis(self, cellar: EmbeddedCellar) -> Result:
         from imserver.backends.redis.importing import RedisTarget, clear, keys_there
 
-        redis, key = self._redis, self._redis.prefix + UNFINISHED
+        redis, key = self._end.redis, self._end.redis.prefix + UNFINISHED
         if await redis.call("EXISTS", key):
             self._tell("clearing", 0, 0)
             await clear(redis)
@@ -256,16 +158,16 @@ class Migration:
             raise CommandError(
                 REFUSED, f"Redis has something under the prefix {redis.prefix!r} already", "CONFLICT"
             )
-        await redis.call("SET", key, repr(self._now))
-        settings = self._core.settings
+        await redis.call("SET", key, repr(self._end.now))
+        settings = self._end.core.settings
         with closing(connect(self._data / DATABASE_NAME, read_only=True)) as connection:
             connection.execute("BEGIN")
             (total,) = connection.execute("SELECT count(*) FROM log").fetchone()
-            target = RedisTarget(redis, self._now, settings.dedupe_seconds, settings.change_seconds)
+            target = RedisTarget(redis, self._end.now, settings.dedupe_seconds, settings.change_seconds)
             put = await self._copy(SqliteSource(connection), target, total)
-        faults = put.differences(await self._sums(self._redis_source(), total))
+        faults = put.differences(await self._sums(self._end.source(), total))
         result = await self._compare(
-            Side(cellar.store, cellar.directory, cellar.files), self._redis_side(), put, faults
+            Side(cellar.store, cellar.directory, cellar.files), self._end.side(), put, faults
         )
         if not result.faults:
             await redis.call("DEL", key)
@@ -274,12 +176,12 @@ class Migration:
     async def _copy_to_sqlite(self) -> Result:
         folder = self._data / UNFINISHED
         shutil.rmtree(folder, ignore_errors=True)
-        total = int(await self._redis.call("HGET", f"{self._redis.prefix}log", "no") or 0)
+        total = int(await self._end.redis.call("HGET", f"{self._end.redis.prefix}log", "no") or 0)
         database = FileDatabase(folder)
         database.open()
         try:
             writer = database.writer()
-            put = await self._copy(self._redis_source(), SqliteTarget(writer), total)
+            put = await self._copy(self._end.source(), SqliteTarget(writer), total)
             faults = put.differences(await self._sums(SqliteSource(writer), total))
         finally:
             database.close()
@@ -287,12 +189,12 @@ class Migration:
         cellar.open()
         try:
             side = Side(cellar.store, cellar.directory, cellar.files)
-            result = await self._compare(self._redis_side(), side, put, faults)
+            result = await self._compare(self._end.side(), side, put, faults)
         finally:
             await cellar.close()
         # The bytes of files are not in this folder.
         result.faults.extend(verify(folder / DATABASE_NAME))
-        await self._no_nodes()
+        await self._end.no_nodes()
         if not result.faults:
             with closing(connect(folder / DATABASE_NAME)) as connection:
                 # All of it is in the one file.
@@ -303,7 +205,7 @@ class Migration:
 
     async def _copy(self, source: portable.Source, target: portable.Target, total: int) -> Sums:
         sums, done = Sums(), 0
-        oldest = self._now - self._core.settings.change_seconds + SPARE_SECONDS
+        oldest = self._end.now - self._end.core.settings.change_seconds + SPARE_SECONDS
         async for thing in source.everything():
             if isinstance(thing, portable.ChangeRow) and thing.at < oldest:
                 self._untold.add(thing.number)
@@ -366,16 +268,6 @@ class Migration:
             comparison.rows // 2,
             lines([*faults, *comparison.faults]),
         )
-
-
-class _Still:
-    """An epoch that nobody watches."""
-
-    name = ""
-
-
-def _pairs(reply: list[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def _move(source: Path, target: Path) -> None:

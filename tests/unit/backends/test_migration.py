@@ -687,7 +687,7 @@ class HostileTest(MigrationCase):
 
     def test_redis_is_away(self) -> None:
         migration = self.migration("one", LinkSettings(timeout=1.0))
-        link: Redis = migration._redis
+        link: Redis = migration._end.redis
         link._where = at(self.pump.endpoint(1))
         error = self.command_error(migration.to_redis())
         self.assertEqual(UNREACHABLE, error.code)

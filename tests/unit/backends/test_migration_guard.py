@@ -22,7 +22,7 @@ from imserver.backends.embedded.exporting import SqliteSource
 from imserver.backends.redis import keys
 from imserver.backends.redis.exporting import RedisSource
 from imserver.backends.redis.records import decode_stored
-from imserver.cli.migration import FORMATS as SENT_IN
+from imserver.cli.migration_redis import FORMATS as SENT_IN
 from imserver.protocols.formats import FORMATS
 from imserver.services import file_news
 from tests.unit.backends.test_migration import MigrationCase
