@@ -96,7 +96,7 @@ class Slowing(SynchronousTestCase):
         self.assertTrue(self.reading)
 
     def test_chunks_of_a_file_wait_only_if_they_are_small(self) -> None:
-        for size, taken in ((SMALL_CHUNK, 450), (SMALL_CHUNK - 1, 399)):
+        for size, taken in ((SMALL_CHUNK, 450), (SMALL_CHUNK - 1, 400)):
             self.setUp()
             one = b"\x01\x01\x00\x02t1" + bytes(8) + size.to_bytes(4, "big") + bytes(size)
             self.peer.say(REGISTRATION + one * 450)
