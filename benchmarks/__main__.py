@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import calls, delays, files, loads, rooms, servers
+from benchmarks import calls, delays, files, loads, rooms, servers, storms
 from benchmarks.chart import chart
 from benchmarks.figures import ECHO, FIGURES, Measured, Run, summed_up, table
 from benchmarks.machine import LOAD_CORE, Busy, alone, pin
@@ -95,9 +95,13 @@ class Bench:
                 )
                 self.measure(f"{format} idle session over TLS", work)
         with servers.imserver() as server:
-            took, times = asyncio.run(_timed(delays.storm(server, self.crowd, self.seconds)))
-        self.tell("storm: until all are back", Measured(took))
-        self.tell("storm: chat's p99, times as before", Measured(times))
+            storm = asyncio.run(_timed(storms.storm(server, self.crowd, self.seconds)))
+        self.tell("storm: until all are back", Measured(storm.seconds))
+        self.tell("storm: chat's p99, times as before", Measured(storm.times))
+        self.tell("storm: chat's p99 before", Measured(storm.before_ms))
+        self.tell("storm: chat's p99 while all are lost", Measured(storm.cut_ms))
+        self.tell("storm: pages read for each", Measured(storm.reads))
+        self.tell("storm: processor time for each", Measured(storm.cpu_ms))
 
     def rooms_calls_files(self) -> None:
         """Everything that is not chat."""

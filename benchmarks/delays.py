@@ -1,4 +1,4 @@
-"""How long durable messages take at a steady rate, also while everybody else comes back at once."""
+"""How long durable messages take at a steady rate."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import itertools
 import statistics
 import time
 from collections import deque
-from typing import Any
 
-from benchmarks.loads import TEXT, WARM_UP, close, fresh, many
+from benchmarks.loads import TEXT, WARM_UP, close, fresh
 from benchmarks.servers import Running
 from benchmarks.speakers import DIGITS, Speaker, connect_user
 
 TICK = 0.002
 """Seconds between two bursts."""
-AT_ONCE = 1000
-"""Connections that come back at the same time: what the listener's queue takes."""
 
 
 class Steady:
@@ -33,11 +30,11 @@ class Steady:
         self._pairs: list[tuple[Speaker, bytes, bytes, deque[float]]] = []
         self._speakers: list[Speaker] = []
 
-    async def connect(self, server: Running, format: str, pairs: int) -> None:
+    async def connect(self, ports: dict[str, int], format: str, pairs: int) -> None:
         """More pairs, of one format."""
         for one, other in zip(fresh(pairs), fresh(pairs), strict=True):
-            receiver = await connect_user(format, server.ports, other)
-            sender = await connect_user(format, server.ports, one)
+            receiver = await connect_user(format, ports, other)
+            sender = await connect_user(format, ports, one)
             under_way: deque[float] = deque()
 
             def arrived(count: int, under_way: deque[float] = under_way) -> None:
@@ -83,7 +80,7 @@ async def at_rate(
     """Milliseconds, p50 and p99, half of the pairs of document 001, half of 004."""
     steady = Steady(per_second)
     for format in ("protobuf", "jsonline"):
-        await steady.connect(server, format, pairs // 2)
+        await steady.connect(server.ports, format, pairs // 2)
     await steady.chat(WARM_UP)
     await steady.settled()
     steady.delays.clear()
@@ -91,41 +88,3 @@ async def at_rate(
     await steady.settled()
     await steady.close()
     return percentile(steady.delays, 50) * 1000, percentile(steady.delays, 99) * 1000
-
-
-async def storm(
-    server: Running, sessions: int, seconds: float, per_second: float = 200.0
-) -> tuple[float, float]:
-    """Everybody's connection is lost, and all come back at once, while a few pairs go on chatting.
-
-    Returns:
-        seconds until all are logged in again; the chat's p99 meanwhile, as a multiple of that before.
-    """
-    steady = Steady(per_second)
-    await steady.connect(server, "jsonline", 10)
-    users = fresh(sessions)
-    formats = dict(zip(users, itertools.cycle(("protobuf", "jsonline")), strict=False))
-
-    async def enter(user: str) -> Any:
-        return await connect_user(formats[user], server.ports, user)
-
-    speakers = await many(enter, users)
-    await steady.chat(WARM_UP)
-    await steady.settled()
-    steady.delays.clear()
-    await steady.chat(seconds)
-    await steady.settled()
-    before = percentile(steady.delays, 99)
-    steady.delays.clear()
-    chatting = asyncio.ensure_future(steady.chat(3600.0))
-    for speaker in speakers:
-        speaker.transport.abort()
-    begun = time.perf_counter()
-    again = await many(enter, users, AT_ONCE)
-    took = time.perf_counter() - begun
-    chatting.cancel()
-    await steady.settled()
-    meanwhile = percentile(steady.delays, 99)
-    await close([*again])
-    await steady.close()
-    return took, meanwhile / before

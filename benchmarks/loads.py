@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -24,12 +25,14 @@ from benchmarks.speakers import (
 
 TEXT = "m" * 100
 WARM_UP = 1.0
+_OWN = f"-{os.getpid():x}-"
+"""Of this process's names: others may load the same server."""
 _names = itertools.count()
 
 
 def fresh(count: int) -> list[str]:
     """User names nobody had before."""
-    return [f"load{next(_names)}" for _ in range(count)]
+    return [f"load{_OWN}{next(_names)}" for _ in range(count)]
 
 
 class Windows:

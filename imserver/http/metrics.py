@@ -114,6 +114,9 @@ class Metrics(Collector):
         yield histogram("commit_rows", "Rows of the log per transaction", commits.rows)
         yield histogram("commit_seconds", "Seconds until a transaction was durable", commits.seconds)
         yield counter("commit_failures", "Transactions that failed", commits.failures)
+        if self._vitals.store_reads is not None:
+            reads = self._vitals.store_reads()
+            yield counter("store_reads", "Pages of messages, changes and so on read from the store", reads)
         sizes = GaugeMetricFamily("imserver_store_bytes", "Sizes of the store's files", labels=["file"])
         for name, size in self._vitals.store_bytes().items():
             sizes.add_metric([name], size)

@@ -42,6 +42,7 @@ class Vitals:
         store_bytes: sizes of the store's files by name.
         check_store: returns normally if the store takes messages now; ImError otherwise.
         media_servers: what is known of each.
+        store_reads: how many pages were read from the store; None = that is not counted.
 
     Attributes:
         listening: set by the owner while all listeners are open.
@@ -57,6 +58,7 @@ class Vitals:
         store_bytes: Callable[[], dict[str, int]],
         check_store: Callable[[], Awaitable[None]],
         media_servers: Sequence[Condition] = (),
+        store_reads: Callable[[], int] | None = None,
     ) -> None:
         self.hub = hub
         self.doors = doors
@@ -64,6 +66,7 @@ class Vitals:
         self.store_bytes = store_bytes
         self.check_store = check_store
         self.media_servers = media_servers
+        self.store_reads = store_reads
         self.listening = False
         self.requests: dict[int, int] = {}
         self._clock = clock

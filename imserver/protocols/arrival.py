@@ -17,6 +17,8 @@ from imserver.protocols.kernel import DrainWatch, held, kept_back, kernel_backlo
 
 MARK_BYTES = 4 * 1024
 """Bytes after which the next mark is set: so marks are bounded by what the kernel and the queue hold."""
+_NO_MARKS: list[tuple[int, int]] = []
+"""What connections without marks share; never changed."""
 IDLE_LOOKS = 40
 """Looks at the kernel of a peer that takes nothing, before it is looked at less often."""
 
@@ -71,7 +73,7 @@ class Arrival:
         self._owner = owner
         self._watch = watch
         self.wanted = False
-        self.marks: list[tuple[int, int]] = []
+        self.marks = _NO_MARKS
         self._mark_until = 0  # so far the last mark may move
         self.idle_looks = 0
         self._progress: tuple[int, int | None, int] | None = None
@@ -82,6 +84,8 @@ class Arrival:
         if self.marks and at < self._mark_until:
             self.marks[-1] = (at, seq)
         else:
+            if self.marks is _NO_MARKS:
+                self.marks = []
             self.marks.append((at, seq))
             self._mark_until = at + MARK_BYTES
 
@@ -94,7 +98,7 @@ class Arrival:
     def forget(self) -> None:
         """The connection is gone: nothing arrives any more."""
         self.wanted = False
-        self.marks.clear()
+        self.marks = _NO_MARKS
 
     def kernel_drained(self) -> bool | None:
         """See kernel.Awaiting."""
@@ -114,7 +118,7 @@ class Arrival:
         if not isinstance(self._transport, FileDescriptor) and kept_back(self._transport):
             return False  # TLS counts as sent what it was given, and the kernel may have nothing of it
         self.wanted = False
-        self.marks.clear()
+        self.marks = _NO_MARKS
         self._owner.outbox_delivered()
         return True
 

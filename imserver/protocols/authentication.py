@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from imserver.model.accounts import Hello, LoggedIn, LogIn, Ping, RefreshTokens, Register, RenewToken
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import MessageAccepted
+from imserver.protocols.connections import TokenBucket
 from imserver.protocols.output import (
     ACTIVE,
     ENDED,
@@ -33,6 +34,7 @@ from imserver.wire.base import Request, ServerCodec, WireError
 BEFORE_LOG_IN = frozenset({Hello, Register, RefreshTokens, RenewToken, Ping})
 """Commands that need no log-in; `LogIn` itself apart."""
 
+_NO_HELLO = Hello()
 # Seconds after which a connection that is just logging in is looked at again.
 _LOG_IN_PATIENCE = 1.0
 
@@ -44,7 +46,17 @@ class SessionAuthentication(SessionOutput, ABC):
         turns: the order of the peer's frames, which wait while somebody logs in.
     """
 
-    __slots__ = ("_attachment", "_client", "_clock", "_heartbeats", "_hello", "_hub", "_opened_at", "turns")
+    __slots__ = (
+        "_attachment",
+        "_client",
+        "_clock",
+        "_heartbeats",
+        "_hello",
+        "_hub",
+        "_opened_at",
+        "_tokens",
+        "turns",
+    )
 
     def __init__(
         self, codec: ServerCodec, hub: SessionHub, link: SessionLink, clock: IReactorTime, tally: Tally | None
@@ -54,7 +66,8 @@ class SessionAuthentication(SessionOutput, ABC):
         self._clock = clock
         self._client: Client
         self._attachment: Attachment | None = None
-        self._hello = Hello()
+        self._hello = _NO_HELLO
+        self._tokens: TokenBucket | None = None  # of commands; None = nothing was asked since the log-in
         self._heartbeats = False
         self._opened_at = clock.seconds()
         self.turns = Turns(self, link, clock)
@@ -125,6 +138,7 @@ class SessionAuthentication(SessionOutput, ABC):
                 return
             self._attachment = attachment
             self._state = ACTIVE
+            self._logged_in()
             self._link.authenticated()
             try:
                 self._put(self._codec.reply(request, reply))
@@ -132,6 +146,11 @@ class SessionAuthentication(SessionOutput, ABC):
             except Exception:
                 self._internal_error(request)
         self.turns.done()
+
+    def _logged_in(self) -> None:
+        # There are many silent sessions: what only strangers need is let go of.
+        self._tokens = None
+        self._opened_at = 0.0
 
     # Formats that log in with the transport's handshake
 
@@ -155,6 +174,7 @@ class SessionAuthentication(SessionOutput, ABC):
         """The handshake is done: the answer to its log-in is the first frame."""
         assert self._attachment is not None
         self._state = ACTIVE
+        self._logged_in()
         try:
             self._put(self._codec.reply(Request(command, None), reply))
             self._attachment.start()

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.tcp import Server
 
 from imserver.model.accounts import SessionKicked
 from imserver.protocols.connections import Admission, DoorLimits
@@ -105,6 +106,7 @@ class Link:
     Attributes:
         last_received: wheel time of the last received byte.
         closing: the goodbye is queued; the protocol discards what it still receives.
+        frame: the protocol's own, which makes of a codec's frame what goes over the transport.
         wheel_slot: the wheel's.
     """
 
@@ -120,6 +122,7 @@ class Link:
         "_transport",
         "_write_closed",
         "closing",
+        "frame",
         "last_received",
         "outbox",
         "session",
@@ -137,7 +140,10 @@ class Link:
         """See Doors.open."""
         self._doors = doors
         self._protocol = protocol
+        self.frame = protocol.frame
         self._transport = transport
+        if isinstance(transport, Server):
+            transport.repstr = transport.logstr  # one text for a connection is enough
         self._admission = admission
         self.outbox = Outbox(
             transport,
@@ -209,10 +215,6 @@ class Link:
             self._doors.gone(self)
 
     # The session's side
-
-    def frame(self, payload: bytes) -> bytes:
-        """See FrameProtocol."""
-        return self._protocol.frame(payload)
 
     def authenticated(self) -> None:
         """Somebody logged in here."""

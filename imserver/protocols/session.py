@@ -50,7 +50,7 @@ _DONE = Done()
 class Session(SessionAuthentication):
     """See the module; implements services.sessions.Receiver."""
 
-    __slots__ = ("_acks", "_tokens")
+    __slots__ = ("_acks", "_limits")
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Session(SessionAuthentication):
     ) -> None:
         super().__init__(codec, hub, link, clock, tally)
         self._acks = False  # the peer said what it has, and is taken at its word
-        self._tokens = TokenBucket(limits.commands_per_second, limits.command_burst, clock.seconds())
+        self._limits = limits
 
     # turns.Handler
 
@@ -157,15 +157,19 @@ class Session(SessionAuthentication):
         now = self._clock.seconds()
         # A chunk of a file waits for the disk instead, unless it is so small that it costs like a command.
         free = kind is SendChunk and len(command.data) >= SMALL_CHUNK
-        if not free and not self._tokens.take(now):
+        tokens = self._tokens
+        if tokens is None:
+            tokens = TokenBucket(self._limits.commands_per_second, self._limits.command_burst, now)
+            self._tokens = tokens
+        if not free and not tokens.take(now):
             if self._codec.traits.waits_for_rate:
-                self.turns.slow_down(request, self._tokens.delay(now))
+                self.turns.slow_down(request, tokens.delay(now))
                 return
             raise ImError(ErrorCode.TOO_FAST, "too many commands a second")
         if self._state == ACTIVE:
             self._check_authorization(request)
             if self.turns.unanswered and (kind in _BARRIERS or request.dedupe or self._ping_waits(kind)):
-                self._tokens.give_back()  # it pays when its turn has come
+                tokens.give_back()  # it pays when its turn has come
                 self.turns.hold(request)
                 return
             if kind is LogIn and not self._codec.traits.reauthenticates:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from twisted.internet.interfaces import IReactorTime
 
 from imserver.model.accounts import (
     Hello,
@@ -31,6 +32,10 @@ from imserver.services.log_ins import LogInCounts
 from imserver.services.ports import Bus, Store
 from imserver.services.registry import Registry
 from imserver.services.sessions import Client, Receiver
+from imserver.services.turnstile import Turnstile
+
+LOG_INS_PER_TURN = 4
+"""That are begun in one turn of the reactor, which serves everybody else meanwhile."""
 
 
 class Entrance:
@@ -41,6 +46,7 @@ class Entrance:
         delivery, registry: where new sessions belong.
         counts: of log-ins, by outcome.
         wall_time: float seconds.
+        clock: whose turns bound the log-ins.
         page_bytes: of pages that a session reads.
     """
 
@@ -54,6 +60,7 @@ class Entrance:
         ice: Ice,
         counts: LogInCounts,
         wall_time: Callable[[], float],
+        clock: IReactorTime,
         page_bytes: int,
     ) -> None:
         self._store = store
@@ -65,11 +72,13 @@ class Entrance:
         self._counts = counts
         self._wall_time = wall_time
         self._page_bytes = page_bytes
+        self._turnstile = Turnstile(clock, LOG_INS_PER_TURN)
 
     async def log_in(
         self, client: Client, hello: Hello, command: LogIn, receiver: Receiver
     ) -> tuple[LiveSession, LoggedIn]:
         """See SessionHub."""
+        await self._turnstile.passed()
         try:
             known = await self._accounts.authenticate(command, client.address)
         except ImError as error:

@@ -160,6 +160,7 @@ class Hub:
             self._ice,
             self.log_ins,
             wall_time,
+            clock,
             settings.messages.page_bytes,
         )
         self.rooms = Rooms(

@@ -93,7 +93,7 @@ class LiveSession:
         self._foreign_id = ""
         self._settled = False
         # Numbers of messages this very session sent while it was reading pages.
-        self._own: set[int] = set()
+        self._own: set[int] | None = None  # a set for each session would be a twentieth of its memory
 
     # The session's side (services.sessions.Attachment)
 
@@ -155,7 +155,7 @@ class LiveSession:
             self._changes.close()
             if self._settled:
                 self._pass_all()
-            self._own.clear()
+            self._own = None
             self._home.closed(self)
 
     # The feed's side
@@ -195,6 +195,8 @@ class LiveSession:
         if seq > self._head:
             self._head = seq
         if own:
+            if self._own is None:
+                self._own = set()
             self._own.add(seq)
         self._direct = False
         self._resume()
@@ -262,7 +264,7 @@ class LiveSession:
             last = min(known, page.head)
         backlog: list[InboxRow] = []
         for row in rows:
-            if row.seq in self._own:
+            if self._own and row.seq in self._own:
                 continue
             self._settled = False
             self._foreign = row.seq
@@ -275,7 +277,7 @@ class LiveSession:
         self._flush_backlog(page, backlog)
         self._pushed = last
         if self._own:
-            self._own = {seq for seq in self._own if seq > last}
+            self._own = {seq for seq in self._own if seq > last} or None
 
     def _flush_backlog(self, page: InboxPage, backlog: list[InboxRow]) -> None:
         if backlog:

@@ -34,7 +34,10 @@ TRIES = 60
 RECENT_SECONDS = 3600.0
 """Who went offline so long ago is told of again, where that may have been missed."""
 AT_ONCE = 64
-"""Users whose presence is told at the same time after a node was lost."""
+"""Users whose presence is told at the same time."""
+PER_TURN = 8
+"""Users whose presence is told within one turn of the reactor: messages must not wait until thousands who
+come back at once have been told of."""
 
 _AVAILABILITY = {PresenceState.ONLINE: 3, PresenceState.BUSY: 2, PresenceState.AWAY: 1}
 _STATES = {0: PresenceState.OFFLINE, **{rank: state for state, rank in _AVAILABILITY.items()}}
@@ -82,8 +85,9 @@ class Presence:
         self._ranks: dict[str, int] = {}  # of users who are to be seen here
         self._announcing: set[str] = set()
         self._again: set[str] = set()  # of these, those that changed meanwhile
-        self._waiting: dict[str, None] = {}  # for their turn
+        self._waiting: dict[str, None] = {}  # for their turn, in order
         self._stepping = False
+        self._left = PER_TURN  # of this turn
         self._failed: set[str] = set()
 
     def rank(self, user: str) -> int:
@@ -202,7 +206,8 @@ class Presence:
             self._ranks[user] = rank
         else:
             del self._ranks[user]
-        self._settle(user)
+        self._waiting[user] = None
+        self._next()
 
     def look_again(self, users: Sequence[str]) -> None:
         """These users may look otherwise than was announced, because a node was lost."""
@@ -242,7 +247,7 @@ class Presence:
                         session.receiver.notify(event)
 
     def _settle(self, user: str) -> None:
-        """Tells how the user looks, if that is not what was told last."""
+        """Tells how the user looks, if that is not what was told last: whoever is back by then never left."""
         if user in self._announcing:
             self._again.add(user)
         else:
@@ -253,6 +258,11 @@ class Presence:
         try:
             while True:
                 self._again.discard(user)
+                rank, announced = await self._attendance.standing(user)
+                if rank == announced:
+                    if user in self._again:
+                        continue
+                    return
                 circle = await self._directory.circle(user)
                 contacts = await self._contacts(user, circle, QUIET_MEMBERS)
                 contacts -= circle.blocks
@@ -278,12 +288,19 @@ class Presence:
         self.look_again(sorted(failed))
 
     def _next(self) -> None:
-        """After a loss or an outage there may be many to tell of: not all at once."""
+        """After a loss or an outage, or a storm, there may be many to tell of: not all at once."""
         if self._stepping:
             return
         self._stepping = True
-        while self._waiting and len(self._announcing) < AT_ONCE:
+        while self._waiting and self._left and len(self._announcing) < AT_ONCE:
+            if self._left == PER_TURN:
+                self._clock.callLater(0, self._next_turn)
+            self._left -= 1
             user = next(iter(self._waiting))
             del self._waiting[user]
             self._settle(user)
         self._stepping = False
+
+    def _next_turn(self) -> None:
+        self._left = PER_TURN
+        self._next()

@@ -53,7 +53,7 @@ class Receiver(Protocol):
         """Say goodbye in the format's terms, flush, close. Called at most once."""
 
 
-class Client(Struct, frozen=True):
+class Client(Struct, frozen=True, gc=False):
     """What the session knows about its peer before anybody logged in.
 
     Attributes:

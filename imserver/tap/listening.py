@@ -18,6 +18,7 @@ from twisted.internet.protocol import Factory
 
 from imserver.config import ConfigError, Listener
 from imserver.config.endpoints import is_tcp, port_fault
+from imserver.tap.accepting import pace
 from imserver.tap.port_sharing import PortSharing
 
 PORTS_FILE = "ports.json"
@@ -92,6 +93,7 @@ async def open_ports(
                 raise StartError(f"{listener.endpoint}: cannot listen: {text}") from None
             except (OSError, ValueError) as error:
                 raise StartError(f"{listener.endpoint}: cannot listen: {error}") from None
+            pace(port)
             opened.append(OpenPort(listener, port))
     except StartError:
         await close_ports(opened)

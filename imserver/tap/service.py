@@ -194,6 +194,7 @@ class Server(Service):
             cellar.sizes,
             cellar.store.check,
             self._media_servers.conditions,
+            cellar.reads,
         )
         api = Api(services.accounts, vitals, self._reactor, api_limits(configuration))
         nonces = Nonces(os.urandom)

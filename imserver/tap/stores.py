@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ class OpenStore(Protocol):
     Attributes:
         nonces / answers: what several nodes remember together; None = each its own.
         commits: what is counted.
+        reads: counts the pages that were read; None = nobody does.
     """
 
     @property
@@ -48,6 +50,8 @@ class OpenStore(Protocol):
     def answers(self) -> AnswerMemory | None: ...
     @property
     def commits(self) -> Commits: ...
+    @property
+    def reads(self) -> Callable[[], int] | None: ...
 
     async def open(self) -> None:
         """Opens it. To be called once."""
@@ -99,6 +103,10 @@ class SqliteStore:
         """See OpenStore. Raises DataDirectoryError."""
         self._cellar.open()
 
+    def reads(self) -> int:
+        """See OpenStore."""
+        return self._cellar.core.reads
+
     def sizes(self) -> dict[str, int]:
         """See OpenStore."""
         sizes = {}
@@ -112,6 +120,8 @@ class SqliteStore:
 
 class RedisStore:
     """A node of several over one Redis."""
+
+    reads = None
 
     def __init__(self, reactor: Any, configuration: Configuration, data: Path, reach: Reach) -> None:
         # It imports txredisapi, which takes the reactor as it is then.

@@ -135,6 +135,16 @@ def read_changes(
     return [(change_id, _DECODERS[kind](body).event(user_no)) for change_id, kind, body in rows]
 
 
+def any_changes(connection: sqlite3.Connection, user_no: int, after: int) -> bool:
+    """Whether `read_changes` would find anything: two look-ups in indexes, for any thread."""
+    row = connection.execute(
+        "SELECT 1 FROM change_index WHERE user_no = ?1 AND id > ?2"
+        " UNION ALL SELECT 1 FROM changes WHERE everyone AND id > ?2 LIMIT 1",
+        (user_no, after),
+    ).fetchone()
+    return row is not None
+
+
 def tell(core: Core, change: Change) -> None:
     """Puts a change that was committed on the feed; for a task's `on_commit`."""
     state = core.state

@@ -9,7 +9,13 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from imserver.backends.embedded.change_log import ChangeRecord, read_changes, tell, write_change
+from imserver.backends.embedded.change_log import (
+    ChangeRecord,
+    any_changes,
+    read_changes,
+    tell,
+    write_change,
+)
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.entities import User
 from imserver.backends.embedded.pages import read_message
@@ -59,7 +65,7 @@ class Changes:
     async def changes(self, user: str, after: int, limit: int) -> list[tuple[int, Any]]:
         """See `Store.changes`."""
         owner = self._core.state.user(user)
-        if owner is None:
+        if owner is None or not any_changes(self._core.reader, owner.no, after):
             return []
         found: list[tuple[int, Any]] = await self._core.read(read_changes, owner.no, after, limit)
         return found

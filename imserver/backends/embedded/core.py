@@ -51,6 +51,7 @@ class Core:
         taken_back: messages that are revoked while they are being read.
         on_committed: called after each commit, before its answers are released.
         on_reloaded: called when memory was read back after a failed commit.
+        reads: pages and lists read on threads, since the start.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Core:
         self.on_committed: list[Callable[[], None]] = []
         self.on_reloaded: list[Callable[[], None]] = []
         self.epoch = ""
+        self.reads = 0
         self.ready: State | None = None
         self._state: State | None = None
         self._paused_until = float("-inf")
@@ -140,6 +142,7 @@ class Core:
         Raises:
             ImError: UNAVAILABLE if the disk fails.
         """
+        self.reads += 1
         return await self.threads.call(self._read, function, arguments)
 
     def _read(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

@@ -7,6 +7,8 @@ delivered again.
 from __future__ import annotations
 
 import sqlite3
+import sys
+from collections.abc import Sequence
 from functools import partial
 
 from twisted.python.failure import Failure
@@ -26,9 +28,11 @@ Name = tuple[str, str]
 class Device:
     """One device's cursors; `saved`: the disk knows the device."""
 
-    __slots__ = ("acked", "changed", "saved", "touched")
+    __slots__ = ("acked", "changed", "format", "name", "saved", "touched")
 
-    def __init__(self, acked: int, changed: int, touched: float, saved: bool) -> None:
+    def __init__(self, format: str, name: str, acked: int, changed: int, touched: float, saved: bool) -> None:
+        self.format = format
+        self.name = name
         self.acked = acked
         self.changed = changed
         self.touched = touched
@@ -40,7 +44,8 @@ class Devices:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._users: dict[int, dict[Name, Device]] = {}
+        # Most users have one device or two: a dict for each user would take more than they do.
+        self._users: dict[int, tuple[Device, ...]] = {}
         self._dirty: set[tuple[int, Name]] = set()
         self._writing: set[tuple[int, Name]] = set()
 
@@ -50,12 +55,10 @@ class Devices:
         owner = state.user(user)
         if owner is None:
             return DeviceCursor(0, state.change_head, True)
-        devices = self._devices(owner.no)
-        name = (format, device)
-        known = devices.get(name)
-        found = known or self._create(owner, devices, name)
+        known = _find(self._devices(owner.no), format, device)
+        found = known or self._create(owner, format, device)
         found.touched = self._core.wall()
-        self._dirty.add((owner.no, name))
+        self._dirty.add((owner.no, (format, device)))
         if not found.saved:
             # A new device that a crash made unknown again would begin behind
             # messages that it was never sent.
@@ -105,7 +108,7 @@ class Devices:
         written: list[tuple[int, str, str, int, int, float]] = []
         dropped: list[tuple[int, str, str]] = []
         for no, name in sorted(dirty):
-            device = self._users.get(no, {}).get(name)
+            device = _find(self._users.get(no, ()), *name)
             if device is None:
                 dropped.append((no, *name))
             else:
@@ -129,44 +132,52 @@ class Devices:
             for no in [no for no in self._users if no not in busy][:excess]:
                 del self._users[no]
 
-    def _devices(self, user_no: int) -> dict[Name, Device]:
+    def _devices(self, user_no: int) -> tuple[Device, ...]:
         devices = self._users.get(user_no)
         if devices is None:
-            devices = self._users[user_no] = {
-                (format, device): Device(acked, changed, touched, True)
+            devices = self._users[user_no] = tuple(
+                Device(sys.intern(format), device, acked, changed, touched, True)
                 for format, device, acked, changed, touched in self._core.reader.execute(
                     "SELECT format, device, acked, changed, touched FROM devices WHERE user_no = ?",
                     (user_no,),
                 )
-            }
+            )
         return devices
 
     def _device(self, owner: User, format: str, device: str) -> Device:
-        devices = self._devices(owner.no)
-        return devices.get((format, device)) or self._create(owner, devices, (format, device))
+        return _find(self._devices(owner.no), format, device) or self._create(owner, format, device)
 
-    def _create(self, owner: User, devices: dict[Name, Device], name: Name) -> Device:
-        furthest = max((device.acked for device in devices.values()), default=0)
-        created = Device(furthest, self._first_change(owner, devices, name), self._core.wall(), False)
+    def _create(self, owner: User, format: str, device: str) -> Device:
+        devices = list(self._devices(owner.no))
+        furthest = max((other.acked for other in devices), default=0)
+        first_change = self._first_change(owner, devices, format)
         while len(devices) >= self._core.settings.devices_per_user:
-            oldest = min(devices, key=lambda name: devices[name].touched)
-            del devices[oldest]
-            self._dirty.add((owner.no, oldest))
-        devices[name] = created
-        self._dirty.add((owner.no, name))
+            oldest = min(devices, key=lambda other: other.touched)
+            devices.remove(oldest)
+            self._dirty.add((owner.no, (oldest.format, oldest.name)))
+        created = Device(format, device, furthest, first_change, self._core.wall(), False)
+        self._users[owner.no] = (*devices, created)
+        self._dirty.add((owner.no, (format, device)))
         return created
 
-    def _first_change(self, owner: User, devices: dict[Name, Device], name: Name) -> int:
+    def _first_change(self, owner: User, devices: Sequence[Device], format: str) -> int:
         """Up to where a new device needs not be told of changes.
 
         It has nothing that could be taken back. But its user may not have heard of missed
         calls and requests of would-be friends: not if no device of the same format has been
         told (other formats may have no words for them).
         """
-        alike = (device.changed for (format, _), device in devices.items() if format == name[0])
+        alike = (device.changed for device in devices if device.format == format)
         told = max(alike, default=0)
         waiting = [untold(self._core, owner, told), untold_request(self._core, owner, told)]
         return min((change - 1 for change in waiting if change), default=self._core.state.change_head)
+
+
+def _find(devices: Sequence[Device], format: str, name: str) -> Device | None:
+    for device in devices:
+        if device.name == name and device.format == format:
+            return device
+    return None
 
 
 def _write(

@@ -6,6 +6,10 @@ that is not in the log's tail; until that batch is finished they are not forgott
 
 from __future__ import annotations
 
+NEVER = float("-inf")
+NO_NAMES: dict[str, tuple[int, ...]] = {}
+"""What users without names of their own share; never changed."""
+
 
 class User:
     """A user with an account, as the append path needs it.
@@ -38,15 +42,21 @@ class User:
         self.no = no
         self.name = name
         self.head = head
-        self.names: dict[str, tuple[int, ...]] = {}
+        self.names = NO_NAMES
         self.tokens = 0.0
-        self.stamp = float("-inf")
-        self.broadcast_at = float("-inf")
+        self.stamp = NEVER
+        self.broadcast_at = NEVER
         self.mark = 0
         self.first = 1
         self.first_floor = 0
         self.blocks: frozenset[int] | None = None
         self.friends: frozenset[int] | None = None
+
+    def learn(self, name: str, conversations: tuple[int, ...]) -> None:
+        """What a name denotes for this user."""
+        if self.names is NO_NAMES:
+            self.names = {}
+        self.names[name] = conversations
 
 
 class Pair:

@@ -41,6 +41,15 @@ _OFFERS = (
     + " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.no = t.no AND d.user = ?1"
     " AND d.state IN ('rejected', 'delivered')) ORDER BY no LIMIT ?2"
 )
+_ANY_OFFER = (
+    "SELECT EXISTS (SELECT 1 FROM transfers WHERE recipient = ?1 AND recipient <> '' AND "  # noqa: S608
+    + _ALIVE
+    + ") OR EXISTS (SELECT 1 FROM users u JOIN memberships m ON m.user_no = u.no JOIN groups g ON g.no = m.no"
+    " JOIN transfers s ON s.group_id = g.gid AND s.group_id <> '' AND s."
+    + _ALIVE
+    + " WHERE u.name = ?1 AND m.left_at IS NULL)"
+)
+"""Whether any file that is kept was meant for a user: most often none was, and every log-in asks."""
 _USAGE = (
     "SELECT coalesce(sum(state = 'open'), 0), count(*), coalesce(sum(size), 0)"  # noqa: S608 - constants
     " FROM transfers WHERE owner = ? AND " + _ALIVE
@@ -124,6 +133,9 @@ class Files:
     @guarded
     async def offers(self, user: str, limit: int) -> list[Transfer]:
         """See FileStore."""
+        (any_offer,) = self._core.reader.execute(_ANY_OFFER, (user,)).fetchone()
+        if not any_offer:
+            return []
         return [_read(row) for row in await self._core.read(_fetch, _OFFERS, (user, limit))]
 
     @guarded

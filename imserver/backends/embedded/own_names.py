@@ -51,7 +51,7 @@ def use_name(
 
 def learn(state: State, journal: Journal, user: User, name: str, pair: Pair) -> None:
     """A user gets to know a name for a pair, which it remembers."""
-    user.names[name] = (*state.names_of(user, name), pair.no)
+    user.learn(name, (*state.names_of(user, name), pair.no))
     serial = journal.serial
     user.mark = pair.mark = serial
     state.names_of_pair(pair).add(name)

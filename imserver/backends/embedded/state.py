@@ -159,7 +159,7 @@ class State:
             )
             known = tuple(no for (no,) in rows)
             if known:
-                user.names[name] = known
+                user.learn(name, known)
         return known
 
     # Conversations

@@ -78,17 +78,17 @@ class FrameCutter:
     def __init__(self, opening: bool = True) -> None:
         self.deadline: float | None = None
         self._opening = opening
-        self._kept = bytearray()
+        self._kept: bytearray | None = None
 
     def feed(self, data: bytes, now: float = 0.0) -> Frames:
         """See Cutter. A first message that is none ends with a `NotAnOpening`."""
         kept = self._kept
-        if kept:
+        if kept is not None:
             kept += data
             if len(kept) < 2 or len(kept) < 2 + (kept[0] << 8 | kept[1]):
-                return self._unfinished()
+                return self._unfinished(kept)
             data = bytes(kept)
-            kept.clear()
+            self._kept = None
         frames: Frames = []
         at, end = 0, len(data)
         while end - at >= 2:
@@ -107,15 +107,15 @@ class FrameCutter:
             else:
                 frames.append(frame)
         if at < end:
-            kept += data[at:]
-            frames += self._unfinished()
+            self._kept = kept = bytearray(data[at:])
+            frames += self._unfinished(kept)
         return frames
 
-    def _unfinished(self) -> Frames:
+    def _unfinished(self, kept: bytearray) -> Frames:
         # Who sends no frames at all is told from the first bytes, not by a long wait for the "frame's" end.
-        if self._opening and len(self._kept) > 2:
+        if self._opening and len(kept) > 2:
             try:
-                check_beginning(bytes(self._kept[2 : 2 + OPENING_HEAD]))
+                check_beginning(bytes(kept[2 : 2 + OPENING_HEAD]))
             except NotAnOpening as error:
                 return [error]
         return []

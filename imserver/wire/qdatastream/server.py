@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable
+from functools import cache
 from typing import Any, Final, Literal
 
 from msgspec.structs import replace
@@ -51,6 +53,13 @@ _KICK_CODES: Final = {
 _RUNS: Final[dict[type, bool]] = {CallAnswered: True, CallAccepted: True, CallEnded: False}
 # An answer is waited for, for this transfer. (A refused chunk would be told once for each that follows.)
 _AWAITED: Final = (OfferFile, AckChunks, CompleteFile)
+_NOBODY: Final = Address("", "")
+
+
+@cache
+def _traits(traits: Traits, waits_for_rate: bool) -> Traits:
+    # One for all connections that are alike.
+    return replace(traits, waits_for_rate=waits_for_rate)
 
 
 class QDataStreamServerCodec:
@@ -112,7 +121,7 @@ class QDataStreamServerCodec:
         self._media_head = b""
         self._opened = False
         self._user = ""
-        self._to = Address("", "")
+        self._to = _NOBODY
         self._to_raw = b""
         self._to_form: StringForm | None = None
 
@@ -124,12 +133,12 @@ class QDataStreamServerCodec:
     @framing.setter
     def framing(self, framing: Framing) -> None:
         self._framing = framing
-        self.traits = replace(self.traits, waits_for_rate=framing is Framing.NONE and not self._errors)
+        self.traits = _traits(self.traits, framing is Framing.NONE and not self._errors)
         self._speak(StringForm.UTF8 if framing is Framing.INT16 else StringForm.QSTRING)
 
     def _speak(self, form: StringForm) -> None:
         self.form = form
-        self.profile = f"{self._framing} {form}"
+        self.profile = sys.intern(f"{self._framing} {form}")
 
     # In
 

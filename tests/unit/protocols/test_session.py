@@ -383,9 +383,9 @@ class Refusals(SynchronousTestCase):
 
     def test_commands_are_limited_sends_and_acks_are_not(self) -> None:
         peer = logged_in(StubHub(), commands_per_second=10.0, command_burst=5.0)
-        peer.say(*[f"groups#{n}" for n in range(6)])
-        refused = ["refused#4 TOO_FAST", "refused#5 TOO_FAST"]
-        self.assertEqual(peer.heard(), [*[f"groups#{n} ok" for n in range(4)], *refused])
+        peer.say(*[f"groups#{n}" for n in range(7)])
+        refused = ["refused#5 TOO_FAST", "refused#6 TOO_FAST"]
+        self.assertEqual(peer.heard(), [*[f"groups#{n} ok" for n in range(5)], *refused])
         peer.say(*[f"ack#{n} 1" for n in range(50)], *[f"send#{n} x" for n in range(50)])
         self.assertEqual(peer.heard(), [])
         peer.clock.advance(0.1)

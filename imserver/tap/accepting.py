@@ -1,0 +1,30 @@
+"""New connections come in a few at a time, so that those that are there are served in between.
+
+Twisted accepts a hundred and more in one turn of the reactor. After an outage thousands come back at once,
+each with a handshake and a log-in; messages would wait behind all of them, turn after turn. What is not
+accepted yet waits in the kernel, in its order (`backlog` of the endpoint).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.tcp import Port
+
+PER_TURN = 2
+"""Connections that one port accepts in a turn of the reactor. An idle turn takes some 50 µs, so that this
+limits nobody who comes in peace."""
+
+
+def pace(port: Any) -> None:
+    """Has a listening port accept a few connections at a time; other kinds of ports stay as they are."""
+    if not isinstance(port, Port):
+        return
+    accept = port.doRead
+
+    def few() -> None:
+        # Twisted's own measure, which it raises while connections wait and lowers otherwise.
+        port.numberAccepts = min(port.numberAccepts, PER_TURN)
+        accept()  # type: ignore[no-untyped-call]
+
+    port.doRead = few  # type: ignore[method-assign]

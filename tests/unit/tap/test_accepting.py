@@ -1,0 +1,49 @@
+"""How many connections come in at a time."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Port
+from twisted.trial.unittest import SynchronousTestCase
+
+from imserver.tap.accepting import PER_TURN, pace
+
+
+class Deaf:
+    """A reactor that never reads."""
+
+    def addReader(self, reader: Any) -> None: ...
+    def removeReader(self, reader: Any) -> None: ...
+
+
+class Accepting(SynchronousTestCase):
+    def test_a_few_in_one_turn_and_all_in_the_end(self) -> None:
+        connected: list[Protocol] = []
+
+        class Silent(Protocol):
+            def connectionMade(self) -> None:
+                connected.append(self)
+
+        port: Any = Port(0, Factory.forProtocol(Silent), interface="127.0.0.1", reactor=Deaf())
+        port.startListening()
+        self.addCleanup(port.socket.close)
+        pace(port)
+        many = 3 * PER_TURN
+        for _ in range(many):
+            client = socket.create_connection(("127.0.0.1", port.getHost().port))
+            self.addCleanup(client.close)
+        counts = []
+        for _ in range(4):
+            port.doRead()
+            counts.append(len(connected))
+        for protocol in connected:
+            transport: Any = protocol.transport
+            transport.socket.close()
+        self.assertEqual(counts, [PER_TURN, 2 * PER_TURN, many, many])
+
+    def test_other_kinds_of_ports_are_left_alone(self) -> None:
+        other = object()
+        pace(other)
