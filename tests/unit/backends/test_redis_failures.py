@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import ensureDeferred
 
 from imserver.backends.redis.cellar import RedisCellar
+from imserver.backends.redis.link import Redis
 from imserver.backends.redis.settings import LinkSettings, StoreSettings
 from imserver.model.accounts import Role
 from imserver.model.errors import ErrorCode, ImError
@@ -195,6 +196,29 @@ class LostRowsTest(OwnServer):
         self.assertEqual(lost.seq, again.seq)
         self.assertNotEqual(lost.message_id, again.message_id)
         self.assertEqual(self.store.epoch, self.inbox("bob").epoch)
+
+    def test_though_it_is_full_when_it_comes_back(self) -> None:
+        """It could not say what it has; what was sent there meanwhile proves nothing."""
+        self.send("alice", "1", recipient="bob")
+        self.keep()
+        self.send("alice", "2", recipient="bob")
+        epoch = self.store.epoch
+        self.server._options = ("--maxmemory", "1")
+        self.fall_back()
+        self.assertEqual(epoch, self.store.epoch)
+        other = self.open_link_beside()
+        self.wait_for(other.call("CONFIG", "SET", "maxmemory", "0"))
+        self.send("alice", "another one", recipient="bob")
+        self.later(2.0)
+        self.assertNotEqual(epoch, self.store.epoch)
+        self.assertEqual(self.store.epoch, self.start().store.epoch)
+
+    def open_link_beside(self) -> Redis:
+        link = self.make_link()
+        link.start()
+        self.addCleanup(self._stop, link)
+        self.pump.until(lambda: link.connected)
+        return link
 
     def test_all_nodes_agree(self) -> None:
         other = self.start()
