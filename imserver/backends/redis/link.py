@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from imserver.backends.redis.about import about
 from imserver.backends.redis.connection import Connection, Greeting, Taker, Where
 from imserver.backends.redis.faults import RedisLost, is_demoted, is_no_script, refusal, unavailable
 from imserver.backends.redis.metering import WriteMeter
@@ -225,17 +226,16 @@ class Redis(Connection):
     def _questions(self) -> list[tuple[tuple[Any, ...], Taker]]:
         return [
             *super()._questions(),
-            (("INFO", "server"), self._told_run_id),
+            (("INFO",), self._told_of_itself),
             (("CONFIG", "GET", "append*"), self._told_policy),
         ]
 
-    def _told_run_id(self, reply: Any) -> str:
-        if isinstance(reply, bytes):
-            for line in reply.decode(errors="replace").splitlines():
-                if line.startswith("run_id:"):
-                    self.run_id = line.removeprefix("run_id:")
-                    return ""
-        return "it does not say which process it is"
+    def _told_of_itself(self, reply: Any) -> str:
+        said = about(reply)
+        if not (said.fault or said.keeps_file or said.run_id == self.run_id):
+            self.log.warn("Redis writes no append-only file: what is acknowledged is gone when it ends")
+        self.run_id = said.run_id or self.run_id
+        return said.fault
 
     def _told_policy(self, reply: Any) -> str:
         # Who may not ask assumes the worse.

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from imserver.backends.redis.cellar import RedisCellar
 from imserver.backends.redis.link import Redis
@@ -364,6 +365,34 @@ class UnwillingTest(OwnServer):
         self.assertIsNone(self.wait_for(self.cellar.store.check()))
         self.send("alice", "3", recipient="bob")
         self.assertEqual([(1, "1"), (2, "3")], self.texts("bob"))
+
+    def test_one_that_would_throw_messages_away_when_it_is_full(self) -> None:
+        for policy in ("allkeys-lru", "volatile-ttl"):
+            self.command("CONFIG", "SET", "maxmemory-policy", policy)
+            link = self.make_link(first_delay=0.01, longest_delay=0.02)
+            link.start()
+            self.addCleanup(self._stop, link)
+            self.pump.until(lambda link=link: link.connected)
+            self._stop(link)
+            self.command("CONFIG", "SET", "maxmemory", "1gb")
+            link.start()
+            self.pump.until(lambda link=link: link.fault and link.fault != "stopped", run_clock=True)
+            self.assertIn(policy, link.fault)
+            self.assertFalse(link.connected)
+            self.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            self.pump.until(lambda link=link: link.connected, run_clock=True)
+            self.command("CONFIG", "SET", "maxmemory", "0")
+
+    def test_one_that_writes_nothing_down_is_warned_of_once(self) -> None:
+        with capturedLogs() as logged:
+            link = self.make_link()
+            for _ in range(2):
+                link.start()
+                self.pump.until(lambda: link.connected)
+                self._stop(link)
+        told = [formatEvent(event) for event in logged if event["log_level"] is LogLevel.warn]
+        self.assertEqual(1, len(told), told)
+        self.assertIn("append-only", told[0])
 
     def test_one_that_has_forgotten_the_scripts(self) -> None:
         self.send("alice", "1", recipient="bob")
