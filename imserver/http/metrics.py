@@ -114,6 +114,9 @@ class Metrics(Collector):
         yield histogram("commit_rows", "Rows of the log per transaction", commits.rows)
         yield histogram("commit_seconds", "Seconds until a transaction was durable", commits.seconds)
         yield counter("commit_failures", "Transactions that failed", commits.failures)
+        yield counter(
+            "messages_unconfirmed", "Sends refused because too few replicas had them", commits.unconfirmed
+        )
         sizes = GaugeMetricFamily("imserver_store_bytes", "Sizes of the store's files", labels=["file"])
         for name, size in self._vitals.store_bytes().items():
             sizes.add_metric([name], size)
