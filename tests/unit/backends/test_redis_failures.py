@@ -139,6 +139,18 @@ class KilledTest(OwnServer):
         self.back()
         self.assertGreaterEqual(self.sink.times_missed, 1)
 
+    def test_also_if_only_commands_were_cut(self) -> None:
+        """Everything was heard, but sessions that were just reading were refused."""
+        beside = self.make_link()
+        beside.start()
+        self.addCleanup(self._stop, beside)
+        self.pump.until(lambda: beside.connected)
+        self.wait_for(beside.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
+        self.gone()
+        self.assertTrue(self.redis_cellar.subscriber.whole)
+        self.back()
+        self.assertEqual(1, self.sink.times_missed)
+
     def test_a_broadcast_goes_on(self) -> None:
         self.settings.fanout_users = 1
         ticket = self.submit("alice", "all", broadcast=True, role=Role.ADMIN)
