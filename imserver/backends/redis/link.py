@@ -13,12 +13,20 @@ from twisted.python.failure import Failure
 
 from imserver.backends.redis.about import about
 from imserver.backends.redis.connection import Connection, Greeting, Taker, Where
-from imserver.backends.redis.faults import RedisLost, is_demoted, is_no_script, refusal, unavailable
+from imserver.backends.redis.faults import (
+    Complaints,
+    Forgotten,
+    RedisLost,
+    is_demoted,
+    is_no_script,
+    refusal,
+    unavailable,
+)
 from imserver.backends.redis.metering import WriteMeter
 from imserver.backends.redis.protocol import ResponseError, pack
 from imserver.backends.redis.scripts import Rendered, Script, check_prefix
 from imserver.backends.redis.settings import LinkSettings
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ImError
 
 Answered = Callable[[Any, Any], None]
 """Takes (token, reply); a reply that is an exception says why there is none."""
@@ -63,6 +71,7 @@ class Redis(Connection):
         self.loses_nothing = False
         self.fails_over = settings.fails_over
         self.meter = WriteMeter()
+        self._complaints = Complaints(clock)
         self.after_replies: list[Callable[[], None]] = []
         self._watchers: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._rendered: dict[Script, Rendered] = {}
@@ -126,7 +135,7 @@ class Redis(Connection):
             return waiting
 
         def again(failure: Failure) -> Any:
-            return run() if isinstance(failure.value, _Forgotten) else failure
+            return run() if isinstance(failure.value, Forgotten) else failure
 
         return run().addErrback(again)
 
@@ -198,6 +207,7 @@ class Redis(Connection):
             self._bytes -= size
             self._seen += 1
             if isinstance(reply, ResponseError):
+                self._complaints.heard(reply)
                 if is_no_script(reply):
                     self._loaded.clear()
                 demoted = demoted or is_demoted(reply)
@@ -282,17 +292,10 @@ class Redis(Connection):
         self._measured(reply)
 
 
-class _Forgotten(ImError):
-    """Redis did not run a script because it does not know it."""
-
-    def __init__(self) -> None:
-        super().__init__(ErrorCode.UNAVAILABLE, "the message store cannot write now")
-
-
 def _fire(waiting: Deferred[Any], reply: Any) -> None:
     if isinstance(reply, Exception):
         if isinstance(reply, ResponseError) and is_no_script(reply):
-            waiting.errback(_Forgotten())
+            waiting.errback(Forgotten())
         else:
             waiting.errback(refusal(reply))
     else:

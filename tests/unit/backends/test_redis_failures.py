@@ -371,8 +371,12 @@ class UnwillingTest(OwnServer):
     def test_a_full_one(self) -> None:
         self.send("alice", "1", recipient="bob")
         self.command("CONFIG", "SET", "maxmemory", "1")
-        self.assertEqual(ErrorCode.UNAVAILABLE, self.refused("alice", "2", recipient="bob"))
-        self.assertEqual(ErrorCode.UNAVAILABLE, self.error_of(self.cellar.store.check()))
+        with capturedLogs() as logged:
+            self.assertEqual(ErrorCode.UNAVAILABLE, self.refused("alice", "2", recipient="bob"))
+            self.assertEqual(ErrorCode.UNAVAILABLE, self.error_of(self.cellar.store.check()))
+        told = [formatEvent(event) for event in logged if event["log_level"] is LogLevel.error]
+        self.assertEqual(1, len(told), told)
+        self.assertIn("Redis refuses: OOM", told[0])
         self.command("CONFIG", "SET", "maxmemory", "0")
         self.assertIsNone(self.wait_for(self.cellar.store.check()))
         self.send("alice", "3", recipient="bob")
