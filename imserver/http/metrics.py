@@ -117,6 +117,9 @@ class Metrics(Collector):
         if self._vitals.store_reads is not None:
             reads = self._vitals.store_reads()
             yield counter("store_reads", "Pages of messages, changes and so on read from the store", reads)
+        yield counter(
+            "messages_unconfirmed", "Sends refused because too few replicas had them", commits.unconfirmed
+        )
         sizes = GaugeMetricFamily("imserver_store_bytes", "Sizes of the store's files", labels=["file"])
         for name, size in self._vitals.store_bytes().items():
             sizes.add_metric([name], size)

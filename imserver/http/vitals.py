@@ -23,7 +23,8 @@ class Buckets(Protocol):
 
 
 class Commits(Protocol):
-    """What is counted of the store's commits: rows and seconds of each, and the failed ones."""
+    """What is counted of the store's commits: rows and seconds of each, the failed ones,
+    and the messages that were committed but refused because too few replicas confirmed them."""
 
     @property
     def rows(self) -> Buckets: ...
@@ -31,6 +32,8 @@ class Commits(Protocol):
     def seconds(self) -> Buckets: ...
     @property
     def failures(self) -> int: ...
+    @property
+    def unconfirmed(self) -> int: ...
 
 
 class Vitals:

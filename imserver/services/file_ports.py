@@ -77,15 +77,51 @@ class Usage(Struct, frozen=True, gc=False):
     bytes: int
 
 
+class Quotas(Struct, frozen=True, gc=False):
+    """What there may be.
+
+    Attributes:
+        open / files / bytes: of one owner, as in `Usage`.
+        total: bytes of all owners' files; 0 = no limit.
+    """
+
+    open: int
+    files: int
+    bytes: int
+    total: int = 0
+
+
+class Quota(enum.StrEnum):
+    """Which of the quotas is used up."""
+
+    OPEN = "open"
+    FILES = "files"
+    BYTES = "bytes"
+    TOTAL = "total"
+
+
+class NoRoom(Exception):
+    """A quota is used up."""
+
+    def __init__(self, quota: Quota) -> None:
+        super().__init__(quota)
+        self.quota = quota
+
+
 class FileStore(Protocol):
     """Records of transfers. Every change is durable before its coroutine returns.
 
     All raise ImError UNAVAILABLE if the disk fails.
     """
 
-    async def add_transfer(self, transfer: Transfer) -> Transfer:
+    async def add_transfer(self, transfer: Transfer, quotas: Quotas | None = None) -> Transfer:
         """Keeps a new one; returns it with its number, or the older one of the same owner,
         format and client id.
+
+        The owner's quotas hold however many are asked for at the same moment, and wherever.
+
+        Raises:
+            NoRoom
         """
 
     async def transfer(self, transfer: str) -> Transfer | None:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import DeferredLock
-
 from imserver.model.accounts import Principal
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.files import FileOffered, RequestFile
 from imserver.services.file_access import FileAccess
 from imserver.services.file_news import FileNews
-from imserver.services.file_ports import FileStore, State, Transfer
+from imserver.services.file_ports import FileStore, NoRoom, State, Transfer
 from imserver.services.file_rules import (
     FileSettings,
-    check_quotas,
     check_request,
     check_same,
     info_of,
     is_free,
+    no_room,
+    quotas_of,
 )
 from imserver.services.file_table import Event, follow
-from imserver.services.named_locks import NamedLock
 
 
 class FileRequests:
@@ -46,7 +44,6 @@ class FileRequests:
         self._wall = wall
         self._random_bytes = random_bytes
         self._settings = settings
-        self._asking: dict[str, DeferredLock] = {}
 
     async def open(self, principal: Principal, command: RequestFile) -> Transfer:
         """The transfer of a request: a new one, or the one that is to go on."""
@@ -95,9 +92,10 @@ class FileRequests:
             now,
             now + self._settings.expiry_seconds,
         )
-        async with NamedLock(self._asking, principal.user):  # or many at once would pass the quotas
-            await check_quotas(self._store, principal.user, command.size, self._settings)
-            kept = await self._store.add_transfer(transfer)
+        try:
+            kept = await self._store.add_transfer(transfer, quotas_of(self._settings))
+        except NoRoom as error:
+            raise no_room(error.quota, self._settings) from None
         if kept.id != transfer.id:  # the same request came twice at the same time
             return await self._go_on(kept, command)
         if found is not None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.files import FileInfo, RequestFile
-from imserver.services.file_ports import FileStore, State, Transfer
+from imserver.services.file_ports import Quota, Quotas, State, Transfer
 from imserver.services.file_table import OVER
 
 MAX_NAME_BYTES = 255
@@ -79,21 +79,22 @@ def check_request(command: RequestFile, settings: FileSettings) -> None:
         raise _bad("a file has one target")
 
 
-async def check_quotas(store: FileStore, user: str, size: int, settings: FileSettings) -> None:
-    """Whether there is room for one more.
+def quotas_of(settings: FileSettings) -> Quotas:
+    """What the store has to look at."""
+    return Quotas(settings.user_transfers, settings.user_files, settings.user_bytes, settings.total_bytes)
 
-    Raises:
-        ImError: TOO_FAST, TOO_LARGE, UNAVAILABLE.
-    """
-    usage = await store.usage(user)
-    if usage.open >= settings.user_transfers:
-        raise ImError(ErrorCode.TOO_FAST, f"{usage.open} of your uploads are not at their end")
-    if usage.files >= settings.user_files:
-        raise ImError(ErrorCode.TOO_LARGE, f"you may have {settings.user_files} files here")
-    if usage.bytes + size > settings.user_bytes:
-        raise ImError(ErrorCode.TOO_LARGE, f"all your files together may have {settings.user_bytes} bytes")
-    if settings.total_bytes and await store.total_bytes() + size > settings.total_bytes:
-        raise ImError(ErrorCode.UNAVAILABLE, "the server has no room for files now")
+
+def no_room(quota: Quota, settings: FileSettings) -> ImError:
+    """The refusal of one more file: TOO_FAST, TOO_LARGE or UNAVAILABLE."""
+    if quota is Quota.OPEN:
+        text = f"{settings.user_transfers} of your uploads are not at their end"
+        return ImError(ErrorCode.TOO_FAST, text)
+    if quota is Quota.FILES:
+        return ImError(ErrorCode.TOO_LARGE, f"you may have {settings.user_files} files here")
+    if quota is Quota.BYTES:
+        text = f"all your files together may have {settings.user_bytes} bytes"
+        return ImError(ErrorCode.TOO_LARGE, text)
+    return ImError(ErrorCode.UNAVAILABLE, "the server has no room for files now")
 
 
 def _same(transfer: Transfer, command: RequestFile) -> bool:

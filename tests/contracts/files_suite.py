@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import ensureDeferred
+
 from imserver.model.files import Kind
-from imserver.services.file_ports import Delivery, FileStore, State, Transfer, Usage
+from imserver.services.file_ports import Delivery, FileStore, NoRoom, Quota, Quotas, State, Transfer, Usage
 from imserver.services.ports.friends import FriendLimits
 from tests.contracts.cellar_case import CellarCase
 
@@ -177,6 +179,52 @@ class FileSuite(CellarCase):
         self.assertEqual([told(Delivery.ACCEPTED), told(Delivery.DELIVERED)], [False, False])
         self.assertEqual(self.wait_for(self.files.delivery(no, "bob")), Delivery.DELIVERED)
         self.assertIsNone(self.wait_for(self.files.delivery(no, "carol")))
+
+    def test_quotas(self) -> None:
+        # What is asked for at the same moment is too much together.
+        for quotas, quota in (
+            (Quotas(2, 9, 900), Quota.OPEN),
+            (Quotas(9, 2, 900), Quota.FILES),
+            (Quotas(9, 9, 299), Quota.BYTES),
+        ):
+            with self.subTest(quota):
+                owner = {Quota.OPEN: "alice", Quota.FILES: "bob", Quota.BYTES: "carol"}[quota]
+                asked = [
+                    self.files.add_transfer(
+                        transfer(number, owner=owner, id=f"{owner}{number}", file=f"{owner}{number}"), quotas
+                    )
+                    for number in range(3)
+                ]
+                outcomes = [self.outcome_of(one) for one in [ensureDeferred(one) for one in asked]]
+                self.assertEqual([quota], [one for one in outcomes if one is not None])
+                self.assertEqual(2, self.wait_for(self.files.usage(owner)).files)
+
+    def outcome_of(self, adding: Any) -> Quota | None:
+        try:
+            self.wait_for(adding)
+        except NoRoom as error:
+            return error.quota
+        return None
+
+    def test_quotas_are_free_again(self) -> None:
+        quotas = Quotas(1, 9, 900)
+        first = self.wait_for(self.files.add_transfer(transfer(1, client_id="c"), quotas))
+        again = self.wait_for(self.files.add_transfer(transfer(2, client_id="c"), quotas))
+        self.assertEqual(first, again, "a repeated request needs no room")
+        self.assertIs(Quota.OPEN, self.outcome_of(self.files.add_transfer(transfer(3), quotas)))
+        self.assertTrue(self.move(1, State.OPEN, State.STORED))
+        self.assertIsNone(self.outcome_of(self.files.add_transfer(transfer(3), quotas)))
+
+    def test_the_quota_of_all(self) -> None:
+        quotas = Quotas(9, 9, 900, 250)
+        self.add(1)
+        self.assertIsNone(self.outcome_of(self.files.add_transfer(transfer(2, owner="bob"), quotas)))
+        self.assertIs(
+            Quota.TOTAL, self.outcome_of(self.files.add_transfer(transfer(3, owner="carol"), quotas))
+        )
+        small = transfer(4, owner="carol", size=50)
+        self.assertIsNone(self.outcome_of(self.files.add_transfer(small, quotas)))
+        self.assertEqual(250, self.wait_for(self.files.total_bytes()))
 
     def test_usage(self) -> None:
         self.assertEqual(self.wait_for(self.files.usage("alice")), Usage(0, 0, 0))

@@ -9,7 +9,7 @@ from typing import Any
 
 from imserver.backends.embedded.core import Core, guarded
 from imserver.model.files import Kind
-from imserver.services.file_ports import Delivery, State, Transfer, Usage
+from imserver.services.file_ports import Delivery, NoRoom, Quota, Quotas, State, Transfer, Usage
 
 _COLUMNS = (
     "no, id, file, owner, format, client_id, name, size, sha256, kind, recipient, group_id, conversation,"
@@ -84,9 +84,15 @@ class Files:
         self._core = core
 
     @guarded
-    async def add_transfer(self, transfer: Transfer) -> Transfer:
+    async def add_transfer(self, transfer: Transfer, quotas: Quotas | None = None) -> Transfer:
         """See FileStore."""
-        kept: Transfer = await self._core.write(partial(_add, transfer))
+        # All files are many: they are added up beside the writer, which messages wait for.
+        full = False
+        if quotas is not None and quotas.total:
+            full = await self._total() + transfer.size > quotas.total
+        kept: Transfer | Quota = await self._core.write(partial(_add, transfer, quotas, full))
+        if isinstance(kept, Quota):
+            raise NoRoom(kept)
         return kept
 
     @guarded
@@ -153,6 +159,9 @@ class Files:
     @guarded
     async def total_bytes(self) -> int:
         """See FileStore."""
+        return await self._total()
+
+    async def _total(self) -> int:
         ((total,),) = await self._core.read(_fetch, _TOTAL, ())
         return int(total)
 
@@ -198,12 +207,24 @@ def _execute(sql: str, values: tuple[Any, ...], connection: sqlite3.Connection) 
     return connection.execute(sql, values).rowcount
 
 
-def _add(new: Transfer, connection: sqlite3.Connection) -> Transfer:
+def _add(
+    new: Transfer, quotas: Quotas | None, full: bool, connection: sqlite3.Connection
+) -> Transfer | Quota:
     if new.client_id:
         where = "WHERE owner = ? AND format = ? AND client_id = ?"
         older = connection.execute(_SELECT + where, (new.owner, new.format, new.client_id)).fetchone()
         if older is not None:
             return _read(older)
+    if quotas is not None:
+        usage = Usage(*connection.execute(_USAGE, (new.owner,)).fetchone())
+        if usage.open >= quotas.open:
+            return Quota.OPEN
+        if usage.files >= quotas.files:
+            return Quota.FILES
+        if usage.bytes + new.size > quotas.bytes:
+            return Quota.BYTES
+        if full:
+            return Quota.TOTAL
     values = (new.id, new.file, new.owner, new.format, new.client_id, new.name, new.size, new.sha256)
     target = (int(new.kind), new.recipient, new.group, new.conversation, new.state.value)
     connection.execute(_INSERT, (*values, *target, new.created_at, new.expires_at, new.message_id))

@@ -28,6 +28,7 @@ class MeteredCommitter:
         rows: log rows per transaction.
         seconds: from handing over a transaction's first batch until it was durable and told.
         failures: transactions that failed.
+        unconfirmed: always 0: nobody else has to confirm them.
     """
 
     def __init__(self, committer: Committer, clock: Callable[[], float]) -> None:
@@ -38,6 +39,7 @@ class MeteredCommitter:
         self.rows = Histogram(ROWS)
         self.seconds = Histogram(SECONDS)
         self.failures = 0
+        self.unconfirmed = 0
 
     def start(self, connection: sqlite3.Connection, failpoints: Failpoints, finished: Finished) -> None:
         """See `Committer.start`."""

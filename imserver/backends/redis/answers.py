@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from imserver.backends.redis.again import Again
 from imserver.backends.redis.crossing import Unpackable, may_cross, pack, unpack
 from imserver.backends.redis.faults import unavailable
 from imserver.backends.redis.link import Redis
@@ -43,7 +44,7 @@ class RedisAnswerMemory:
 
     Args:
         identity: what this node is called now.
-        clock: times the looks.
+        clock: times the looks, and new attempts to say what came of a request.
     """
 
     def __init__(self, redis: Redis, identity: Callable[[], str], clock: IReactorTime) -> None:
@@ -52,7 +53,8 @@ class RedisAnswerMemory:
         self._clock = clock
         self._local = LocalAnswerMemory(clock.seconds)
         self._unsaid: list[tuple[Any, ...]] = []  # outcomes that Redis does not know of
-        redis.watch(self._say, _nothing)
+        self._again = Again(redis, clock, self._say)
+        self._again.start()
 
     async def once(self, peer: Peer, retry_id: str, command: Any, work: Work) -> Any:
         """See AnswerMemory."""
@@ -84,8 +86,7 @@ class RedisAnswerMemory:
                 )
             )  # fmt: skip
             del self._unsaid[:-MOST_UNSAID]
-            if self._redis.connected:
-                self._say()
+            self._again.now()
 
     async def _begin(self, peer: str, retry_id: str, digest: bytes, identity: str) -> bytes | None:
         """The packed answer, or None: this node is to do it."""
@@ -110,7 +111,4 @@ class RedisAnswerMemory:
     def _keep(self, failure: Any, words: tuple[Any, ...]) -> None:
         if isinstance(failure.value, ImError) and failure.value.code is ErrorCode.UNAVAILABLE:
             self._unsaid.append(words)
-
-
-def _nothing() -> None:
-    pass
+            self._again.later()

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from imserver.backends.redis import talk
+from imserver.backends.redis.again import Again
 from imserver.backends.redis.asking import SECONDS as ASK_SECONDS
 from imserver.backends.redis.asking import Asking
 from imserver.backends.redis.attendance import Attendance
@@ -68,12 +69,13 @@ class RedisBus:
         self._exchange = Exchange(
             redis, self._identity, self.members.is_lost, self.members.is_live, clock, hearing
         )
-        self._slots = Slots(redis, self._identity, self.members.is_lost)
+        self._slots = Slots(redis, self._identity, self.members.is_lost, clock)
         self._reaper = Reaper(redis, self._slots, self._identity, self._attendance_changed)
         self.attendance = Attendance(redis, self.members, clock, self._attendance_changed)
         self.rejoined: list[Callable[[], None]] = []
         self._media = RateLimiter(clock.seconds, MEDIA_BYTES_PER_SECOND, MEDIA_BYTES_AT_ONCE)
         self._unsaid_kicks: list[talk.Kick] = []
+        self._kick_again = Again(redis, clock, self._say_kicks)
         self._was_cut_off = False
 
     # Life
@@ -87,7 +89,9 @@ class RedisBus:
         await self.members.start()
         self.attendance.start()
         self._subscriber.watch(self._exchange.look, _nothing)
-        self._redis.watch(self._reached, _nothing)
+        self._redis.watch(self._exchange.look, _nothing)
+        # After the sign of life: who was cut off says it under the new name.
+        self._kick_again.start()
 
     async def stop(self) -> None:
         """Leaves the others. Idempotent."""
@@ -97,8 +101,7 @@ class RedisBus:
         self._asking.refuse(lambda node: True)
         await self.members.stop()
 
-    def _reached(self) -> None:
-        self._exchange.look()
+    def _say_kicks(self) -> None:
         kicks, self._unsaid_kicks = self._unsaid_kicks, []
         for kick in kicks:
             self._kick_elsewhere(kick)
@@ -213,6 +216,7 @@ class RedisBus:
 
         def keep(failure: Any) -> None:
             self._unsaid_kicks.append(kick)
+            self._kick_again.later()
 
         listed.addCallbacks(say, keep).addErrback(self._failed)
 

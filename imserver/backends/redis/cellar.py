@@ -111,7 +111,7 @@ class RedisCellar:
         self.files = Files(self.core)
         self.bus = RedisBus(self.redis, self.subscriber, node, clock, nodes)
         self._epoch.began.append(self.bus.attendance.again)
-        self.nonces = RedisNonceMemory(self.redis)
+        self.nonces = RedisNonceMemory(self.redis, clock)
         self.answers = RedisAnswerMemory(self.redis, lambda: self.bus.node, clock)
         # Its users are entered again; what was committed before that was not told here.
         self.bus.rejoined.append(self._feed.missed)

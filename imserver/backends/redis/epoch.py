@@ -1,7 +1,8 @@
 """The inbox epoch: it changes when acknowledged messages may have been lost with a Redis.
 
 Whenever a Redis is reached, before anything else is said to it, the node says what it saw last. If
-that is not there, or nobody can tell, a new epoch begins, and all nodes are told.
+that is not there, or nobody can tell, a new epoch begins, and all nodes are told. While Redis refuses
+to answer that (it is full, say), the node asks again, about what it saw before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from imserver.backends.redis.again import Again
 from imserver.backends.redis.core import Core
 from imserver.backends.redis.keys import EPOCH
 from imserver.backends.redis.scripts import Script, lua
@@ -36,7 +39,11 @@ class Epoch:
         self.name = ""
         self.began: list[Callable[[], None]] = []
         self._waiting: list[Deferred[str]] = []
-        core.redis.watch(self._rejoin, _nothing)
+        # What was seen last, and in which epoch, before the Redis that has not answered yet was reached.
+        self._seen: tuple[tuple[int, int, int], str] | None = None
+        self._complained = False
+        self._again = Again(core.redis, core.clock, self._rejoin)
+        self._again.start()
         channel = f"{core.redis.channels}{EPOCH}".encode()
         subscriber.subscribe(channel, self._heard).addErrback(lambda _: None)
         # What was said while nobody listened here.
@@ -53,24 +60,35 @@ class Epoch:
 
     def _rejoin(self) -> None:
         core = self._core
+        if self._seen is None:
+            self._seen = core.last, self.name
+        last, name = self._seen
         words = (
             core.redis.run_id,
             int(core.redis.loses_nothing),
-            *core.last,
-            self.name,
+            *last,
+            name,
             self._random_bytes(8).hex(),
             int(core.redis.fails_over),
         )
-        asked = core.redis.script(REJOIN, (), words)
-        asked.addCallback(self._rejoined)
-        # Should Redis be lost again meanwhile, the next attempt asks again.
-        asked.addErrback(lambda failure: self._log.warn("{text}", text=failure.getErrorMessage()))
+        core.redis.script(REJOIN, (), words).addCallbacks(self._rejoined, self._refused)
 
     def _rejoined(self, reply: Any) -> None:
         if reply is None:
-            self._log.error("a migration into this Redis has not come to its end: run imserver migrate again")
+            self._complain("a migration into this Redis has not come to its end: run imserver migrate again")
             return
+        self._seen = None
+        self._complained = False
         self._take(reply[0])
+
+    def _refused(self, failure: Failure) -> None:
+        self._complain(f"nobody knows yet whether messages were lost: {failure.getErrorMessage()}")
+
+    def _complain(self, text: str) -> None:
+        if not self._complained:
+            self._complained = True
+            self._log.error("{text}", text=text)
+        self._again.later()
 
     def _heard(self, payloads: list[bytes]) -> None:
         self._take(payloads[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from imserver.model.errors import ErrorCode, ImError
@@ -19,6 +20,13 @@ class RedisLost(ImError):
 
     def __init__(self) -> None:
         super().__init__(ErrorCode.UNAVAILABLE, "the message store did not answer")
+
+
+class Forgotten(ImError):
+    """Redis did not run a script because it does not know it."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.UNAVAILABLE, "the message store cannot write now")
 
 
 _PASSING = frozenset(
@@ -43,18 +51,45 @@ _PASSING = frozenset(
 """First words of refusals that say something about Redis' state, not about the command."""
 
 
+TELL_SECONDS = 60.0
+"""How often people are told of Redis' state."""
+
+
+class Complaints:
+    """Tells people why Redis refuses: that it is full, say, or cannot write its file."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._told_at = float("-inf")
+
+    def heard(self, error: BaseException) -> None:
+        """Redis refused something."""
+        text = str(error)
+        now = self._clock.seconds()
+        if now - self._told_at >= TELL_SECONDS and _is_passing(text) and not is_no_script(error):
+            self._told_at = now
+            _log.error("Redis refuses: {text}", text=_harmless(text))
+
+
 def refusal(error: BaseException) -> ImError:
     """What to tell whoever asked: UNAVAILABLE if it may pass, else INTERNAL."""
     if isinstance(error, ImError):
         return error
     text = str(error)
-    words = text.replace(":", " ").split()
-    # A script's failure names the reason of the command it called somewhere inside.
-    if _PASSING.intersection(words):
+    if _is_passing(text):
         return unavailable("the message store cannot write now")
-    # What follows a comma may be what somebody has written.
-    _log.error("Redis refused a command: {error}", error=text.split(",")[0][:200])
+    _log.error("Redis refused a command: {error}", error=_harmless(text))
     return ImError(ErrorCode.INTERNAL, "the message store failed")
+
+
+def _is_passing(text: str) -> bool:
+    # A script's failure names the reason of the command it called somewhere inside.
+    return not _PASSING.isdisjoint(text.replace(":", " ").split())
+
+
+def _harmless(text: str) -> str:
+    # What follows a comma may be what somebody has written.
+    return text.split(",")[0][:200]
 
 
 def is_no_script(error: BaseException) -> bool:

@@ -62,7 +62,7 @@ class Feed:
         self._stopped = False
         self._retry: IDelayedCall | None = None
         subscriber.watch(self._whole, self._broken)
-        core.redis.watch(self._reached, core.own_sends.unanswered_is_lost)
+        core.redis.watch(self._reached, self._lost)
 
     def listen(self, node: str) -> Deferred[None]:
         """Listens to what concerns a node; fires once nothing is missed any more."""
@@ -81,6 +81,11 @@ class Feed:
 
     def _reached(self) -> None:
         self._repair()
+
+    def _lost(self) -> None:
+        self._core.own_sends.unanswered_is_lost()
+        # All was heard, perhaps; but who was just reading was refused, and waits for a sign.
+        self._missed = True
 
     def missed(self) -> None:
         """Something that concerns this node was published elsewhere, or not at all."""

@@ -8,7 +8,7 @@ from typing import Any
 from imserver.backends.redis.core import Core
 from imserver.backends.redis.scripts import Script, lua
 from imserver.model.files import Kind
-from imserver.services.file_ports import Delivery, State, Transfer, Usage
+from imserver.services.file_ports import Delivery, NoRoom, Quota, Quotas, State, Transfer, Usage
 
 _SLICE = 1000
 """Names that one script is asked for."""
@@ -46,8 +46,9 @@ class Files:
     def __init__(self, core: Core) -> None:
         self._redis = core.redis
 
-    async def add_transfer(self, transfer: Transfer) -> Transfer:
-        """See FileStore."""
+    async def add_transfer(self, transfer: Transfer, quotas: Quotas | None = None) -> Transfer:
+        """See FileStore. The quota of all files holds as exactly."""
+        limits = () if quotas is None else (quotas.open, quotas.files, quotas.bytes, quotas.total)
         row = await self._redis.script(
             _ADD,
             args=(
@@ -61,12 +62,16 @@ class Files:
                 transfer.size,
                 repr(transfer.created_at),
                 repr(transfer.expires_at),
+                len(limits),
+                *limits,
                 *("name", transfer.name),
                 *("sha256", transfer.sha256),
                 *("kind", int(transfer.kind)),
                 *("conversation", transfer.conversation),
             ),
         )
+        if isinstance(row, bytes):
+            raise NoRoom(Quota(row.decode()))
         return transfer_of(row)
 
     async def transfer(self, transfer: str) -> Transfer | None:

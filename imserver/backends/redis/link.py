@@ -11,13 +11,22 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from imserver.backends.redis.about import about
 from imserver.backends.redis.connection import Connection, Greeting, Taker, Where
-from imserver.backends.redis.faults import RedisLost, is_demoted, is_no_script, refusal, unavailable
+from imserver.backends.redis.faults import (
+    Complaints,
+    Forgotten,
+    RedisLost,
+    is_demoted,
+    is_no_script,
+    refusal,
+    unavailable,
+)
 from imserver.backends.redis.metering import WriteMeter
 from imserver.backends.redis.protocol import ResponseError, pack
 from imserver.backends.redis.scripts import Rendered, Script, check_prefix
 from imserver.backends.redis.settings import LinkSettings
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ImError
 
 Answered = Callable[[Any, Any], None]
 """Takes (token, reply); a reply that is an exception says why there is none."""
@@ -62,6 +71,7 @@ class Redis(Connection):
         self.loses_nothing = False
         self.fails_over = settings.fails_over
         self.meter = WriteMeter()
+        self._complaints = Complaints(clock)
         self.after_replies: list[Callable[[], None]] = []
         self._watchers: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._rendered: dict[Script, Rendered] = {}
@@ -125,7 +135,7 @@ class Redis(Connection):
             return waiting
 
         def again(failure: Failure) -> Any:
-            return run() if isinstance(failure.value, _Forgotten) else failure
+            return run() if isinstance(failure.value, Forgotten) else failure
 
         return run().addErrback(again)
 
@@ -197,6 +207,7 @@ class Redis(Connection):
             self._bytes -= size
             self._seen += 1
             if isinstance(reply, ResponseError):
+                self._complaints.heard(reply)
                 if is_no_script(reply):
                     self._loaded.clear()
                 demoted = demoted or is_demoted(reply)
@@ -225,17 +236,16 @@ class Redis(Connection):
     def _questions(self) -> list[tuple[tuple[Any, ...], Taker]]:
         return [
             *super()._questions(),
-            (("INFO", "server"), self._told_run_id),
+            (("INFO",), self._told_of_itself),
             (("CONFIG", "GET", "append*"), self._told_policy),
         ]
 
-    def _told_run_id(self, reply: Any) -> str:
-        if isinstance(reply, bytes):
-            for line in reply.decode(errors="replace").splitlines():
-                if line.startswith("run_id:"):
-                    self.run_id = line.removeprefix("run_id:")
-                    return ""
-        return "it does not say which process it is"
+    def _told_of_itself(self, reply: Any) -> str:
+        said = about(reply)
+        if not (said.fault or said.keeps_file or said.run_id == self.run_id):
+            self.log.warn("Redis writes no append-only file: what is acknowledged is gone when it ends")
+        self.run_id = said.run_id or self.run_id
+        return said.fault
 
     def _told_policy(self, reply: Any) -> str:
         # Who may not ask assumes the worse.
@@ -282,17 +292,10 @@ class Redis(Connection):
         self._measured(reply)
 
 
-class _Forgotten(ImError):
-    """Redis did not run a script because it does not know it."""
-
-    def __init__(self) -> None:
-        super().__init__(ErrorCode.UNAVAILABLE, "the message store cannot write now")
-
-
 def _fire(waiting: Deferred[Any], reply: Any) -> None:
     if isinstance(reply, Exception):
         if isinstance(reply, ResponseError) and is_no_script(reply):
-            waiting.errback(_Forgotten())
+            waiting.errback(Forgotten())
         else:
             waiting.errback(refusal(reply))
     else:

@@ -18,12 +18,14 @@ class WriteMeter:
         rows: commands in one write.
         seconds: from a write until all of it was answered.
         failures: writes that were not answered.
+        unconfirmed: messages that Redis has taken, but too few replicas have confirmed.
     """
 
     def __init__(self) -> None:
         self.rows = Histogram(COMMANDS)
         self.seconds = Histogram(SECONDS)
         self.failures = 0
+        self.unconfirmed = 0
 
     def answered(self, commands: int, seconds: float) -> None:
         """A write was answered in full."""

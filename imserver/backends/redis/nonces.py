@@ -6,8 +6,11 @@ import math
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from imserver.backends.redis.again import Again
 from imserver.backends.redis.faults import unavailable
 from imserver.backends.redis.link import Redis
 from imserver.backends.redis.scripts import Script, lua
@@ -20,16 +23,21 @@ _TAKE = Script("nonce_take", *lua("nonce_take"))
 
 
 class RedisNonceMemory:
-    """See the module. It begins anew when a Redis ended that may have lost some."""
+    """See the module. It begins anew when a Redis ended that may have lost some.
+
+    Args:
+        clock: times new attempts to ask when that was.
+    """
 
     log = Logger()
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, clock: IReactorTime) -> None:
         self._redis = redis
         self._told = b""
         self._since = 0.0
         self._waiting: list[Deferred[None]] = []
-        redis.watch(self._ask, _nothing)
+        self._again = Again(redis, clock, self._ask)
+        self._again.start()
 
     def first(self) -> Deferred[None]:
         """Fires once it is known from when on it knows of every nonce, however long Redis is away."""
@@ -58,10 +66,11 @@ class RedisNonceMemory:
 
     def _ask(self) -> None:
         words = (self._redis.run_id, int(self._redis.loses_nothing))
-        asked = self._redis.script(_SINCE, args=words)
-        asked.addCallback(self._known)
-        # Should Redis be lost again meanwhile, the next attempt asks again.
-        asked.addErrback(lambda failure: self.log.warn("{text}", text=failure.getErrorMessage()))
+        self._redis.script(_SINCE, args=words).addCallbacks(self._known, self._refused)
+
+    def _refused(self, failure: Failure) -> None:
+        self.log.debug("it is not known which nonces were used: {text}", text=failure.getErrorMessage())
+        self._again.later()
 
     def _known(self, reply: Any) -> None:
         self._told = reply
@@ -69,7 +78,3 @@ class RedisNonceMemory:
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.callback(None)
-
-
-def _nothing() -> None:
-    pass

@@ -121,8 +121,11 @@ class Replicas:
         """
         for batch in batches:
             good = bool(confirmed) and confirmed == batch.run == self._redis.run_id
-            if batch.answers:
-                self._deliver(batch.answers if good else [_refused(answer) for answer in batch.answers])
+            if batch.answers and good:
+                self._deliver(batch.answers)
+            elif batch.answers:
+                self._redis.meter.unconfirmed += sum(1 for answer in batch.answers if _is_accepted(answer))
+                self._deliver([_refused(answer) for answer in batch.answers])
             for check in batch.checks:
                 if good:
                     check.callback(None)
@@ -135,11 +138,15 @@ def _mark_set(question: _Question, reply: Any) -> None:
 
 
 def _waits(batch: _Batch) -> bool:
-    return bool(batch.checks) or any(type(answer.outcome) is MessageAccepted for answer in batch.answers)
+    return bool(batch.checks) or any(_is_accepted(answer) for answer in batch.answers)
 
 
 def _refused(answer: Answer) -> Answer:
-    return Answer(answer.ticket, _too_few()) if type(answer.outcome) is MessageAccepted else answer
+    return Answer(answer.ticket, _too_few()) if _is_accepted(answer) else answer
+
+
+def _is_accepted(answer: Answer) -> bool:
+    return type(answer.outcome) is MessageAccepted
 
 
 def _too_few() -> ImError:

@@ -71,7 +71,8 @@ class Sentinel(Connection):
         self._unknown = False
 
     def _questions(self) -> list[tuple[tuple[Any, ...], Taker]]:
-        return [(("PING",), _refused)]
+        # What is no sentinel does not know the word, and is complained of once.
+        return [(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service), _refused)]
 
     def _opened(self) -> None:
         self._asked_at = None

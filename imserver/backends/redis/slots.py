@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
+
+from imserver.backends.redis.again import Again
 from imserver.backends.redis.faults import unavailable
 from imserver.backends.redis.link import Redis
 from imserver.backends.redis.scripts import Script, lua
-from imserver.model.errors import ImError
+from imserver.model.errors import ErrorCode, ImError
 
 _CLAIM = Script("slot_claim", *lua("nodes", "slot_claim"))
 _RELEASE = Script("slot_release", *lua("slot_release"))
@@ -20,14 +23,22 @@ class Slots:
     Args:
         identity: what this node is called now.
         is_lost: whether a node is lost; what it has, nobody has.
+        clock: times new attempts.
     """
 
-    def __init__(self, redis: Redis, identity: Callable[[], str], is_lost: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        identity: Callable[[], str],
+        is_lost: Callable[[str], bool],
+        clock: IReactorTime,
+    ) -> None:
         self._redis = redis
         self._identity = identity
         self._is_lost = is_lost
         self._unsaid: list[tuple[str, str]] = []  # releases that Redis may not know of
-        redis.watch(self._say, _nothing)
+        self._again = Again(redis, clock, self._say)
+        self._again.start()
 
     async def claim(self, key: str, value: str) -> str:
         """See `Bus.claim`. Raises ImError: UNAVAILABLE, then the slot may be taken or not."""
@@ -39,8 +50,7 @@ class Slots:
     def release(self, key: str, value: str) -> None:
         """See `Bus.release`."""
         self._unsaid.append((key, value))
-        if self._redis.connected:
-            self._say()
+        self._again.now()
 
     async def holder(self, key: str) -> str:
         """See `Bus.holder`."""
@@ -58,12 +68,9 @@ class Slots:
         told, self._unsaid = self._unsaid, []
         if told:
             arguments = [word for slot in told for word in slot]
-            self._redis.script(_RELEASE, args=arguments).addErrback(self._again, told)
+            self._redis.script(_RELEASE, args=arguments).addErrback(self._keep, told)
 
-    def _again(self, failure: Any, told: list[tuple[str, str]]) -> None:
-        if isinstance(failure.value, ImError):
+    def _keep(self, failure: Any, told: list[tuple[str, str]]) -> None:
+        if isinstance(failure.value, ImError) and failure.value.code is ErrorCode.UNAVAILABLE:
             self._unsaid = told + self._unsaid
-
-
-def _nothing() -> None:
-    pass
+            self._again.later()

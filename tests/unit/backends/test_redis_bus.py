@@ -15,6 +15,7 @@ from imserver.services.call_requests import Act
 from imserver.services.ports import Seat
 from imserver.services.room_requests import Moderate
 from tests.redis.bus_world import PERIODS, BusCase, Node
+from tests.redis.server import RedisServer
 
 KICKED = SessionKicked(KickReason.ACCOUNT, "bye")
 
@@ -399,6 +400,38 @@ class LossTest(BusCase):
         ):
             self.assertEqual(ErrorCode.UNAVAILABLE, self.error_of(refused))
         bus.publish(["alice"], typing(1))  # is lost
+
+
+class RefusedTest(BusCase):
+    """A Redis that is there and takes nothing for a while; one of the test's own."""
+
+    def make_server(self) -> RedisServer:
+        server = RedisServer().start()
+        self.addCleanup(server.close)
+        return server
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.one, self.two = self.open_nodes("one", "two")
+
+    def test_a_release_that_is_refused_is_said_again(self) -> None:
+        self.assertEqual("c", self.wait_for(self.one.bus.claim("busy/alice", "c")))
+        self.wait_for(self.link.call("CONFIG", "SET", "min-replicas-to-write", "1"))
+        self.one.bus.release("busy/alice", "c")
+        self.settle()
+        self.wait_for(self.link.call("CONFIG", "SET", "min-replicas-to-write", "0"))
+        self.assertEqual("c", self.wait_for(self.two.bus.holder("busy/alice")))
+        self.pass_time(2.0)
+        self.assertEqual("", self.wait_for(self.two.bus.holder("busy/alice")))
+
+    def test_a_kick_that_cannot_be_said_is_said_again(self) -> None:
+        self.wait_for(self.link.call("ACL", "SETUSER", "default", "-hkeys"))
+        self.one.bus.kick("alice", KICKED)
+        self.settle()
+        self.wait_for(self.link.call("ACL", "SETUSER", "default", "+@all"))
+        self.assertEqual([], self.two.kicks)
+        self.pass_time(2.0)
+        self.assertEqual(1, len(self.two.kicks))
 
 
 class DeathTest(BusCase):

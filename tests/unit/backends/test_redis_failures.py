@@ -7,8 +7,10 @@ import time
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from imserver.backends.redis.cellar import RedisCellar
+from imserver.backends.redis.link import Redis
 from imserver.backends.redis.settings import LinkSettings, StoreSettings
 from imserver.model.accounts import Role
 from imserver.model.errors import ErrorCode, ImError
@@ -137,6 +139,18 @@ class KilledTest(OwnServer):
         self.back()
         self.assertGreaterEqual(self.sink.times_missed, 1)
 
+    def test_also_if_only_commands_were_cut(self) -> None:
+        """Everything was heard, but sessions that were just reading were refused."""
+        beside = self.make_link()
+        beside.start()
+        self.addCleanup(self._stop, beside)
+        self.pump.until(lambda: beside.connected)
+        self.wait_for(beside.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
+        self.gone()
+        self.assertTrue(self.redis_cellar.subscriber.whole)
+        self.back()
+        self.assertEqual(1, self.sink.times_missed)
+
     def test_a_broadcast_goes_on(self) -> None:
         self.settings.fanout_users = 1
         ticket = self.submit("alice", "all", broadcast=True, role=Role.ADMIN)
@@ -195,6 +209,29 @@ class LostRowsTest(OwnServer):
         self.assertEqual(lost.seq, again.seq)
         self.assertNotEqual(lost.message_id, again.message_id)
         self.assertEqual(self.store.epoch, self.inbox("bob").epoch)
+
+    def test_though_it_is_full_when_it_comes_back(self) -> None:
+        """It could not say what it has; what was sent there meanwhile proves nothing."""
+        self.send("alice", "1", recipient="bob")
+        self.keep()
+        self.send("alice", "2", recipient="bob")
+        epoch = self.store.epoch
+        self.server._options = ("--maxmemory", "1")
+        self.fall_back()
+        self.assertEqual(epoch, self.store.epoch)
+        other = self.open_link_beside()
+        self.wait_for(other.call("CONFIG", "SET", "maxmemory", "0"))
+        self.send("alice", "another one", recipient="bob")
+        self.later(2.0)
+        self.assertNotEqual(epoch, self.store.epoch)
+        self.assertEqual(self.store.epoch, self.start().store.epoch)
+
+    def open_link_beside(self) -> Redis:
+        link = self.make_link()
+        link.start()
+        self.addCleanup(self._stop, link)
+        self.pump.until(lambda: link.connected)
+        return link
 
     def test_all_nodes_agree(self) -> None:
         other = self.start()
@@ -334,12 +371,48 @@ class UnwillingTest(OwnServer):
     def test_a_full_one(self) -> None:
         self.send("alice", "1", recipient="bob")
         self.command("CONFIG", "SET", "maxmemory", "1")
-        self.assertEqual(ErrorCode.UNAVAILABLE, self.refused("alice", "2", recipient="bob"))
-        self.assertEqual(ErrorCode.UNAVAILABLE, self.error_of(self.cellar.store.check()))
+        with capturedLogs() as logged:
+            self.assertEqual(ErrorCode.UNAVAILABLE, self.refused("alice", "2", recipient="bob"))
+            self.assertEqual(ErrorCode.UNAVAILABLE, self.error_of(self.cellar.store.check()))
+        told = [formatEvent(event) for event in logged if event["log_level"] is LogLevel.error]
+        self.assertEqual(1, len(told), told)
+        self.assertIn("Redis refuses: OOM", told[0])
         self.command("CONFIG", "SET", "maxmemory", "0")
         self.assertIsNone(self.wait_for(self.cellar.store.check()))
         self.send("alice", "3", recipient="bob")
         self.assertEqual([(1, "1"), (2, "3")], self.texts("bob"))
+
+    def test_one_that_would_throw_messages_away_when_it_is_full(self) -> None:
+        link = self.make_link(first_delay=0.01, longest_delay=0.02)
+        self.addCleanup(self._stop, link)
+        self.command("CONFIG", "SET", "maxmemory", "1gb")
+        for policy in ("allkeys-lru", "volatile-ttl"):
+            self.command("CONFIG", "SET", "maxmemory-policy", policy)
+            link.start()
+            self.pump.until(lambda: "maxmemory-policy" in link.fault, run_clock=True)
+            self.assertIn(policy, link.fault)
+            self.assertFalse(link.connected)
+            self.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            self.pump.until(lambda: link.connected, run_clock=True)
+            self._stop(link)
+
+    def test_without_a_limit_it_throws_nothing_away(self) -> None:
+        self.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        link = self.make_link()
+        link.start()
+        self.addCleanup(self._stop, link)
+        self.pump.until(lambda: link.connected)
+
+    def test_one_that_writes_nothing_down_is_warned_of_once(self) -> None:
+        with capturedLogs() as logged:
+            link = self.make_link()
+            for _ in range(2):
+                link.start()
+                self.pump.until(lambda: link.connected)
+                self._stop(link)
+        told = [formatEvent(event) for event in logged if event["log_level"] is LogLevel.warn]
+        self.assertEqual(1, len(told), told)
+        self.assertIn("append-only", told[0])
 
     def test_one_that_has_forgotten_the_scripts(self) -> None:
         self.send("alice", "1", recipient="bob")

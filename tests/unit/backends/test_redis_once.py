@@ -159,7 +159,7 @@ class Nonces(BusCase):
     def setUp(self) -> None:
         super().setUp()
         self.one, self.two = self.open_nodes("one", "two")
-        self.memories = [RedisNonceMemory(node.redis) for node in self.nodes]
+        self.memories = [RedisNonceMemory(node.redis, self.clock) for node in self.nodes]
         for memory in self.memories:
             self.wait_for(memory.first())
 
@@ -209,7 +209,7 @@ class NoncesLost(BusCase):
         self.addCleanup(self.server.close)
         self.link = self.open_link(timeout=60.0)
         node = self.open_node("node")
-        memory = RedisNonceMemory(node.redis)
+        memory = RedisNonceMemory(node.redis, self.clock)
         self.wait_for(memory.first())
         before = memory.since
         self.wait_for(memory.take("k", b"n", 0.0))
@@ -228,9 +228,29 @@ class NoncesLost(BusCase):
         before, after = self.restart("everysec")
         self.assertGreater(after, before)
 
+    def test_that_is_full_when_it_comes_back(self) -> None:
+        self.server = RedisServer(aof="everysec").start()
+        self.addCleanup(self.server.close)
+        self.link = self.open_link(timeout=60.0)
+        node = self.open_node("node")
+        memory = RedisNonceMemory(node.redis, self.clock)
+        self.wait_for(memory.first())
+        before = memory.since
+        self.server.kill()
+        self.server._options = ("--maxmemory", "1")
+        self.server.start()
+        self.pump.until(lambda: not node.redis.connected)
+        self.pump.until(lambda: node.redis.connected and self.link.connected, run_clock=True)
+        self.settle()
+        self.assertEqual(ErrorCode.UNAVAILABLE, self.error_of(memory.take("k", b"n", 0.0)))
+        self.wait_for(self.link.call("CONFIG", "SET", "maxmemory", "0"))
+        self.pass_time(2.0)
+        self.assertGreater(memory.since, before)
+        self.assertTrue(self.wait_for(memory.take("k", b"n", 0.0)))
+
     def test_a_message_whose_time_was_compared_with_what_is_no_longer_so(self) -> None:
         node = self.open_node("node")
-        memory = RedisNonceMemory(node.redis)
+        memory = RedisNonceMemory(node.redis, self.clock)
         self.wait_for(memory.first())
         self.wait_for(self.link.call("HSET", "t:nonces", "since", "99999999999"))
         self.assertEqual(ErrorCode.UNAVAILABLE, self.error_of(memory.take("k", b"n", 0.0)))

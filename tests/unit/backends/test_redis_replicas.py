@@ -8,6 +8,7 @@ from typing import Any, cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.redis.link import Redis
+from imserver.backends.redis.metering import WriteMeter
 from imserver.backends.redis.protocol import ResponseError
 from imserver.backends.redis.replicas import AckSettings, Replicas
 from imserver.model.errors import ErrorCode, ImError
@@ -22,6 +23,7 @@ class Line:
 
     def __init__(self) -> None:
         self.run_id = "run1"
+        self.meter = WriteMeter()
         self.away = False
         self.waiting: list[tuple[tuple[Any, ...], Callable[[Any, Any], None], Any]] = []
 
@@ -147,6 +149,10 @@ class ReplicasTest(SynchronousTestCase):
         self.assertEqual(1, len(self.told))
         self.second.answer(b"OK", 0)
         self.assertEqual([("no", "FORBIDDEN"), (1, "UNAVAILABLE"), ("no", "FORBIDDEN")], self.told)
+        self.assertEqual(1, self.line.meter.unconfirmed)
+        self.accept(2, 3)
+        self.second.answer(b"OK", 2)
+        self.assertEqual(1, self.line.meter.unconfirmed, "these were confirmed")
 
     def test_a_check_finds_too_few(self) -> None:
         first, second = self.replicas.confirmed(), self.replicas.confirmed()

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import ensureDeferred
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.redis.cellar import Place, RedisCellar
@@ -19,6 +20,7 @@ from imserver.backends.redis.sentinels import Opinion, Sentinels, best
 from imserver.backends.redis.settings import LinkSettings
 from imserver.model.errors import ErrorCode, ImError
 from tests.redis.cellar_world import DAY, RedisCase
+from tests.redis.link_case import LinkCase
 from tests.redis.sentinels import SERVICE, Replicated
 from tests.redis.server import RedisServer
 
@@ -33,6 +35,32 @@ class OpinionTest(SynchronousTestCase):
         old, new = Opinion(1, "a", 1), Opinion(2, "b", 1)
         self.assertEqual(("b", 1), best([old, new, old]))
         self.assertEqual(("a", 1), best([old, Opinion(1, "b", 1), old]))
+
+
+class NoSentinelTest(LinkCase):
+    """An address where something else listens."""
+
+    def test_a_redis_is_complained_of_once(self) -> None:
+        sentinels = Sentinels(
+            [("127.0.0.1", self.server.port)],
+            SERVICE,
+            Greeting(),
+            lambda host, port: self.pump.endpoint(port),
+            self.clock,
+            time.monotonic,
+            Random(1),
+            QUICK,
+        )
+        with capturedLogs() as logged:
+            sentinels.start()
+            for _ in range(20):
+                for _ in range(5):
+                    self.pump.turn(0.001)
+                self.clock.advance(0.05)
+            sentinels.stop()
+        told = [formatEvent(event) for event in logged if event["log_level"] >= LogLevel.info]
+        self.assertEqual(1, len(told), told)
+        self.assertIn("unknown command 'SENTINEL'", told[0])
 
 
 class FailOverTest(RedisCase):

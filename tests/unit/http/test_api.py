@@ -32,11 +32,12 @@ class ApiCase(HubCase):
         super().setUp()
         hub: Any = self.hub
         self.doors = Doors(hub, self.clock)
+        self.commits = MeteredCommitter(self.committer, self.clock.seconds)
         self.vitals = Vitals(
             self.hub,
             self.doors,
             self.clock.seconds,
-            MeteredCommitter(self.committer, self.clock.seconds),
+            self.commits,
             lambda: {"imserver.db": 7},
             self.cellar.store.check,
         )
@@ -225,6 +226,7 @@ class Scraping(ApiCase):
         self.assertEqual(200, self.status(self.begin("/metrics", self.site, "127.3.2.1")))
 
     def test_what_is_counted_is_told(self) -> None:
+        self.commits.unconfirmed = 7
         self.doors.tallies["jsonline"].delivered = 5
         self.doors.tallies["jsonline"].refuse(ErrorCode.TOO_FAST)
         counts = self.hub.calls.counts
@@ -237,6 +239,7 @@ class Scraping(ApiCase):
         self.assertIn('imserver_calls_ended_total{ending="lost"} 0.0', text)
         self.assertIn('imserver_calls_media_dropped_total{reason="rate"} 4.0', text)
         self.assertIn("imserver_nodes 1.0", text)
+        self.assertIn("imserver_messages_unconfirmed_total 7.0", text)
         self.assertIn("imserver_node_cut_offs_total 0.0", text)
         self.assertIn('imserver_calls_media_dropped_total{reason="slow"} 6.0', text)
         self.assertIn('imserver_calls_jitter_seconds_bucket{le="0.01"} 0.0', text)
