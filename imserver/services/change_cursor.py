@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import msgspec
-from twisted.logger import Logger
 
 from imserver.model.accounts import Principal
 from imserver.model.errors import ImError
@@ -27,14 +26,14 @@ class Reader(Protocol):
     """What reading on one's own takes."""
 
     @property
-    def log(self) -> Logger: ...
-
-    @property
     def store(self) -> Store: ...
 
     @property
     def spawn(self) -> Spawn:
         """Runs a coroutine on its own and logs what it raises."""
+
+    def unreadable(self, error: ImError, again: Callable[[], None]) -> None:
+        """Something could not be read: `again` is called in a while."""
 
 
 class ChangeCursor:
@@ -143,7 +142,7 @@ class ChangeCursor:
                     self._unconfirmed = True
         except ImError as error:
             self._lost = True
-            self._reader.log.warn("change log not readable: {code}", code=error.code)
+            self._reader.unreadable(error, self.drained)
         finally:
             self._reading = False
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from imserver.model.errors import ImError
@@ -20,6 +21,8 @@ __all__ = ["Delivery", "LiveSession", "Spawn"]
 
 USERS_AT_ONCE = 100
 """Users whose sessions look at the same time how far the store is, after something was missed."""
+RETRY_SECONDS = 1.0
+"""After so long what could not be read is asked for again."""
 
 
 class Delivery:
@@ -34,19 +37,25 @@ class Delivery:
         spawn: Spawn,
         on_started: Callable[[LiveSession], None],
         on_closed: Callable[[LiveSession], None],
+        clock: IReactorTime,
     ) -> None:
         """Args:
         spawn: runs a coroutine on its own and logs what it raises.
         on_started: a session began to receive.
         on_closed: a session left the registry.
+        clock: times new attempts to read.
         """
         self.store = store
         self.registry = registry
         self.spawn = spawn
         self._on_started = on_started
         self._on_closed = on_closed
+        self._clock = clock
         self._catching_up = False
         self._missed = 0
+        self._interrupted = False
+        self._behind = False  # since an interruption, until all sessions have looked for what they missed
+        self._unread: list[Callable[[], None]] = []
 
     def started(self, session: LiveSession) -> None:
         """Called by the session."""
@@ -91,10 +100,22 @@ class Delivery:
         for change in changes:
             for user in change.users:
                 for session in self.registry.of(user):
-                    session.tell(change, user in change.renamed)
+                    if self._behind:
+                        # One before it may be missing, which no number would show.
+                        session.look_for_changes()
+                    else:
+                        session.tell(change, user in change.renamed)
+
+    def interrupted(self) -> None:
+        """From now on some of the feed may not come, until `missed`."""
+        self._interrupted = self._behind = True
 
     def missed(self) -> None:
         """All live sessions look how far the store is, some users at a time."""
+        self._interrupted = False
+        self._catch_up_soon()
+
+    def _catch_up_soon(self) -> None:
         self._missed += 1
         if not self._catching_up:
             self._catching_up = True
@@ -108,8 +129,9 @@ class Delivery:
                 users = list(dict.fromkeys(session.principal.user for session in self.registry))
                 for first in range(0, len(users), USERS_AT_ONCE):
                     await self._look(users[first : first + USERS_AT_ONCE])
+            self._behind = self._interrupted
         except ImError as error:
-            self.log.warn("how far the store is cannot be seen: {code}", code=error.code)
+            self.unreadable(error, self._catch_up_soon)
         finally:
             self._catching_up = False
 
@@ -122,3 +144,15 @@ class Delivery:
             head, _ = result
             for session in self.registry.of(user):
                 session.missed(head)
+
+    def unreadable(self, error: ImError, again: Callable[[], None]) -> None:
+        """Something could not be read: `again` is called in a while."""
+        if not self._unread:
+            self.log.warn("the store is not readable: {code}", code=error.code)
+            self._clock.callLater(RETRY_SECONDS, self._read_again)
+        self._unread.append(again)
+
+    def _read_again(self) -> None:
+        unread, self._unread = self._unread, []
+        for again in unread:
+            again()

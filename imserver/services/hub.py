@@ -130,7 +130,7 @@ class Hub:
         self._ice = Ice(wall_time) if ice is None else ice
         self.registry: Registry[LiveSession] = Registry(settings.sessions_per_user)
         self.delivery = Delivery(
-            store, self.registry, self.spawn, self._session_started, self._session_closed
+            store, self.registry, self.spawn, self._session_started, self._session_closed, clock
         )
         only_friends = settings.friends.presence
         self.presence = Presence(

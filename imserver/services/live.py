@@ -206,6 +206,11 @@ class LiveSession:
         if self._started:
             self._changes.tell(change, renamed)
 
+    def look_for_changes(self) -> None:
+        """A change of the user's log was committed, and others before it may not have been told of."""
+        if self._started:
+            self._changes.missed()
+
     def missed(self, head: int) -> None:
         """Some of the feed may not have come; the inbox goes up to `head` now."""
         if head < self._pushed or self._epoch not in ("", self._home.store.epoch):
@@ -216,8 +221,7 @@ class LiveSession:
             self._head = head
             self._direct = False
         self._resume()
-        if self._started:
-            self._changes.missed()
+        self.look_for_changes()
 
     # Reading what was not pushed
 
@@ -244,8 +248,8 @@ class LiveSession:
                     # and again would help nobody; the next feed entry tries again.
                     break
         except ImError as error:
-            # The store is away for now. The next feed entry or drain tries again.
-            self._home.log.warn("inbox not readable: {code}", code=error.code)
+            # The store is away for now.
+            self._home.unreadable(error, self._resume)
         finally:
             self._reading = False
         if self._pushed >= self._head:

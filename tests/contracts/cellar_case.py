@@ -51,6 +51,9 @@ class Recorder:
     def changed(self, changes: Sequence[Change]) -> None:
         self.changes.extend(changes)
 
+    def interrupted(self) -> None:
+        pass
+
     def missed(self) -> None:
         self.times_missed += 1
 

@@ -48,7 +48,16 @@ class Faults:
         self._aged = 0.0
         self._kinds: list[Callable[[], None]] = []
         self._weights: list[float] = []
-        for name, action in (
+        for name, action in self._actions():
+            if self._weight(name):
+                self._kinds.append(action)
+                self._weights.append(self._weight(name))
+
+    def _weight(self, name: str) -> float:
+        return self.plan.faults[name]
+
+    def _actions(self) -> list[tuple[str, Callable[[], None]]]:
+        return [
             ("cut", self._cut),
             ("crash", self._crash),
             ("failpoint", self._failpoint),
@@ -59,10 +68,7 @@ class Faults:
             ("slow-reader", self._slow_reader),
             ("clock", self._clock),
             ("age", self._age),
-        ):
-            if plan.faults[name]:
-                self._kinds.append(action)
-                self._weights.append(plan.faults[name])
+        ]
 
     def start(self) -> None:
         """Begins."""
@@ -183,8 +189,11 @@ class Faults:
         days = self.chance.choice((1.5, 3.0))
         if self._aged + days > MOST_DAYS:
             return
-        self._aged += days
+        self._pass_days(days)
         for device in self.devices:
             device.grow_old()
-        self.world.wall_offset += days * DAY
         self.world.note("clock", f"{days} days pass")
+
+    def _pass_days(self, days: float) -> None:
+        self._aged += days
+        self.world.wall_offset += days * DAY

@@ -8,7 +8,7 @@ nothing wrong with one of these proves nothing about the real server.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -270,14 +270,16 @@ MUTATIONS: dict[str, Callable[[Node], None]] = {
 
 
 @contextmanager
-def broken_nodes(name: str) -> Iterator[type[Node]]:
+def broken_nodes(
+    name: str, base: Any = Node, mutations: Mapping[str, Callable[[Any], None]] = MUTATIONS
+) -> Iterator[Any]:
     """A class of nodes that are broken in the named way; patched classes are mended at the end."""
-    mutation = MUTATIONS[name]
+    mutation = mutations[name]
     patches: dict[tuple[int, str], Any] = {}
 
-    class Broken(Node):
-        def start(self) -> None:
-            super().start()
+    class Broken(base):  # type: ignore[misc]
+        def _serve(self, *arguments: Any, **more: Any) -> None:
+            super()._serve(*arguments, **more)
             mutation(self)
 
         def patch(self, target: Any, attribute: str, broken: Any) -> None:

@@ -272,8 +272,14 @@ class Node:
             failpoints=self,
         )
         cellar.open()
+        self._serve(cellar, WitnessedDirectory(cellar.directory, self), threads)
+        if self.started > 1:
+            self._compare_memberships()
+
+    def _serve(self, cellar: Any, directory: Any, threads: SimulatedThreads, **more: Any) -> None:
+        """Begins to listen; `more` is for the hub."""
+        world, plan, poller = self.world, self.plan, self.poller
         self.cellar = cellar
-        directory: Any = WitnessedDirectory(cellar.directory, self)
         hasher = PasswordHasher(threads, time_cost=1, memory_kib=8, random_bytes=self._bytes)
         tokens = Tokens(KeyRing([self._key], self._bytes), world.wall_time, self._bytes)
         accounts = Accounts(
@@ -297,6 +303,7 @@ class Node:
             self._bytes,
             poller,
             HubSettings(MessageSettings(page_bytes=plan.page_bytes), calls=CALLS),
+            **more,
         )
         self.doors = Doors(self.hub, poller)
         options = CodecOptions(world.wall_time)
@@ -311,10 +318,8 @@ class Node:
         self.up = True
         poller.callLater(TRIM_EVERY, self._trim, poller, cellar)
         world.note(self.name, "up", f"life={self.started}")
-        if self.started > 1:
-            self._compare_memberships()
 
-    def _trim(self, poller: Poller, cellar: EmbeddedCellar) -> None:
+    def _trim(self, poller: Poller, cellar: Any) -> None:
         """What tap does now and then."""
         poller.callLater(TRIM_EVERY, self._trim, poller, cellar)
         ensureDeferred(cellar.trim(self.world.wall_time())).addErrback(self._refused, "the trim failed")

@@ -14,9 +14,12 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 
 from twisted.logger import globalLogBeginner
 
+from tests.redis.server import RedisServer
+from tests.simulation.cluster import NODES, Cluster
 from tests.simulation.simulation import Simulation
 
 CHUNK = 25
@@ -24,9 +27,13 @@ COLLECT_EVERY = 5
 TRACE_LINES = 400
 
 
-def run_seed(seed: int, calls: bool = True) -> tuple[Simulation, list[str]]:
-    """Runs one history; returns it and what was wrong."""
-    simulation = Simulation(seed, calls=calls)
+def run_seed(seed: int, calls: bool = True, redis_port: int = 0) -> tuple[Simulation, list[str]]:
+    """Runs one history; returns it and what was wrong.
+
+    Args:
+        redis_port: of a redis-server: three nodes share it. 0 = one node over the embedded engine.
+    """
+    simulation = Cluster(seed, redis_port) if redis_port else Simulation(seed, calls=calls)
     try:
         violations = simulation.run()
     except Exception:
@@ -34,8 +41,26 @@ def run_seed(seed: int, calls: bool = True) -> tuple[Simulation, list[str]]:
     return simulation, violations
 
 
-def run_chunk(first: int, count: int, calls: bool) -> list[tuple[int, list[str]]]:
+@contextmanager
+def redis_port(nodes: int) -> Iterator[int]:
+    """What `run_seed` is told for so many nodes; the redis-server ends afterwards."""
+    if nodes == 1:
+        yield 0
+        return
+    server = RedisServer().start()
+    try:
+        yield server.port
+    finally:
+        server.close()
+
+
+def run_chunk(first: int, count: int, calls: bool, nodes: int) -> list[tuple[int, list[str]]]:
     """Runs some histories; returns the seeds that broke a rule."""
+    with redis_port(nodes) as port:
+        return _run_chunk(first, count, calls, port)
+
+
+def _run_chunk(first: int, count: int, calls: bool, port: int) -> list[tuple[int, list[str]]]:
     failed = []
     # A world is one big cycle and dies as a whole: collecting inside of it is lost time.
     gc.collect()
@@ -43,7 +68,7 @@ def run_chunk(first: int, count: int, calls: bool) -> list[tuple[int, list[str]]
     gc.disable()
     try:
         for seed in range(first, first + count):
-            _, violations = run_seed(seed, calls)
+            _, violations = run_seed(seed, calls, port)
             if violations:
                 failed.append((seed, violations))
             if seed % COLLECT_EVERY == 0:
@@ -54,14 +79,17 @@ def run_chunk(first: int, count: int, calls: bool) -> list[tuple[int, list[str]]
     return failed
 
 
-def report(seed: int, violations: Sequence[str], lines: Sequence[str], calls: bool) -> None:
+def report(seed: int, violations: Sequence[str], lines: Sequence[str], calls: bool, nodes: int = 1) -> None:
     """Prints a failure so that it can be understood and replayed."""
     print(f"seed {seed}: {len(violations)} violation(s)")
     for violation in violations[:20]:
         print(f"  {violation}")
     for line in lines:
         print(f"    {line}")
-    print(f"replay: python -m tests.simulation.run --seed {seed} --trace{'' if calls else ' --no-calls'}")
+    others = "" if calls else " --no-calls"
+    if nodes > 1:
+        others = f" --nodes {nodes}"
+    print(f"replay: python -m tests.simulation.run --seed {seed} --trace{others}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,30 +102,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes to run them in")
     parser.add_argument("--keep-going", action="store_true", help="report every failure, not only the first")
     parser.add_argument("--no-calls", dest="calls", action="store_false", help="nobody has a telephone")
+    parser.add_argument(
+        "--nodes", type=int, choices=(1, NODES), default=1, help="several share one Redis; without telephones"
+    )
     options = parser.parse_args(arguments)
     # The server's log is read by the simulation and belongs into its report only.
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)
     if options.seed is not None:
-        return _one(options.seed, options.trace, options.calls)
-    return _many(options.first, options.histories, options.jobs, options.keep_going, options.calls)
+        return _one(options.seed, options.trace, options.calls, options.nodes)
+    return _many(
+        options.first, options.histories, options.jobs, options.keep_going, options.calls, options.nodes
+    )
 
 
-def _one(seed: int, trace: bool, calls: bool) -> int:
-    simulation, violations = run_seed(seed, calls)
+def _one(seed: int, trace: bool, calls: bool, nodes: int) -> int:
+    with redis_port(nodes) as port:
+        simulation, violations = run_seed(seed, calls, port)
     lines = simulation.world.trace.lines()
     if trace:
         print("\n".join(lines))
     print(f"seed {seed}: digest {simulation.world.trace.digest()}, {len(lines)} events")
     if violations:
-        report(seed, violations, [], calls)
+        report(seed, violations, [], calls, nodes)
     return 1 if violations else 0
 
 
-def _many(first: int, count: int, jobs: int, keep_going: bool, calls: bool) -> int:
+def _many(first: int, count: int, jobs: int, keep_going: bool, calls: bool, nodes: int) -> int:
     begun = shown = time.monotonic()
     done = 0
     failed: list[tuple[int, list[str]]] = []
-    for ran, failures in _chunks(first, count, jobs, calls):
+    for ran, failures in _chunks(first, count, jobs, calls, nodes):
         done += ran
         failed.extend(failures)
         now = time.monotonic()
@@ -107,9 +141,10 @@ def _many(first: int, count: int, jobs: int, keep_going: bool, calls: bool) -> i
         if failed and not keep_going:
             break
     for seed, violations in sorted(failed)[: 10 if keep_going else 1]:
-        simulation, _ = run_seed(seed, calls)
+        with redis_port(nodes) as port:
+            simulation, _ = run_seed(seed, calls, port)
         lines = [] if keep_going else simulation.world.trace.lines()[-TRACE_LINES:]
-        report(seed, violations, lines, calls)
+        report(seed, violations, lines, calls, nodes)
     spent = time.monotonic() - begun
     verdict = f"{len(failed)} FAILED" if failed else "no violation"
     print(
@@ -120,15 +155,15 @@ def _many(first: int, count: int, jobs: int, keep_going: bool, calls: bool) -> i
 
 
 def _chunks(
-    first: int, count: int, jobs: int, calls: bool
+    first: int, count: int, jobs: int, calls: bool, nodes: int
 ) -> Iterator[tuple[int, list[tuple[int, list[str]]]]]:
     pieces = [(start, min(CHUNK, first + count - start)) for start in range(first, first + count, CHUNK)]
     if jobs <= 1:
         for start, size in pieces:
-            yield size, run_chunk(start, size, calls)
+            yield size, run_chunk(start, size, calls, nodes)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        futures = {pool.submit(run_chunk, start, size, calls): size for start, size in pieces}
+        futures = {pool.submit(run_chunk, start, size, calls, nodes): size for start, size in pieces}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()

@@ -57,7 +57,7 @@ class Simulation:
         self.history.users = list(USERS[: self.plan.users])
         if calls:
             self.plan.draw_telephones(self.world.randomness("telephones"))
-        self.nodes = [make_node(self.world, self.history, self.plan, 0, MemoryDatabase())]
+        self.nodes = self._make_nodes(make_node)
         self.people = {user: Person(user) for user in self.history.users}
         self.devices = [
             self._device(self.history.users[index], format, name, self.plan.habits())
@@ -79,8 +79,14 @@ class Simulation:
         self.everybody: list[Device | Telephone] = [*self.devices, *self.telephones]
         self.workload = Workload(self.world, self.history, self.plan, self.devices)
         self.chatter = Chatter(self.world, self.telephones, self.plan.call_actions, self.plan.call_pause)
-        self.faults = Faults(self.world, self.plan, self.nodes, self.everybody)
+        self.faults = self._make_faults()
         self.violations: list[str] = []
+
+    def _make_nodes(self, make_node: NodeMaker) -> list[Node]:
+        return [make_node(self.world, self.history, self.plan, 0, MemoryDatabase())]
+
+    def _make_faults(self) -> Faults:
+        return Faults(self.world, self.plan, self.nodes, self.everybody)
 
     def _device(self, user: str, format: str, name: str, habits: Habits) -> Device:
         chance = self.world.randomness(f"{user}/{format}/{name}")
@@ -110,9 +116,7 @@ class Simulation:
 
     def _live(self) -> None:
         world = self.world
-        for node in self.nodes:
-            node.start()
-            node.run(node.create_people([*self.history.users, *(CALLERS if self.telephones else ())]))
+        self._open()
         self.workload.start()
         self.chatter.start()
         self.faults.start()
@@ -123,6 +127,12 @@ class Simulation:
         self.faults.stop()
         self._come_to_rest()
         self._look_at_everything()
+
+    def _open(self) -> None:
+        for node in self.nodes:
+            node.start()
+        people = [*self.history.users, *(CALLERS if self.telephones else ())]
+        self.nodes[0].run(self.nodes[0].create_people(people))
 
     def _settle(self, least: float = 0.0) -> None:
         """Lets the world run until nobody has said anything for a while."""
@@ -208,7 +218,7 @@ class Simulation:
                 self.call_history.records[record.call] = record
         self.call_history.left = node.calls_left()
         if self.verify:
-            self.history.verified = node.verify()
+            self.history.verified = [fault for one in self.nodes for fault in one.verify()]
 
 
 class _Audit:

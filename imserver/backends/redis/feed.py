@@ -77,7 +77,12 @@ class Feed:
 
     def _broken(self) -> None:
         self._core.hearing = False
+        self._interrupted()
+
+    def _interrupted(self) -> None:
         self._missed = True
+        if self._core.sink is not None:
+            self._core.sink.interrupted()
 
     def _reached(self) -> None:
         self._repair()
@@ -89,7 +94,7 @@ class Feed:
 
     def missed(self) -> None:
         """Something that concerns this node was published elsewhere, or not at all."""
-        self._missed = True
+        self._interrupted()
         self._repair()
 
     def _repair(self) -> None:

@@ -66,8 +66,9 @@ class FeedSink(Protocol):
     def changed(self, changes: Sequence[Change]) -> None:
         """Revokes, receipts, missed calls and news of friends, in change order."""
 
-    def missed(self) -> None:
-        """Some of the feed may not have come: every session must look for itself how far the store is.
+    def interrupted(self) -> None:
+        """From now on some of the feed may not come, until `missed` is called: a change that comes may not
+        be the next one."""
 
-        Should the store be away again meanwhile, this is called again when it is back.
-        """
+    def missed(self) -> None:
+        """Some of the feed may not have come: every session must look for itself how far the store is."""

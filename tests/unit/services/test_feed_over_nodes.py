@@ -68,6 +68,23 @@ class FeedOverNodes(HouseCase):
         self.assertEqual([(read.message_id,)], [one.message_ids for one in self.tablet.take(MessagesRead)])
         self.assertEqual([(read.message_id,)], [one.message_ids for one in self.alice.take(MessagesRead)])
 
+    def test_a_change_that_is_heard_before_those_that_were_not_are_looked_for(self) -> None:
+        """Changes have no numbers that would show the gap, so it must not count for what was before it."""
+        first, second = (self.alice.send(words, recipient="bob") for words in ("1", "2"))
+        self.bob.take()
+        self.deafen(self.two)
+        self.wait_for(self.one.hub.handle(self.alice.live, RevokeMessage(first.message_id)))
+        self.hold_answers(self.two)
+        self.two.way.closed = False
+        self.pump.until(lambda: self.two.cellar.subscriber.whole, run_clock=True)
+        heard = self.two.cellar.core.heads.change
+        self.wait_for(self.one.hub.handle(self.alice.live, RevokeMessage(second.message_id)))
+        self.pump.until(lambda: self.two.cellar.core.heads.change > heard)
+        self.two.way.let_go()
+        self.settle()
+        told = [event.message_id for event in self.bob.take(MessageRevoked)]
+        self.assertEqual([first.message_id, second.message_id], told)
+
     def hold_answers(self, house: House) -> None:
         """What a node is answered is held back; what it hears is not."""
         house.way.hold_only = house.cellar.redis._protocol

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imserver.model.accounts import KickReason
-from imserver.model.messages import MarkRead, MessagesRead
-from imserver.services.delivery import Delivery
+from imserver.model.messages import MarkRead, MessageRevoked, MessagesRead, RevokeMessage
+from imserver.services.delivery import RETRY_SECONDS, Delivery
 from imserver.services.ports import Answer, Change, Entry
 from tests.unit.services.hub_world import HubCase, Peer, text
 
@@ -21,6 +21,10 @@ class LossyFeed:
     def answered(self, answers: Sequence[Answer]) -> None:
         """See FeedSink."""
         self._delivery.answered(answers)
+
+    def interrupted(self) -> None:
+        """See FeedSink."""
+        self._delivery.interrupted()
 
     def missed(self) -> None:
         """See FeedSink."""
@@ -114,9 +118,56 @@ class MissedTests(HubCase):
         self.settle()
         self.cellar.core._state = state
         self.assertEqual([], bob.messages)
-        self.feed.missed()
+        self.clock.advance(RETRY_SECONDS)
         self.settle()
         self.assertEqual([(1, "1")], bob.messages)
+
+    def test_a_backlog_that_cannot_be_read_comes_later(self) -> None:
+        """Nothing else has to happen for it."""
+        bob, peer = self.enter("bob", Peer())[0], Peer()
+        self.send(self.alice, "1", recipient="bob")
+        bob.close()
+        bob, _ = self.enter("bob", peer)
+        state, self.cellar.core._state = self.cellar.core._state, None
+        bob.start()
+        self.settle()
+        self.clock.advance(RETRY_SECONDS)
+        self.settle()
+        self.cellar.core._state = state
+        self.settle()
+        self.assertEqual([], peer.messages)
+        self.clock.advance(RETRY_SECONDS)
+        self.settle()
+        self.assertEqual([(1, "1")], peer.messages)
+
+    def test_changes_that_cannot_be_read_come_later(self) -> None:
+        _, bob = self.log_in("bob")
+        sent = self.send(self.alice, "1", recipient="bob")
+        self.feed.losing = True
+        self.wait(self.cellar.store.revoke(self.alice.principal, RevokeMessage(sent.message_id), 60.0))
+        self.feed.losing = False
+        state, self.cellar.core._state = self.cellar.core._state, None
+        for session in self.hub.registry.of("bob"):
+            session.missed(1)
+        self.settle()
+        self.cellar.core._state = state
+        self.clock.advance(RETRY_SECONDS)
+        self.settle()
+        self.assertEqual(1, len([event for event in bob.events if isinstance(event, MessageRevoked)]))
+
+    def test_a_change_after_some_were_missed_tells_of_them_all(self) -> None:
+        """It may come before anybody has looked for them."""
+        _, bob = self.log_in("bob")
+        sent = [self.send(self.alice, words, recipient="bob").message_id for words in ("1", "2")]
+        self.feed.interrupted()
+        self.feed.losing = True
+        self.wait(self.hub.handle(self.alice, RevokeMessage(sent[0])))
+        self.feed.losing = False
+        self.wait(self.hub.handle(self.alice, RevokeMessage(sent[1])))
+        self.feed.missed()
+        self.settle()
+        told = [event.message_id for event in bob.events if isinstance(event, MessageRevoked)]
+        self.assertEqual(sent, told)
 
 
 class ManyMissedTests(HubCase):
