@@ -37,6 +37,7 @@ def ack_before_commit(node: Node) -> None:
 
     def broken(principal: Any, command: Any, ticket: Any) -> None:
         append(principal, command, ticket)
+        journal.decide()
         journal.sink.answered([journal.batch().answers.pop()])
 
     store.append = broken
@@ -48,8 +49,10 @@ def push_before_commit(node: Node) -> None:
     append = store.append
 
     def broken(principal: Any, command: Any, ticket: Any) -> None:
+        journal.decide()
         before = len(journal.batch().entries)
         append(principal, command, ticket)
+        journal.decide()
         entries: list[Entry] = journal.batch().entries
         if len(entries) > before:
             journal.sink.committed([entries.pop()])
@@ -71,6 +74,7 @@ def skip_one_recipient(node: Node) -> None:
         others = [no for no, member in members.items() if member.name != principal.user]
         group.members = {no: member for no, member in members.items() if no not in others[-1:]}
         append(principal, command, ticket)
+        core.journal.decide()
         group.members = members
 
     store.append = broken

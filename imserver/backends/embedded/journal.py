@@ -36,6 +36,7 @@ class Journal:
         changes: the feed's changes of the commit being released (filled by tasks' `on_commit`).
         committed_to: called with the last log offset that is durable now.
         lost: called when a commit failed and memory must be read back.
+        decide: called before the open batch is handed over: decides what waits for that (see `appends`).
         waiting_rows: log rows handed over or open, not yet committed.
         serial: number of batches opened; `released` of them are finished.
     """
@@ -57,6 +58,7 @@ class Journal:
         self._lost = lost
         self._open: Batch | None = None
         self.sink: FeedSink | None = None
+        self.decide: Callable[[], None] = _nobody_waits
         self.generation = 0
         self.changes: list[Change] = []
         self.waiting_rows = 0
@@ -109,6 +111,7 @@ class Journal:
 
     def hand_over(self) -> None:
         """Gives the open batch to the committer."""
+        self.decide()
         batch, self._open = self._open, None
         if batch is not None:
             self._committer.submit(batch)
@@ -203,3 +206,7 @@ class Journal:
 
 def _nothing(connection: sqlite3.Connection) -> None:
     """The barrier's work."""
+
+
+def _nobody_waits() -> None:
+    """Nothing is to be decided."""

@@ -42,6 +42,7 @@ class SendRate:
 
     def delay(self, user: str) -> float:
         """See `Store.send_delay`."""
+        self._core.journal.decide()  # those that came before take their tokens first
         state, rate = self._core.ready, self._core.settings.sends_per_second
         sender = None if state is None or rate <= 0 else state.users.get(user)
         if sender is None:

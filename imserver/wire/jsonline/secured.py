@@ -32,6 +32,7 @@ class SecuredJsonLineServerCodec(JsonLineServerCodec):
     ) -> None:
         super().__init__(now, extensions)
         self._security = self._safe = security
+        self._plain = False  # every line is checked
 
     def reply(self, request: Request, reply: Any) -> list[bytes]:
         """See the base class; the answer to a log-in may bring a key to sign with."""

@@ -24,6 +24,7 @@ from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.files import channel_to_dict, check_sealing, place_channel
 from imserver.wire.jsonline.framing import MAX_LINE, is_blank
 from imserver.wire.jsonline.messages import Envelope
+from imserver.wire.jsonline.plain import read_plain
 from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
 from imserver.wire.jsonline.requests import Read, read_command
 from imserver.wire.jsonline.security import Seal, SessionSecurity
@@ -82,7 +83,17 @@ class JsonLineServerCodec:
         extensions: commands and content types of other programs.
     """
 
-    __slots__ = ("_deflate", "_events", "_extensions", "_host", "_now", "_secure", "_security", "traits")
+    __slots__ = (
+        "_deflate",
+        "_events",
+        "_extensions",
+        "_host",
+        "_now",
+        "_plain",
+        "_secure",
+        "_security",
+        "traits",
+    )
 
     # What another dialect reads otherwise: lines, the names of commands, payloads.
     _envelope: Callable[[bytes], Envelope] = staticmethod(_read)
@@ -96,6 +107,7 @@ class JsonLineServerCodec:
         self._events = 0
         self._deflate = False  # the peer wants long payloads compressed
         self._security: SessionSecurity | None = None  # see `secured`
+        self._plain = extensions is None  # most lines are read by `plain`
         self._host = ""
         self._secure = False
 
@@ -114,6 +126,10 @@ class JsonLineServerCodec:
         Raises:
             WireError: see `ServerCodec.decode`; never fatal, since the next line stands for itself.
         """
+        if self._plain:
+            request = read_plain(frame)
+            if request is not None:
+                return request
         try:
             # Skipped fields are not decoded and would pass with any bytes.
             if not frame.isascii():

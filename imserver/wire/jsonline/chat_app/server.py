@@ -84,6 +84,7 @@ class ChatAppServerCodec(JsonLineServerCodec):
     def __init__(self, now: Callable[[], float], extensions: Extensions | None = None) -> None:
         super().__init__(now, extensions)
         self.traits: Traits = TRAITS
+        self._plain = False  # this dialect reads them otherwise
         self._user = ""
         self._held: list[bytes] | None = None  # events of calls, while a request about one is unanswered
 
