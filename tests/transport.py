@@ -7,11 +7,14 @@ tests/e2e/server.py starts has it, and so have the unit tests over sockets of th
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from twisted.internet import tcp
+from twisted.internet.tcp import Connection
 
 from imserver.tap.fast_transport import FastConnection
 
 TRANSPORT = os.environ.get("IMSERVER_TEST_TRANSPORT", "fast")
-CONNECTION: type[tcp.Connection] = {"fast": FastConnection, "stock": tcp.Connection}[TRANSPORT]
-"""A server's end of a connection."""
+if TYPE_CHECKING:
+    CONNECTION = Connection
+else:
+    CONNECTION = {"fast": FastConnection, "stock": Connection}[TRANSPORT]  # a server's end of a connection
