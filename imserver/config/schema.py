@@ -193,6 +193,17 @@ class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
     access: bool = False
 
 
+class Performance(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is only about speed.
+
+    Attributes:
+        transport: "fast": sockets are read and written with less of Twisted in between, by parts of it
+            that are not promised; where they are not as expected, and with "stock", Twisted's own way.
+    """
+
+    transport: Literal["fast", "stock"] = "fast"
+
+
 class Turn(Struct, frozen=True, forbid_unknown_fields=True):
     """STUN and TURN servers that stand together, for WebRTC clients.
 
@@ -299,3 +310,4 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True):
     media_server: tuple[MediaServer, ...] = ()
     shutdown: Shutdown = field(default_factory=Shutdown)
     log: LogSettings = field(default_factory=LogSettings)
+    performance: Performance = field(default_factory=Performance)

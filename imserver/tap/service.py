@@ -39,7 +39,7 @@ from imserver.services.media_servers import MediaServerPool
 from imserver.services.message_keys import MessageKeys
 from imserver.services.protection import Protection
 from imserver.services.sessions import SessionHub
-from imserver.tap import failpoints, garbage
+from imserver.tap import failpoints, fast_transport, garbage
 from imserver.tap.control import ControlPort, open_control
 from imserver.tap.filing import Filing
 from imserver.tap.going import Departure
@@ -222,6 +222,7 @@ class Server(Service):
             )
         ]
         self._ports = await open_ports(configuration.listener, self._endpoints, factories)
+        self._choose_transport()
         services.hub.relays.ports = channel_ports(self._ports)
         if services.files is not None:
             await self._filing.open(services.files, self._ports)
@@ -240,6 +241,17 @@ class Server(Service):
         write_ports(self._data, self._ports)
         warn_of_dates(self._contexts, datetime.now(UTC))
         self._notifier.ready()
+
+    def _choose_transport(self) -> None:
+        if self._configuration.performance.transport == "fast":
+            fault = fast_transport.fault(self._reactor)
+            if not fault:
+                fast_transport.install(self._reactor, [opened.port for opened in self._ports])
+                self.log.info("transport: fast")
+                return
+            self.log.warn("transport: stock, for the fast one does not know this Twisted: {why}", why=fault)
+        else:
+            self.log.info("transport: stock")
 
     def _hang_up(self, number: int, frame: Any) -> None:
         self._reactor.callFromThread(self._reload)

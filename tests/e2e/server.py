@@ -17,6 +17,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from tests.transport import TRANSPORT
+
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
@@ -81,7 +83,7 @@ class Server:
         self._wrapper = list(wrapper)
         self._twistd = twistd or Path(sys.executable).with_name("twistd")
         self._arguments = [*(["--demo"] if demo else []), *arguments]
-        for override in (*listeners, *WEAK_PASSWORDS, *overrides):
+        for override in (*listeners, *WEAK_PASSWORDS, f"performance.transport={TRANSPORT}", *overrides):
             self._arguments += ["--set", override]
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: list[dict[str, Any]] = []

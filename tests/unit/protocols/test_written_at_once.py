@@ -9,7 +9,6 @@ import socket
 from typing import Any
 
 from msgspec.structs import replace
-from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -23,6 +22,7 @@ from imserver.protocols.kernel import DrainWatch
 from imserver.protocols.outbox import Outbox
 from imserver.protocols.proxy import ProxyFactory, Trusted
 from imserver.services.sessions import Outgoing
+from tests.transport import CONNECTION
 from tests.unit.protocols.stub import STUB, StubCodec, StubHub, doors, message
 from tests.unit.protocols.test_outbox import Descriptor, Owner
 
@@ -51,7 +51,7 @@ class Reactor(Clock):
             self.writers.remove(writer)
 
 
-class Transport(tcp.Connection):
+class Transport(CONNECTION):
     """The server's end."""
 
     def getPeer(self) -> IPv4Address:

@@ -1,0 +1,282 @@
+"""The fast transport does what the stock one does, and is not used where Twisted is not the one it knows."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+from twisted.internet import tcp
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.selectreactor import SelectReactor
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from imserver.tap import fast_transport
+from imserver.tap.fast_transport import FastLoop, FastServer
+
+ROUNDS = 2_000
+"""Rounds of a hundredth of a second, at the most, until something has happened."""
+RESET = struct.pack("ii", 1, 0)
+
+
+class Witness(Protocol):
+    """Echoes, and notes what happens; some words are orders."""
+
+    def __init__(self, told: list[Any]) -> None:
+        self.told = told
+
+    def dataReceived(self, data: bytes) -> None:
+        """See IProtocol."""
+        self.told.append(data)
+        transport: Any = self.transport
+        if data == b"crash":
+            raise ZeroDivisionError
+        if data == b"close":
+            transport.loseConnection()
+        elif data == b"abort":
+            transport.abortConnection()
+        elif data == b"pause":
+            transport.pauseProducing()
+        elif data == b"much":
+            transport.write(b"x" * 3_000_000)
+        else:
+            transport.write(data)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """See IProtocol."""
+        self.told.append(reason.type.__name__)
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfWitness(Witness):
+    """Outlives the end of what its peer says."""
+
+    def readConnectionLost(self) -> None:
+        """See IHalfCloseableProtocol."""
+        self.told.append("no more")
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """See IHalfCloseableProtocol."""
+
+
+class World:
+    """A reactor of its own that listens."""
+
+    def __init__(self, fast: bool, protocol: type[Witness] = Witness) -> None:
+        self.told: list[Any] = []
+        self.protocols: list[Witness] = []
+        self.reactor: Any = EPollReactor()
+        factory = Factory()
+
+        def build(address: Any) -> Witness:
+            self.protocols.append(protocol(self.told))
+            return self.protocols[-1]
+
+        factory.buildProtocol = build  # type: ignore[assignment,method-assign]
+        self.port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
+        if fast:
+            assert not fast_transport.fault(self.reactor)
+            fast_transport.install(self.reactor, [self.port])
+
+    def connect(self) -> socket.socket:
+        """A peer, once it was accepted."""
+        count = len(self.protocols)
+        peer = socket.create_connection(("127.0.0.1", self.port.getHost().port), 30)
+        self.until(lambda: len(self.protocols) > count)
+        return peer
+
+    def until(self, happened: Callable[[], Any]) -> None:
+        """Lets the reactor run until it has."""
+        for _ in range(ROUNDS):
+            if happened():
+                return
+            self.reactor.runUntilCurrent()
+            self.reactor.doIteration(0.01)
+        raise AssertionError(self.told)
+
+    def hear(self, peer: socket.socket, count: int) -> bytes:
+        """So many bytes that come back."""
+        peer.setblocking(False)
+        heard = bytearray()
+
+        def whole() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                heard.extend(peer.recv(65536))
+            return len(heard) >= count
+
+        self.until(whole)
+        peer.setblocking(True)
+        return bytes(heard)
+
+    def end(self) -> None:
+        """Closes what it has open."""
+        self.port.stopListening()
+        for selectable in self.reactor.removeAll():
+            with contextlib.suppress(AttributeError, OSError):
+                selectable.socket.close()
+        self.reactor.waker.connectionLost(None)
+        self.reactor._poller.close()
+
+
+class Same(SynchronousTestCase):
+    def both(self, happens: Callable[[World], Any], protocol: type[Witness] = Witness) -> list[Any]:
+        """What is told, which must be the same on both."""
+        outcomes = []
+        for fast in (False, True):
+            world = World(fast, protocol)
+            try:
+                happens(world)
+                kind = FastServer if fast else tcp.Server
+                self.assertTrue(all(type(one.transport) is kind for one in world.protocols))
+                errors = [failure.type.__name__ for failure in self.flushLoggedErrors()]
+            finally:
+                world.end()
+            outcomes.append([*world.told, *errors])
+        self.assertEqual(outcomes[0], outcomes[1])
+        return outcomes[1]
+
+    def test_what_comes_is_echoed(self) -> None:
+        def happens(world: World) -> None:
+            peers = [world.connect() for _ in range(3)]
+            for peer in peers:
+                peer.sendall(b"hello")
+            for peer in peers:
+                self.assertEqual(world.hear(peer, 5), b"hello")
+                peer.close()
+            world.until(lambda: len(world.told) == 6)
+
+        self.assertEqual(self.both(happens), [b"hello"] * 3 + ["ConnectionDone"] * 3)
+
+    def test_what_fails_is_logged_and_closed(self) -> None:
+        def happens(world: World) -> None:
+            one, other = world.connect(), world.connect()
+            one.sendall(b"crash")
+            world.until(lambda: len(world.told) == 2)
+            self.assertEqual(one.recv(1), b"")
+            other.sendall(b"goes on")
+            self.assertEqual(world.hear(other, 7), b"goes on")
+            one.close()
+            other.close()
+
+        self.assertEqual(self.both(happens), [b"crash", "ZeroDivisionError", b"goes on", "ZeroDivisionError"])
+
+    def test_ends(self) -> None:
+        for word, reason in ((b"close", "ConnectionDone"), (b"abort", "ConnectionAborted")):
+
+            def happens(world: World, word: bytes = word) -> None:
+                peer = world.connect()
+                peer.sendall(word)
+                world.until(lambda: len(world.told) == 2)
+                peer.close()
+
+            self.assertEqual(self.both(happens), [word, reason])
+
+    def test_a_reset(self) -> None:
+        def happens(world: World) -> None:
+            peer = world.connect()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.close()
+            world.until(lambda: world.told)
+
+        self.assertEqual(self.both(happens), ["ConnectionLost"])
+
+    def test_half_closed(self) -> None:
+        def happens(world: World) -> None:
+            peer = world.connect()
+            peer.sendall(b"last")
+            peer.shutdown(socket.SHUT_WR)
+            self.assertEqual(world.hear(peer, 4), b"last")
+            world.until(lambda: len(world.told) == 3)
+            peer.close()
+
+        self.assertEqual(self.both(happens, HalfWitness), [b"last", "no more", "ConnectionDone"])
+
+    def test_more_than_the_kernel_takes(self) -> None:
+        def happens(world: World) -> None:
+            peer = world.connect()
+            peer.sendall(b"much")
+            self.assertEqual(len(world.hear(peer, 3_000_000)), 3_000_000)
+            peer.sendall(b"close")
+            world.until(lambda: len(world.told) == 3)
+            peer.close()
+
+        self.assertEqual(self.both(happens), [b"much", b"close", "ConnectionDone"])
+
+    def test_paused(self) -> None:
+        def happens(world: World) -> None:
+            peer = world.connect()
+            peer.sendall(b"pause")
+            world.until(lambda: world.told)
+            peer.sendall(b"later")
+            for _ in range(3):
+                world.reactor.doIteration(0.01)
+            self.assertEqual(world.told, [b"pause"])
+            transport: Any = world.protocols[0].transport
+            transport.resumeProducing()
+            self.assertEqual(world.hear(peer, 5), b"later")
+            peer.close()
+            world.until(lambda: len(world.told) == 3)
+
+        self.assertEqual(self.both(happens), [b"pause", b"later", "ConnectionDone"])
+
+    def test_writing_where_nothing_can_be_written(self) -> None:
+        def happens(world: World) -> None:
+            peer = world.connect()
+            transport: Any = world.protocols[0].transport
+            total = 0
+            while True:
+                count = transport.writeSomeData(b"x" * 1_000_000)
+                if count == 0:
+                    break
+                self.assertTrue(0 < count <= transport.SEND_LIMIT)
+                total += count
+            peer.close()
+            world.until(lambda: world.told)
+            ours, theirs = socket.socketpair()
+            theirs.close()
+            transport.socket = ours
+            world.told.append(type(transport.writeSomeData(b"x")).__name__)
+            ours.close()
+
+        self.assertEqual(self.both(happens)[1:], ["ConnectionLost"])
+
+
+class Fault(SynchronousTestCase):
+    def fault(self, reactor: Any = None) -> str:
+        world = World(False)
+        self.addCleanup(world.end)
+        return fast_transport.fault(world.reactor if reactor is None else reactor)
+
+    def test_there_is_none_here(self) -> None:
+        self.assertEqual(self.fault(), "")
+
+    def test_another_reactor(self) -> None:
+        self.assertEqual(self.fault(object()), "the reactor is object")
+        self.assertIn("SelectReactor", self.fault(SelectReactor.__new__(SelectReactor)))
+
+    def test_another_way_to_read(self) -> None:
+        def doRead(self: Any) -> Any:
+            return self.socket.recvmsg(self.bufferSize)
+
+        replaced = dict(fast_transport._KNOWN)
+        replaced[doRead] = replaced.pop(tcp.Connection.doRead)
+        with mock.patch.object(fast_transport, "_KNOWN", replaced):
+            self.assertIn("doRead is not the one that is known", self.fault())
+
+    def test_another_kind_of_connection(self) -> None:
+        with mock.patch.object(tcp.Port, "transport", FastServer):
+            self.assertEqual(self.fault(), "ports have connections of another kind")
+
+    def test_another_loop(self) -> None:
+        world = World(True)
+        self.addCleanup(world.end)
+        self.assertIsInstance(world.reactor.doIteration, FastLoop)
+        self.assertIn("loop", fast_transport.fault(world.reactor))
