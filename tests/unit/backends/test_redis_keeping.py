@@ -269,6 +269,18 @@ class LostCallsTest(Keeping):
         self.assertEqual(0, self.call("HLEN", "t:oca"))
 
 
+class FolderTest(Keeping):
+    """What the folder of files is known by."""
+
+    def test_the_first_id_stays(self) -> None:
+        self.open_cellar("alice")
+        files = self.redis_cellar.files
+        self.assertEqual("", self.wait_for(files.directory_id("")))
+        self.assertEqual("a", self.wait_for(files.directory_id("a")))
+        self.assertEqual("a", self.wait_for(files.directory_id("b")))
+        self.assertEqual("a", self.wait_for(self.start().files.directory_id("")))
+
+
 class OddIdsTest(Keeping):
     """Ids that look like parts of keys."""
 
