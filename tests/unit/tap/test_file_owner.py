@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from twisted.internet.defer import ensureDeferred
@@ -26,7 +27,9 @@ class Store:
 
 class OwnerTest(SynchronousTestCase):
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()) / "files"
+        place = tempfile.mkdtemp(prefix="imserver-owner-")
+        self.addCleanup(shutil.rmtree, place)
+        self.folder = Path(place) / "files"
         self.given = 0
 
     def random_bytes(self, length: int) -> bytes:
@@ -86,9 +89,6 @@ class OwnerTest(SynchronousTestCase):
         self.assertEqual((True, []), self.claim(store, self.folder.with_name("elsewhere")))
 
     def test_where_it_cannot_be_known_nothing_is_removed(self) -> None:
-        self.folder.parent.mkdir(parents=True)
         self.folder.write_text("no folder")
         owned, told = self.claim(Store())
         self.assertEqual((False, 1), (owned, len(told)))
-        self.folder.unlink()
-        shutil.rmtree(self.folder.parent)
