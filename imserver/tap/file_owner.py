@@ -34,8 +34,8 @@ async def claim(
         if found:
             if found != known:
                 _log.error(
-                    "files.directory: those in {directory} are another message store's, or this one lost"
-                    " what it knew; none is removed. Should they be this one's, remove {marker} and restart",
+                    "files.directory: what is in {directory} is another message store's, or this one lost"
+                    " what it knew; nothing is removed. Should it be this one's, remove {marker} and restart",
                     directory=directory,
                     marker=marker,
                 )
