@@ -18,12 +18,16 @@ class FileKeeping:
 
     What is on the disk without a record is removed only if the round before saw it, too: it may be about
     to get one.
+
+    Args:
+        collects: whether that is this server's to remove.
     """
 
     log = Logger()
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, *, collects: bool = True) -> None:
         self._files = files
+        self._collects = collects
         self._seen: tuple[set[str], set[str]] = (set(), set())
 
     async def round(self, now: float) -> None:
@@ -40,7 +44,8 @@ class FileKeeping:
         grace = self._files.settings.expiry_seconds
         while await self._files.store.forget(now - grace, SLICE) == SLICE:
             pass
-        await self._collect()
+        if self._collects:
+            await self._collect()
 
     async def send_messages(self) -> None:
         """Sends what a crash or a full disk kept from being sent."""

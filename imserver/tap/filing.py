@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from twisted.logger import Logger
+
 from imserver.backends.files import DiskBlobs
+from imserver.model.errors import ImError
 from imserver.services.file_keeping import FileKeeping
 from imserver.services.files import Files
 from imserver.tap.listening import OpenPort, channel_ports
@@ -23,11 +26,14 @@ class Filing:
         threads: how many wait for the disk.
 
     Attributes:
-        blobs: the place for bytes.
+        directory, blobs: the place for bytes.
     """
+
+    log = Logger()
 
     def __init__(self, reactor: Any, directory: Path, threads: int) -> None:
         self._threads = BoundedThreads(reactor, threads, QUEUE, "imserver-file")
+        self.directory = directory
         self.blobs = DiskBlobs(directory, self._threads)
         self._files: Files | None = None
         self._keeping: FileKeeping | None = None
@@ -36,12 +42,19 @@ class Filing:
         """Starts the threads."""
         self._threads.start()
 
-    async def open(self, files: Files, ports: Sequence[OpenPort]) -> None:
-        """The listeners are open: tells where the channel is, and sends what a crash kept from being sent."""
+    async def open(self, files: Files, ports: Sequence[OpenPort], *, owned: bool) -> None:
+        """The listeners are open: tells where the channel is, and sends what a crash kept from being sent.
+
+        Args:
+            owned: all that is in the folder is this server's.
+        """
         self._files = files
-        self._keeping = FileKeeping(files)
+        self._keeping = FileKeeping(files, collects=owned)
         files.ports = channel_ports(ports)
-        await self._keeping.send_messages()
+        try:
+            await self._keeping.send_messages()
+        except ImError as error:
+            self.log.warn("messages of files were not sent yet: {code}", code=error.code)
 
     async def round(self, now: float) -> None:
         """See `FileKeeping.round`."""

@@ -225,7 +225,8 @@ class Server(Service):
         self._choose_transport()
         services.hub.relays.ports = channel_ports(self._ports)
         if services.files is not None:
-            await self._filing.open(services.files, self._ports)
+            owned = await cellar.owns(self._filing.directory)
+            await self._filing.open(services.files, self._ports, owned=owned)
         for opened in self._ports:
             self.log.info(
                 "listening: {spoken} on {address}", spoken=opened.spoken(), address=opened.address()

@@ -23,6 +23,7 @@ from imserver.services.ports import Bus, Directory, Store, Threads
 from imserver.services.replays import NonceMemory
 from imserver.services.retries import AnswerMemory
 from imserver.tap.failpoints import KillAt
+from imserver.tap.file_owner import claim
 
 HOST_NAME_LETTERS = 40
 
@@ -61,6 +62,9 @@ class OpenStore(Protocol):
 
     async def trim(self, now: float) -> None:
         """Forgets what is too old; UNAVAILABLE as ImError."""
+
+    async def owns(self, directory: Path) -> bool:
+        """Whether all that is in the folder of files is this store's; UNAVAILABLE as ImError."""
 
     async def close(self) -> None:
         """Makes everything durable. Idempotent; also while it is being opened."""
@@ -106,6 +110,10 @@ class SqliteStore:
     def reads(self) -> int:
         """See OpenStore."""
         return self._cellar.core.reads
+
+    async def owns(self, directory: Path) -> bool:
+        """See OpenStore. The folder is in the data directory as a rule."""
+        return True
 
     def sizes(self) -> dict[str, int]:
         """See OpenStore."""
@@ -154,6 +162,10 @@ class RedisStore:
         """See OpenStore. Waits for Redis as long as that takes. Raises DataDirectoryError."""
         self._lock.take()
         await self._cellar.open()
+
+    async def owns(self, directory: Path) -> bool:
+        """See OpenStore."""
+        return await claim(directory, self._cellar.files.directory_id, os.urandom)
 
     def sizes(self) -> dict[str, int]:
         """See OpenStore."""

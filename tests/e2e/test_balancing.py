@@ -22,7 +22,14 @@ from tests.e2e.tls_clients import endpoint
 
 SAMPLE = Path(__file__).parents[2] / "etc" / "haproxy.cfg"
 TRUSTED = "{trusted=['127.0.0.1']}"
-FRONTS = {8443: "web", 8444: "protobuf", 8089: "jsonline", 8889: "qdatastream", 9501: "files"}
+FRONTS = {
+    8443: "web",
+    8444: "protobuf",
+    8089: "jsonline",
+    8889: "qdatastream",
+    9501: "files1",
+    9502: "files2",
+}
 SPOKEN = {8080: "/im", 8081: "/ws", 8088: "jsonline", 8888: "qdatastream", 9500: "files"}
 
 

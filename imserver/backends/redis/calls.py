@@ -156,7 +156,12 @@ class Calls:
 
     async def _end_of(self, node: str, known: float) -> None:
         """Ends the calls of a node of which nothing is known after `known`."""
-        for stored in await self._core.redis.script(LASTING, (), (node,)):
+        redis = self._core.redis
+        found = await redis.script(LASTING, (), (node,))
+        if not found:
+            # It gave signs of life for calls that others have ended.
+            await redis.call("HDEL", redis.prefix + "oca", node)
+        for stored in found:
             record = record_of(stored)
             ended_at = max(min(known, self._core.wall()), record.answered_at, record.created_at)
             ended = structs.replace(record, ended_at=ended_at, ending=Ending.SHUTDOWN)

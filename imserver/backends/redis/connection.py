@@ -17,6 +17,9 @@ from twisted.python.failure import Failure
 from imserver.backends.redis.protocol import RedisProtocol, ResponseError, pack
 from imserver.backends.redis.settings import LinkSettings
 
+MOST_COMPLAINTS = 8
+"""Reasons that people are told while it cannot be used, each of them once."""
+
 Where = Callable[[], Awaitable[IStreamClientEndpoint]]
 """Says where the Redis that takes writes is now."""
 
@@ -82,7 +85,7 @@ class Connection:
         self._attempts = 0
         self._timer: IDelayedCall | None = None
         self._stopped = True
-        self._complained = False
+        self._complaints: set[str] = set()  # what people were told since it could be used
         self._ahead = 0.0
         self.fault = ""
 
@@ -181,8 +184,8 @@ class Connection:
         self.fault = reason
         if self._stopped:
             return
-        if not self._complained:
-            self._complained = True
+        if reason not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
+            self._complaints.add(reason)
             self.log.error("{title} cannot be used: {reason}", title=self.title, reason=reason)
         settings = self._settings
         delay = min(settings.longest_delay, settings.first_delay * 2.0 ** min(self._attempts, 32))
@@ -225,8 +228,8 @@ class Connection:
             self._cancel_timer()
             self.up = True
             self._attempts = 0
-            if self._complained:
-                self._complained = False
+            if self._complaints:
+                self._complaints.clear()
                 self.log.info("{title} can be used again", title=self.title)
             self._opened()
 

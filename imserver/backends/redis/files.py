@@ -126,6 +126,14 @@ class Files:
         """See FileStore."""
         return int(await self._redis.call("HGET", f"{self._redis.prefix}log", "trb") or 0)
 
+    async def directory_id(self, proposed: str) -> str:
+        """What the folder of these files is known by; the proposed id if there was none, "" = none."""
+        key = f"{self._redis.prefix}epoch"
+        if proposed:
+            await self._redis.call("HSETNX", key, "files", proposed)
+        known = await self._redis.call("HGET", key, "files")
+        return "" if known is None else str(known.decode())
+
     async def delivery(self, no: int, user: str) -> Delivery | None:
         """See FileStore."""
         found = await self._redis.call("HGET", f"{self._redis.prefix}trd:{no}", user)

@@ -92,7 +92,7 @@ Nodes. A node's name is its process's; its identity is "<name>:<n>", another one
   shown               hash: user -> the rank that was announced last, if it is not 0
   late                sorted set: users of whom something else was announced last than is so -> since when
   hosts               hash: user -> names of the nodes that have live sessions of the user, joined by spaces
-  epoch               hash: see `epoch`
+  epoch               hash: see `epoch`; `files`: what the folder of files is known by (`files`)
   migrating           string: what is here is not whole yet (`importing`)
   mark                string: written before replicas are waited for (`replicas`)
 

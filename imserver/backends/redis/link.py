@@ -71,7 +71,7 @@ class Redis(Connection):
         self.loses_nothing = False
         self.fails_over = settings.fails_over
         self.meter = WriteMeter()
-        self._complaints = Complaints(clock)
+        self._refusals = Complaints(clock)
         self.after_replies: list[Callable[[], None]] = []
         self._watchers: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._rendered: dict[Script, Rendered] = {}
@@ -207,7 +207,7 @@ class Redis(Connection):
             self._bytes -= size
             self._seen += 1
             if isinstance(reply, ResponseError):
-                self._complaints.heard(reply)
+                self._refusals.heard(reply)
                 if is_no_script(reply):
                     self._loaded.clear()
                 demoted = demoted or is_demoted(reply)

@@ -254,6 +254,32 @@ class LostCallsTest(Keeping):
         self.assertEqual([over], self.wait_for(self.store.calls("alice", "", 9)).calls)
         self.assertEqual([], self.keys("oc:*"))
 
+    def test_nothing_is_left_of_a_node_whose_calls_others_have_ended(self) -> None:
+        call = offered(at=self.now())
+        self.wait_for(self.store.record_call(call))
+        other = self.start()
+        self.wait_for(other.store.record_call(ended(call, Ending.HANGUP, "bob")))
+        for _ in range(12):
+            self.later(1.0)
+        self.assertEqual(1, self.call("HLEN", "t:oca"), "it does not know that yet")
+        self._close(self.redis_cellar)
+        self.redis_cellar = other
+        for _ in range(6):
+            self.later(1.0)
+        self.assertEqual(0, self.call("HLEN", "t:oca"))
+
+
+class FolderTest(Keeping):
+    """What the folder of files is known by."""
+
+    def test_the_first_id_stays(self) -> None:
+        self.open_cellar("alice")
+        files = self.redis_cellar.files
+        self.assertEqual("", self.wait_for(files.directory_id("")))
+        self.assertEqual("a", self.wait_for(files.directory_id("a")))
+        self.assertEqual("a", self.wait_for(files.directory_id("b")))
+        self.assertEqual("a", self.wait_for(self.start().files.directory_id("")))
+
 
 class OddIdsTest(Keeping):
     """Ids that look like parts of keys."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from imserver.backends.redis.faults import RedisLost
 from imserver.backends.redis.link import Redis
@@ -297,3 +298,30 @@ class ChannelTest(LinkCase):
         self.pump.until(lambda: not subscriber.whole, run_clock=True)
         self.server.go_on()
         self.pump.until(lambda: subscriber.whole, run_clock=True)
+
+
+class ComplaintsTest(LinkCase):
+    """What people are told while Redis cannot be used."""
+
+    def make_server(self) -> RedisServer:
+        server = RedisServer(options=("--requirepass", "secret"))
+        self.addCleanup(server.close)
+        return server
+
+    def test_every_reason_once(self) -> None:
+        link = self.make_link(first_delay=0.01, longest_delay=0.02)
+        self.addCleanup(self._stop, link)
+        with capturedLogs() as logged:
+            link.start()
+            for _ in range(20):
+                self.pump.turn()
+                self.clock.advance(0.02)
+            self.server.start()
+            self.pump.until(lambda: "NOAUTH" in link.fault, run_clock=True)
+            for _ in range(20):
+                self.pump.turn(0.005)
+                self.clock.advance(0.02)
+        told = [formatEvent(event) for event in logged if event["log_level"] is LogLevel.error]
+        self.assertEqual(2, len(told), told)
+        self.assertIn("refused", told[0])
+        self.assertIn("NOAUTH", told[1])

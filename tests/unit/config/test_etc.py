@@ -108,3 +108,14 @@ class Example(SynchronousTestCase):
         self.assertNotEqual(keys_in(tree), keys_of(Configuration))
         self.assertIn("listener.tls.sni.key", keys_of(Configuration))
         self.assertIn("endpoint", keys_of(Listener))
+
+
+class BalancerTest(SynchronousTestCase):
+    """etc/haproxy.cfg."""
+
+    def test_a_file_channel_is_opened_at_the_node_that_gave_its_token(self) -> None:
+        text = (ETC / "haproxy.cfg").read_text()
+        blocks = [block for block in re.split(r"^(?=listen )", text, flags=re.M) if ":9500" in block]
+        self.assertEqual(2, len(blocks))
+        for block in blocks:
+            self.assertEqual(1, len(re.findall(r"^ +server ", block, flags=re.M)), block)

@@ -715,6 +715,14 @@ class Time(FileCase):
         self.wait(keeping.round(1_700_000_000.0))
         self.assertEqual((self.blobs.blobs, self.blobs.parts), ({}, {}))
 
+    def test_unless_it_may_be_another_servers(self) -> None:
+        self.blobs.blobs["ab"] = b"another's"
+        self.blobs.parts["tr-other"] = b"another's"
+        keeping = FileKeeping(self.files, collects=False)
+        for _ in range(3):
+            self.wait(keeping.round(1_700_000_000.0))
+        self.assertEqual((set(self.blobs.blobs), set(self.blobs.parts)), ({"ab"}, {"tr-other"}))
+
     def test_channel_tokens(self) -> None:
         channel = self.request(encryption=Encryption.AES_GCM)
         check = self.files.channels.check
