@@ -30,6 +30,8 @@ from tests.simulation.world import World
 NODES = 3
 PERIODS = NodeSettings(beat=1.0, lease=3.0)
 DRAIN_SECONDS = 1.0
+LATE = 20.0
+"""Seconds after which everybody has been told how everybody looks, whatever went wrong."""
 
 ClusterNodeMaker = Callable[[World, History, Plan, int, Switchboard, ClusterPlan], "ClusterNode"]
 
@@ -136,6 +138,8 @@ class ClusterNode(Node):
         unheard = [one for one in cellar.core.own_sends._half.values() if one is not None]
         if unheard:
             found.append(f"sends of its own that were never heard of: {unheard}")
+        if cellar.bus._asking._asked or self.hub.delivery._unread:
+            found.append("it still waits for others, or for what it could not read")
         for node, outgoing in cellar.bus._exchange._outgoing.items():
             # For a node that came and went unseen something may be kept for a while.
             if outgoing.kept and node in cellar.bus.nodes:
@@ -162,7 +166,8 @@ class Cluster(Simulation):
     ) -> None:
         self._port = port
         self._make_node = make_node
-        super().__init__(f"cluster/{seed}", verify=verify, calls=False)
+        self._look_inside = verify
+        super().__init__(f"cluster/{seed}", verify=False, calls=False)
 
     def _make_nodes(self, make_node: Any) -> list[Node]:
         world = self.world
@@ -193,6 +198,14 @@ class Cluster(Simulation):
         while not all(node.up for node in self.nodes):
             self.world.run(self.world.now + 0.1)
         self.nodes[0].run(self.nodes[0].create_people(self.history.users))
+
+    def _look_at_everything(self) -> None:
+        super()._look_at_everything()
+        self._settle(LATE)
+        if self._look_inside:
+            unannounced = self.host.ask("ZRANGE", "im:late", 0, -1)
+            self.history.verified = [f"{user.decode()} looks otherwise than was told" for user in unannounced]
+            self.history.verified += [fault for one in self.nodes for fault in one.verify()]
 
     def _witness(self, script: bytes) -> None:
         """Who is a member of what, after a script that may change it."""
