@@ -59,10 +59,9 @@ class ReplayTests(SynchronousTestCase):
 
     def test_same_run_elsewhere(self) -> None:
         """Nothing depends on the order of sets, here or in Redis, on its clock, or on addresses."""
-        for seed in (7, 12):
-            first, second = self.digest(seed, "1"), self.digest(seed, "4242")
-            self.assertIn("digest", first)
-            self.assertEqual(first, second)
+        first, second = self.digest(7, "1"), self.digest(7, "4242")
+        self.assertIn("digest", first)
+        self.assertEqual(first, second)
 
     def test_same_run_twice_in_one_process(self) -> None:
         """A run leaves nothing behind."""
