@@ -19,7 +19,7 @@ from imserver.backends.redis.nodes import NodeSettings
 from imserver.backends.redis.settings import LinkSettings, StoreSettings
 from tests.simulation.cluster_faults import ClusterFaults, ClusterPlan
 from tests.simulation.history import History, Membership
-from tests.simulation.network import Poller
+from tests.simulation.network import Connection, Poller
 from tests.simulation.node import Node, SimulatedThreads
 from tests.simulation.plan import Plan
 from tests.simulation.redis_host import RedisHost
@@ -109,8 +109,14 @@ class ClusterNode(Node):
         self.up = False
         self.world.later(round(self._chance.random() * 2.0, 3), self.come_back)
 
+    def dial(self, *arguments: Any) -> Connection | None:
+        """A client connects; nobody accepts it while the node stands still."""
+        return None if self.poller.stopped else super().dial(*arguments)
+
     def shut_down(self) -> None:
         """Is drained and stops in good order."""
+        if self.poller.stopped:
+            return
         self.cellar.bus.retire()
         self.doors.drain(DRAIN_SECONDS)
         super().shut_down()
