@@ -36,7 +36,7 @@ class HistoriesTests(SynchronousTestCase):
         for seed in seeds:
             simulation, violations = run_seed(seed, redis_port=shared_server().port)
             if violations:
-                report(seed, violations, simulation.world.trace.lines(), False, NODES)
+                report(seed, violations, simulation.world.trace.lines(), True, NODES)
                 self.fail(f"seed {seed}: {violations[0]}")
 
     def test_fixed_seeds(self) -> None:
@@ -166,7 +166,7 @@ class MutationTests(SynchronousTestCase):
         """Runs broken nodes until the checker notices, for a bounded number of histories."""
         for seed in range(1, SEEDS_PER_MUTATION + 1):
             with broken_nodes(name, ClusterNode, MUTATIONS) as broken:
-                found = Cluster(seed, shared_server().port, broken).run()
+                found = Cluster(seed, shared_server().port, broken, calls=False).run()
             self.flushLoggedErrors()
             if found:
                 return
