@@ -110,7 +110,7 @@ class CallHome:
         self._preparing[call.id] = []
         try:
             try:
-                # A slot may be taken although its claim fails: releasing frees no more than is the call's own.
+                # A slot may be taken although its claim fails; releasing frees only what is the call's own.
                 if await self._bus.claim(call_slot(call.id), mark) != mark:
                     raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", call.id)
                 event, seats = await self._prospect(call, standing)
