@@ -25,11 +25,13 @@ unit: $(VENV)/test.stamp
 # Longer rounds of what can only be made likely by repetition; the seeds of what fails are printed.
 prove: $(VENV)/test.stamp
 	$(BIN)/python -m tests.simulation.run --jobs 2 --first $$(date +%s) --histories 1000 --no-calls
+	$(BIN)/python -m tests.simulation.run --jobs 2 --first $$(date +%s) --histories 200 --nodes 3
 	IMSERVER_EFFORT=prove $(BIN)/python -m pytest -n 2 --dist loadfile -m prove --durations=15
 	$(BIN)/python -m benchmarks.soak --sessions 300 --minutes 0.5 --rate 1500
 
 prove-full: $(VENV)/test.stamp
 	$(BIN)/python -m tests.simulation.run --jobs 2 --first $$(date +%s) --histories 10000
+	$(BIN)/python -m tests.simulation.run --jobs 2 --first $$(date +%s) --histories 2000 --nodes 3
 	IMSERVER_EFFORT=full $(BIN)/python -m pytest -s -m prove
 
 bench: $(VENV)/test.stamp

@@ -109,9 +109,10 @@ class CallHome:
             raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", call.id)
         self._preparing[call.id] = []
         try:
-            if await self._bus.claim(call_slot(call.id), mark) != mark:
-                raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", call.id)
             try:
+                # A slot may be taken although its claim fails; releasing frees only what is the call's own.
+                if await self._bus.claim(call_slot(call.id), mark) != mark:
+                    raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", call.id)
                 event, seats = await self._prospect(call, standing)
             except BaseException:
                 self._bus.release(call_slot(call.id), mark)
@@ -150,10 +151,10 @@ class CallHome:
             return (On.GLARE if glare else On.BUSY), []
         # In one order everywhere: of calls that compete for users, one always gets all it needs.
         for user in sorted((caller, callee)):
+            call.claimed.append(user)
             if await self._bus.claim(busy_slot(user), call.id) != call.id:
                 call.withheld = user == caller or await self._is_busy(caller, call)
                 return On.BUSY, []
-            call.claimed.append(user)
         seats = await self._bus.seats(callee)
         fit = [seat for seat in seats if seat.media is call.media and seat.media is not Media.NONE]
         if fit:

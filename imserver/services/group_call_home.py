@@ -107,16 +107,13 @@ class GroupCallHome:
     async def _prepare(self, request: GroupStart, members: Sequence[str], gone: set[str]) -> None:
         id, seat, bus = request.call, request.seat, self._bus
         mark = group_mark(bus.node)
-        if await bus.claim(call_slot(id), mark) != mark:
-            raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", id)
-        claimed = alone = False
         try:
+            if await bus.claim(call_slot(id), mark) != mark:
+                raise CallError(CallFault.CALL_ID_IN_USE, "another call has this id", id)
             # While nodes come and go, the group's calls may have had another home.
-            alone = await bus.claim(group_slot(request.group), id) == id
-            if not alone:
+            if await bus.claim(group_slot(request.group), id) != id:
                 raise ImError(ErrorCode.CONFLICT, "there is a call in this group already")
-            claimed = await bus.claim(busy_slot(seat.user), id) == id
-            if not claimed:
+            if await bus.claim(busy_slot(seat.user), id) != id:
                 raise busy()
             there = await together(bus.seats, [member for member in members if member != seat.user])
             devices = [device for seats in there for device in seats if device.media is Media.VOICE]
@@ -124,10 +121,9 @@ class GroupCallHome:
                 raise ImError(ErrorCode.NOT_FOUND, "there is no such group")
             devices = [device for device in devices if device.user not in gone]
         except BaseException:
-            if claimed:
-                bus.release(busy_slot(seat.user), id)
-            if alone:
-                bus.release(group_slot(request.group), id)
+            # Each may be taken although its claim failed; what is another call's stays.
+            bus.release(busy_slot(seat.user), id)
+            bus.release(group_slot(request.group), id)
             bus.release(call_slot(id), mark)
             raise
         call = GroupCall(id, request.group, seat, devices, self._clock.seconds())

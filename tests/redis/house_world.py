@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from imserver.backends.redis.cellar import Place, RedisCellar
+from imserver.backends.redis.faults import RedisLost
 from imserver.backends.redis.nodes import NodeSettings
 from imserver.backends.redis.settings import LinkSettings, StoreSettings
 from imserver.model.accounts import Account, Hello, LogIn
@@ -230,6 +231,21 @@ class HouseCase(LinkCase):
             self.settle()
             self.clock.advance(step)
         self.settle()
+
+    def lose_claim(self, number: int) -> None:
+        """The answer to this claim from now on is lost; the slot is taken."""
+        left = [number]
+        for house in self.houses:
+            bus = house.cellar.bus
+
+            async def claim(key: str, value: str, claim: Any = bus.claim) -> str:
+                held: str = await claim(key, value)
+                left[0] -= 1
+                if left[0] == 0:
+                    raise RedisLost
+                return held
+
+            self.patch(bus, "claim", claim)
 
     def settle(self) -> None:
         """Until nothing is on its way."""

@@ -17,9 +17,10 @@ from imserver.backends.redis import exchange, feed
 from imserver.backends.redis.cellar import Place, RedisCellar
 from imserver.backends.redis.nodes import NodeSettings
 from imserver.backends.redis.settings import LinkSettings, StoreSettings
+from tests.simulation.callers import CALLERS
 from tests.simulation.cluster_faults import ClusterFaults, ClusterPlan
 from tests.simulation.history import History, Membership
-from tests.simulation.network import Poller
+from tests.simulation.network import Connection, Poller
 from tests.simulation.node import Node, SimulatedThreads
 from tests.simulation.plan import Plan
 from tests.simulation.redis_host import RedisHost
@@ -30,6 +31,8 @@ from tests.simulation.world import World
 NODES = 3
 PERIODS = NodeSettings(beat=1.0, lease=3.0)
 DRAIN_SECONDS = 1.0
+LATE = 20.0
+"""Seconds after which everybody has been told how everybody looks, whatever went wrong."""
 
 ClusterNodeMaker = Callable[[World, History, Plan, int, Switchboard, ClusterPlan], "ClusterNode"]
 
@@ -107,8 +110,14 @@ class ClusterNode(Node):
         self.up = False
         self.world.later(round(self._chance.random() * 2.0, 3), self.come_back)
 
+    def dial(self, *arguments: Any) -> Connection | None:
+        """A client connects; nobody accepts it while the node stands still."""
+        return None if self.poller.stopped else super().dial(*arguments)
+
     def shut_down(self) -> None:
         """Is drained and stops in good order."""
+        if self.poller.stopped:
+            return
         self.cellar.bus.retire()
         self.doors.drain(DRAIN_SECONDS)
         super().shut_down()
@@ -118,8 +127,15 @@ class ClusterNode(Node):
         self.way.died()
 
     def calls_left(self) -> list[str]:
-        """See Node."""
-        return []
+        """What it still thinks of calls, where there should be none."""
+        calls = self.hub.calls
+        home = calls._home
+        left = []
+        if home._by_pair or home._preparing or home._lanes:
+            left.append(f"{self.name}: calls that never end: {list(home._by_pair)}")
+        if calls._sessions.media._links:
+            left.append(f"{self.name}: media of calls that ended: {calls._sessions.media._links}")
+        return left
 
     def verify(self) -> list[str]:
         """What should not be, once nothing breaks any more."""
@@ -136,6 +152,8 @@ class ClusterNode(Node):
         unheard = [one for one in cellar.core.own_sends._half.values() if one is not None]
         if unheard:
             found.append(f"sends of its own that were never heard of: {unheard}")
+        if cellar.bus._asking._asked or self.hub.delivery._unread:
+            found.append("it still waits for others, or for what it could not read")
         for node, outgoing in cellar.bus._exchange._outgoing.items():
             # For a node that came and went unseen something may be kept for a while.
             if outgoing.kept and node in cellar.bus.nodes:
@@ -155,14 +173,22 @@ class Cluster(Simulation):
         port: of a redis-server that nobody else uses meanwhile.
         make_node: makes the servers; tests put broken ones here.
         verify: look at what nodes and Redis have in the end, too.
+        calls: some runs have telephones, too.
     """
 
     def __init__(
-        self, seed: int | str, port: int, make_node: ClusterNodeMaker = ClusterNode, verify: bool = True
+        self,
+        seed: int | str,
+        port: int,
+        make_node: ClusterNodeMaker = ClusterNode,
+        verify: bool = True,
+        calls: bool = True,
     ) -> None:
         self._port = port
         self._make_node = make_node
-        super().__init__(f"cluster/{seed}", verify=verify, calls=False)
+        self._look_inside = verify
+        super().__init__(f"cluster/{seed}", verify=False, calls=calls)
+        self.call_history.life = self._life
 
     def _make_nodes(self, make_node: Any) -> list[Node]:
         world = self.world
@@ -192,7 +218,29 @@ class Cluster(Simulation):
             node.start()
         while not all(node.up for node in self.nodes):
             self.world.run(self.world.now + 0.1)
-        self.nodes[0].run(self.nodes[0].create_people(self.history.users))
+        people = [*self.history.users, *(CALLERS if self.telephones else ())]
+        self.nodes[0].run(self.nodes[0].create_people(people))
+
+    def _life(self) -> int:
+        """Another number whenever a node has begun, or begun anew: calls may have ended without a record."""
+        lives = 0
+        for node in self.nodes:
+            lives += node.started
+            if node.cellar is not None:
+                lives += node.cellar.bus.members._joins
+        return lives
+
+    def _look_at_everything(self) -> None:
+        super()._look_at_everything()
+        self._settle(LATE)
+        self.call_history.left = [fault for node in self.nodes for fault in node.calls_left()]
+        busy = self.host.ask("KEYS", "im:sl:busy/*")
+        if busy:
+            self.call_history.left.append(f"slots of calls that ended: {sorted(busy)}")
+        if self._look_inside:
+            unannounced = self.host.ask("ZRANGE", "im:late", 0, -1)
+            self.history.verified = [f"{user.decode()} looks otherwise than was told" for user in unannounced]
+            self.history.verified += [fault for one in self.nodes for fault in one.verify()]
 
     def _witness(self, script: bytes) -> None:
         """Who is a member of what, after a script that may change it."""

@@ -11,7 +11,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.node import Node
 from tests.simulation.plan import Plan
 from tests.simulation.redis_links import Switchboard, Way
-from tests.simulation.world import World
+from tests.simulation.world import Realm, World
 
 _WEIGHTS = {
     "cut": 4.0,
@@ -26,6 +26,7 @@ _WEIGHTS = {
     "mute": 4.0,
     "stuck": 3.0,
     "away": 2.0,
+    "stands-still": 2.0,
     "at-script": 8.0,
     "redis-restart": 1.0,
     "redis-still": 1.0,
@@ -81,6 +82,7 @@ class ClusterFaults(Faults):
             ("mute", self._mute),
             ("stuck", self._get_stuck),
             ("away", self._away),
+            ("stands-still", self._stop),
             ("at-script", self._at_script),
             ("redis-restart", self._restart_redis),
             ("redis-still", self._redis_stands_still),
@@ -91,6 +93,8 @@ class ClusterFaults(Faults):
         """Mends everything; nothing breaks any more."""
         self._begin_redis()
         self._redis_goes_on()
+        for node in self.nodes:
+            self._go_on(node, node.poller)
         super().stop()
         for node in self.nodes:
             way = self._way(node)
@@ -160,6 +164,19 @@ class ClusterFaults(Faults):
         if way.refused:
             self.world.note(node.name, "can reach Redis")
             way.refused = False
+
+    def _stop(self) -> None:
+        node = self._node()
+        realm = node.poller
+        if realm.alive and not realm.stopped:
+            self.world.note(node.name, "stands still")
+            realm.stop()
+            self.world.later(0.001 + self._delay(self.chance.choice((1.0, 8.0))), self._go_on, node, realm)
+
+    def _go_on(self, node: Node, realm: Realm) -> None:
+        if realm.alive and realm.stopped:
+            self.world.note(node.name, "goes on")
+            realm.go_on()
 
     def _at_script(self) -> None:
         """At one of the next scripts of a node something breaks, just before or just after it runs."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from imserver.backends.redis import appends
 from imserver.backends.redis.appends import Appender
-from imserver.backends.redis.attendance import Attendance
 from imserver.backends.redis.exchange import Exchange
 from imserver.backends.redis.faults import RedisLost
 from imserver.backends.redis.feed import Feed
@@ -28,11 +27,6 @@ def _with_another_append(node: ClusterNode, old: str, new: str) -> None:
 def forgetful(node: ClusterNode) -> None:
     """No client id is ever recognised."""
     _with_another_append(node, "redis.call('GET', P .. 'd:' .. client)", "false")
-
-
-def late_is_done(node: ClusterNode) -> None:
-    """A send that was refused in the meantime is done whenever Redis comes to it."""
-    _with_another_append(node, "if deadline > 0 and time > deadline then", "if false then")
 
 
 def acknowledge_before(node: ClusterNode) -> None:
@@ -75,11 +69,6 @@ def told_here_only(node: ClusterNode) -> None:
     _with_another_append(node, "if other ~= node then", "if false then")
 
 
-def gone_for_good(node: ClusterNode) -> None:
-    """A node that was taken for lost and joins again does not say who is connected there."""
-    node.patch(Attendance, "rejoined", lambda self: [])
-
-
 def not_cut_off(node: ClusterNode) -> None:
     """A node that was taken for lost goes on as if nothing had happened."""
     node.patch(Nodes, "_cut_off", lambda self: None)
@@ -98,12 +87,10 @@ MUTATIONS: dict[str, Callable[[ClusterNode], None]] = {
     mutation.__name__: mutation
     for mutation in (
         forgetful,
-        late_is_done,
         acknowledge_before,
         lost_is_done,
         not_repaired,
         told_here_only,
-        gone_for_good,
         not_cut_off,
         said_once,
     )

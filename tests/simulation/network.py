@@ -301,14 +301,18 @@ class Poller(Realm):
 
     def read(self, transport: Any) -> None:
         """A socket may have become readable."""
-        if self.alive and transport in self._readers and transport.socket.readable:
+        if self.stopped:
+            self.callLater(0, self.read, transport)
+        elif self.alive and transport in self._readers and transport.socket.readable:
             self._run(transport, transport.doRead, True)
             if transport in self._readers and transport.socket.readable:
                 self.callLater(0, self.read, transport)
 
     def write(self, transport: Any) -> None:
         """A socket may have become writable."""
-        if self.alive and transport in self._writers:
+        if self.stopped:
+            self.callLater(0, self.write, transport)
+        elif self.alive and transport in self._writers:
             self._run(transport, transport.doWrite, False)
 
     def _run(self, transport: Any, method: Callable[[], Any], reading: bool) -> None:
@@ -447,7 +451,9 @@ class Connection:
             self.poller.read(self.transport)
 
     def _server_lost(self) -> None:
-        if self.transport is not None and not self.socket.closed and self.poller.alive:
+        if self.poller.stopped:
+            self.poller.callLater(0, self._server_lost)
+        elif self.transport is not None and not self.socket.closed and self.poller.alive:
             self.socket.fail()
             self.poller.removeReader(self.transport)
             self.poller.removeWriter(self.transport)

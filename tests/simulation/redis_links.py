@@ -274,6 +274,10 @@ class Passage:
         self._down_due = False
         if self._dead or self._held or self.left or not self.way.realm.alive:
             return
+        if self.way.realm.stopped:
+            self._down_due = True
+            self.way.realm.callLater(0, self._answer)
+            return
         data = bytes(self._answers)
         self._answers.clear()
         if data:

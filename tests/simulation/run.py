@@ -33,7 +33,7 @@ def run_seed(seed: int, calls: bool = True, redis_port: int = 0) -> tuple[Simula
     Args:
         redis_port: of a redis-server: three nodes share it. 0 = one node over the embedded engine.
     """
-    simulation = Cluster(seed, redis_port) if redis_port else Simulation(seed, calls=calls)
+    simulation = Cluster(seed, redis_port, calls=calls) if redis_port else Simulation(seed, calls=calls)
     try:
         violations = simulation.run()
     except Exception:
@@ -88,7 +88,7 @@ def report(seed: int, violations: Sequence[str], lines: Sequence[str], calls: bo
         print(f"    {line}")
     others = "" if calls else " --no-calls"
     if nodes > 1:
-        others = f" --nodes {nodes}"
+        others += f" --nodes {nodes}"
     print(f"replay: python -m tests.simulation.run --seed {seed} --trace{others}")
 
 
@@ -102,9 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes to run them in")
     parser.add_argument("--keep-going", action="store_true", help="report every failure, not only the first")
     parser.add_argument("--no-calls", dest="calls", action="store_false", help="nobody has a telephone")
-    parser.add_argument(
-        "--nodes", type=int, choices=(1, NODES), default=1, help="several share one Redis; without telephones"
-    )
+    parser.add_argument("--nodes", type=int, choices=(1, NODES), default=1, help="several share one Redis")
     options = parser.parse_args(arguments)
     # The server's log is read by the simulation and belongs into its report only.
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)

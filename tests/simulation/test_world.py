@@ -41,6 +41,23 @@ class WorldTests(SynchronousTestCase):
         world.run(5.0)
         self.assertEqual((seen, world.now), ([], 5.0))
 
+    def test_realm_that_stands_still(self) -> None:
+        """Does later, and in order, what became due meanwhile; what was called off stays so."""
+        world, seen = World(1), list[tuple[int, float]]()
+        realm = Realm(world, "node")
+
+        def see(number: int) -> None:
+            seen.append((number, round(world.now, 3)))
+
+        calls = [realm.callLater(delay, see, number) for number, delay in enumerate((3.0, 1.0, 2.0, 9.0))]
+        realm.stop()
+        world.run(4.0)
+        self.assertEqual([], seen)
+        calls[2].cancel()
+        realm.go_on()
+        world.run(10.0)
+        self.assertEqual([(1, 4.0), (0, 4.0), (3, 9.0)], seen)
+
     def test_threads_speak_in_order(self) -> None:
         """As with callFromThread of a reactor."""
         world, seen = World(1), list[int]()

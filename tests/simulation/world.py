@@ -91,21 +91,41 @@ class Realm:
 
     After `kill` nothing that was scheduled through this realm runs any more;
     what the dead code still does in the call that killed it must be ignored by
-    whatever it talks to (transports and disks ask `alive`).
+    whatever it talks to (transports and disks ask `alive`). After `stop` it does
+    nothing until `go_on`; whoever brings it something asks `stopped`.
     """
 
-    __slots__ = ("_from_threads", "alive", "name", "world")
+    __slots__ = ("_from_threads", "_held", "alive", "name", "stopped", "world")
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
         self.alive = True
+        self.stopped = False
+        self._held: list[tuple[float, float, Call]] = []
         self._from_threads: deque[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = deque()
 
     def kill(self) -> None:
         """Ends the process."""
         self.alive = False
         self._from_threads.clear()
+
+    def stop(self) -> None:
+        """The process stands still."""
+        self.stopped = True
+
+    def go_on(self) -> None:
+        """The process runs again: what became due meanwhile is done now, in order."""
+        self.stopped = False
+        held, self._held = self._held, []
+        for number, (time, _, call) in enumerate(sorted(held, key=lambda one: one[:2])):
+            if call.active() and call.time == time:
+                call.time = self.world.now + number * 1e-9
+                self.world.push(call)
+
+    def hold(self, call: Call) -> None:
+        """A call is due while it stands still."""
+        self._held.append((call.time, call.tie, call))
 
     def seconds(self) -> float:
         """The monotonic clock, seconds."""
@@ -233,6 +253,9 @@ class World:
             time, _, _, call = pop(queue)
             if call.called or call.cancelled or not call.realm.alive or time != call.time:
                 continue  # dead, or entered again under another time
+            if call.realm.stopped:
+                call.realm.hold(call)
+                continue
             if time > self.now:
                 self.now = time
                 moment = self.step

@@ -250,6 +250,10 @@ class RedisBus:
         self._exchange.reset()
         self._slots.reset()
 
+    def renamed(self) -> None:
+        """See Watching."""
+        self._exchange.renamed()
+
     def dead(self, nodes: Sequence[str]) -> None:
         """See Watching."""
         self._reaper.clear(nodes)

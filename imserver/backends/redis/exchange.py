@@ -260,6 +260,14 @@ class Exchange:
         self._outgoing.clear()
         self._incoming.clear()
 
+    def renamed(self) -> None:
+        """This node has another name before it took part: what it said counts under that one."""
+        self._incoming.clear()
+        before, self._outgoing = self._outgoing, {}
+        for node, outgoing in before.items():
+            for _, payload in outgoing.kept:
+                self.say(node, _decode(payload)[4])
+
     def lost(self, node: str) -> None:
         """A node is lost."""
         self._outgoing.pop(node, None)

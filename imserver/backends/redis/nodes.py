@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from imserver.backends.redis.faults import RedisLost
 from imserver.backends.redis.keys import NODE_NAME
 from imserver.backends.redis.link import Redis
 from imserver.backends.redis.scripts import Script, lua
@@ -57,6 +58,9 @@ class Watching(Protocol):
     def cut_off(self) -> None:
         """This node was taken for lost; it will join again."""
 
+    def renamed(self) -> None:
+        """This node will join under another name than the one that nobody may have heard of yet."""
+
     def dead(self, nodes: Sequence[str]) -> None:
         """Of these lost nodes something is left to be cleared away."""
 
@@ -96,6 +100,7 @@ class Nodes:
         self._settings = settings
         self._watching = watching
         self._joins = 1
+        self._abandoned = ""  # an identity under which this node may take part without knowing
         self._beats: dict[str, tuple[bytes, float]] = {}  # what was seen last, and since when
         self._looked_at = float("-inf")
         self._lost: OrderedDict[str, None] = OrderedDict()
@@ -171,6 +176,9 @@ class Nodes:
             self._again = True
             return
         self._asking = True
+        if self._abandoned:
+            self._redis.script(_BURY, args=(self._abandoned, "")).addErrback(_ignored)
+            self._abandoned = ""
         joins = 0 if self.taking_part else 1
         given = self._redis.script(_BEAT, args=(self.identity, joins, int(self._retired)))
         given.addCallbacks(self._seen, self._unseen)
@@ -178,6 +186,12 @@ class Nodes:
     def _unseen(self, failure: Any) -> None:
         self._asking = False
         self.log.debug("no sign of life could be given: {reason}", reason=failure.getErrorMessage())
+        if not self.taking_part and isinstance(failure.value, RedisLost):
+            # The others may know it under this name, and may have lost it before it comes again: whom they
+            # have lost they do not hear any more.
+            self._abandoned = self.identity
+            self._joins += 1
+            self._watching.renamed()
 
     def _seen(self, reply: Any) -> None:
         self._asking = False

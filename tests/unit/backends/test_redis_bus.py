@@ -581,6 +581,38 @@ class CutOffTest(BusCase):
     def hosts(self) -> Any:
         return self.link.call("HGET", "t:hosts", "alice")
 
+    def test_it_joins_and_does_not_hear_of_it(self) -> None:
+        """The others know it under that name, and lose it: it must not come back under it."""
+        self.cut_off()
+        self.one.commands.mute = False
+        self.one.commands.cut()
+        self.pump.until(lambda: self.one.node == "one:2", run_clock=True)
+        self.one.commands.hold_answers = True
+        self.pump.until(lambda: self.wait_for(self.link.call("HEXISTS", "t:nodes", "one:2")))
+        self.one.commands.closed = True
+        self.one.commands.cut()
+        self.pass_time(PERIODS.lease + 3 * PERIODS.beat)
+        self.assertIn("lost one:2", self.two.news)
+        self.assertEqual(0, self.wait_for(self.link.call("SCARD", "t:dead")))
+        self.one.commands.closed = False
+        self.pass_time(3.0)
+        self.assertEqual(("one:3", "two:1"), self.two.bus.nodes)
+        self.assertEqual("one:3", self.one.node)
+        self.one.bus.tell(self.two.seat("alice", "s"), typing(1))
+        self.settle()
+        self.assertEqual([("alice", "s", typing(1), "one:3")], self.two.told)
+
+    def test_a_name_that_nobody_may_have_heard_of_is_given_up_at_once(self) -> None:
+        self.cut_off()
+        self.one.commands.mute = False
+        self.one.commands.cut()
+        self.pump.until(lambda: self.one.node == "one:2", run_clock=True)
+        self.one.commands.hold_answers = True
+        self.pump.until(lambda: self.wait_for(self.link.call("HEXISTS", "t:nodes", "one:2")))
+        self.one.commands.cut()
+        self.pass_time(2.0)
+        self.assertEqual(("one:3", "two:1"), self.two.bus.nodes)
+
     def test_nothing_it_said_before_is_heard(self) -> None:
         self.cut_off()
         self.one.bus.tell(Seat("alice", "s", "two:1", Media.NONE), typing(1))

@@ -22,6 +22,7 @@ from imserver.model.calls import (
     SignalCall,
     StartCall,
 )
+from imserver.model.errors import ErrorCode
 from imserver.services.call_requests import call_slot, pair_key
 from imserver.services.homes import marked_home
 from imserver.services.rendezvous import draw
@@ -69,6 +70,15 @@ class CallsOverNodes(HouseCase):
     def record(self, session: Session) -> Any:
         page: CallPage = session.do(ListCalls())
         return page.calls[0]
+
+    def test_a_claim_whose_answer_is_lost_leaves_nobody_busy(self) -> None:
+        alice, bob = self.phones()
+        for number in (1, 2, 3):
+            self.lose_claim(number)
+            self.assertEqual(ErrorCode.UNAVAILABLE, alice.refusal(StartCall("bob", False, "c", b"{}")))
+            self.settle()
+            self.assertEqual([], self.wait_for(self.link.call("KEYS", "t:sl:*")), number)
+        self.talk(bob, alice)
 
     # While all is well
 

@@ -50,6 +50,14 @@ class GroupCallsOverNodes(HouseCase):
         for session in self.band:
             session.take()
 
+    def test_a_claim_whose_answer_is_lost_leaves_nobody_busy(self) -> None:
+        for number in (1, 2, 3):
+            self.lose_claim(number)
+            self.assertEqual(ErrorCode.UNAVAILABLE, self.alice.refusal(StartGroupCall("band", "c")))
+            self.settle()
+            self.assertEqual([], self.wait_for(self.link.call("KEYS", "t:sl:*")), number)
+        self.call()
+
     def say(self, session: Session, data: bytes, call: str = "c") -> None:
         session.house.hub.media(session.live, CallMedia(data, call))
         self.settle()
