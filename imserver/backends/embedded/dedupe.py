@@ -47,7 +47,7 @@ class Bloom:
     up and lets more through.
     """
 
-    __slots__ = ("layers", "_room")
+    __slots__ = ("_room", "layers")
 
     def __init__(self) -> None:
         self.layers: list[tuple[bytearray, int]] = []
