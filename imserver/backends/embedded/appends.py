@@ -18,7 +18,6 @@ from typing import Any
 from msgspec import Struct
 from twisted.logger import Logger
 
-from imserver.backends.common.digests import payload_digest
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.dedupe import Key, Remembered, key_hash
 from imserver.backends.embedded.entities import GroupState, Pair, User
@@ -54,7 +53,6 @@ class Send(Struct, frozen=True, gc=False):
     canonical: str
     key: Key | None
     hashed: int
-    digest: bytes
 
 
 class Appender:
@@ -65,6 +63,8 @@ class Appender:
     def __init__(self, core: Core, on_broadcast: Callable[[], None]) -> None:
         self._core = core
         self._on_broadcast = on_broadcast
+        self._now = 0.0  # reactor seconds,
+        self._milliseconds = 0  # and the time of day, of what is being decided
         self._waiting: list[tuple[Principal, SendMessage, Any]] = []
         core.journal.decide = self._decide
         self._retries = Retries(core)
@@ -87,6 +87,8 @@ class Appender:
         if not waiting:
             return
         self._waiting = []
+        self._now = self._core.clock.seconds()
+        self._milliseconds = int(self._core.wall() * 1000)
         answers = self._core.journal.batch().answers
         for principal, command, ticket in waiting:
             try:
@@ -129,21 +131,19 @@ class Appender:
                 assert group is not None
                 canonical = group_name(group.gid)
         key: Key | None = None
-        digest = b""
         hashed = 0
         if command.client_id:
             key = (sender.no, principal.format, command.client_id)
-            digest = payload_digest(canonical, command)
             hashed = key_hash(key)
-            known = self._retries.known(state, key, hashed, digest)
+            known = self._retries.known(state, key, hashed, canonical, command)
             if known is not None:
                 return known
         if peer is not None and peer is not sender:
             friends_only = core.settings.friends_only
             if peer.blocks is not NOBODY or sender.blocks is not NOBODY or friends_only:
                 check_may_write(core.reader, sender, peer, friends_only)
-        self._rate.take(sender, command.broadcast)
-        send = Send(state, principal, command, sender, canonical, key, hashed, digest)
+        self._rate.take(sender, command.broadcast, self._now)
+        send = Send(state, principal, command, sender, canonical, key, hashed)
         if peer is not None:
             return self._to_user(send, peer, pair, name)
         if group is not None:
@@ -253,7 +253,7 @@ class Appender:
     ) -> tuple[Message, bytes]:
         """The message and its log row. Changes nothing but the memory of the time."""
         state, command, content, sender = send.state, send.command, send.command.content, send.sender.name
-        milliseconds = int(self._core.wall() * 1000)
+        milliseconds = self._milliseconds
         if milliseconds > state.last_ms:
             state.last_ms = milliseconds
             state.id_prefix = message_id_prefix(milliseconds, self._core.node)
@@ -267,7 +267,7 @@ class Appender:
         body = encode(
             (
                 0, message_id, no, position, name, sender, recipient, group, to, client_id,
-                send.principal.format if client_id else "", send.digest, int(content.form), content.number,
+                send.principal.format if client_id else "", b"", int(content.form), content.number,
                 content.data, sent_at, server_at, extra, command.attachments, command.meta, renamed,
             )
         )  # fmt: skip
@@ -296,7 +296,7 @@ class Appender:
         name = message.canonical if renamed and message.sender in renamed else message.conversation
         answer = MessageAccepted(message_id, name, seq, message.server_at, send.command.broadcast)
         if send.key is not None:
-            state.dedupe.recent[send.key] = Remembered(offset, send.hashed, send.digest, answer)
+            state.dedupe.recent[send.key] = Remembered(offset, send.hashed, answer)
         journal = self._core.journal
         journal.waiting_rows += 1
         batch = journal.batch()

@@ -24,6 +24,7 @@ from imserver.backends.embedded.records import (
     MessageRecord,
     canonical_name,
     decode,
+    digest_of,
     encode,
     offset_in_id,
     seq_of,
@@ -108,8 +109,10 @@ class Changes:
             users,
         )
         revoked = structs.replace(
-            record, data=b"", extra={}, attachments=b"", meta=b"", revoked_by=principal.user, revoked_at=at
-        )
+            record,
+            data=b"", extra={}, attachments=b"", meta=b"", revoked_by=principal.user, revoked_at=at,
+            digest=digest_of(record) if record.client_id else b"",
+        )  # fmt: skip
 
         def committed(written: _Written | float) -> None:
             if isinstance(written, _Written):

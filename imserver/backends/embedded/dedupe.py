@@ -47,10 +47,10 @@ class Bloom:
     up and lets more through.
     """
 
-    __slots__ = ("_layers", "_room")
+    __slots__ = ("_room", "layers")
 
     def __init__(self) -> None:
-        self._layers: list[tuple[bytearray, int]] = []
+        self.layers: list[tuple[bytearray, int]] = []
         self._room = 0
 
     def add(self, values: Iterable[int]) -> None:
@@ -58,7 +58,7 @@ class Bloom:
         for value in values:
             if self._room <= 0:
                 self._grow()
-            layer, mask = self._layers[-1]
+            layer, mask = self.layers[-1]
             self._room -= 1
             bit = value & mask
             layer[bit >> 3] |= 1 << (bit & 7)
@@ -67,14 +67,14 @@ class Bloom:
 
     def _grow(self) -> None:
         bits = _SMALLEST_FILTER
-        if self._layers:
-            bits = min(len(self._layers[-1][0]) * 32, _LARGEST_FILTER)
-        if not self._layers or bits > len(self._layers[-1][0]) * 8:
-            self._layers.append((bytearray(bits // 8), bits - 1))
+        if self.layers:
+            bits = min(len(self.layers[-1][0]) * 32, _LARGEST_FILTER)
+        if not self.layers or bits > len(self.layers[-1][0]) * 8:
+            self.layers.append((bytearray(bits // 8), bits - 1))
         self._room = bits // 16
 
     def __contains__(self, value: int) -> bool:
-        for layer, mask in self._layers:
+        for layer, mask in self.layers:
             bit = value & mask
             if layer[bit >> 3] & (1 << (bit & 7)):
                 bit = (value >> 32) & mask
@@ -88,7 +88,6 @@ class Remembered(Struct, frozen=True, gc=False):
 
     offset: int
     hashed: int
-    digest: bytes
     answer: MessageAccepted
 
 
@@ -115,6 +114,18 @@ class Dedupe:
             ).fetchone()
             if bucket is not None:
                 self.blooms[bucket] = None
+
+    def may_be_on_disk(self, hashed: int) -> bool:
+        """Whether any filter lets this hash through: nearly never, unless it is there."""
+        for bloom in self.blooms.values():
+            if bloom is None:
+                return True
+            # As in Bloom.__contains__, without a call: this is asked for every send.
+            for layer, mask in bloom.layers:
+                bit = hashed & mask
+                if layer[bit >> 3] & (1 << (bit & 7)) and hashed in bloom:
+                    return True
+        return False
 
     def candidates(self, connection: sqlite3.Connection, hashed: int, now: Callable[[], float]) -> list[int]:
         """Log offsets of older sends that may have this key, newest first."""

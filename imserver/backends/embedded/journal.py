@@ -8,6 +8,7 @@ done before its commit.
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,6 +58,7 @@ class Journal:
         self._committed_to = committed_to
         self._lost = lost
         self._open: Batch | None = None
+        self._handed_over: deque[Batch] = deque()
         self.sink: FeedSink | None = None
         self.decide: Callable[[], None] = _nobody_waits
         self.generation = 0
@@ -114,7 +116,16 @@ class Journal:
         self.decide()
         batch, self._open = self._open, None
         if batch is not None:
+            self._handed_over.append(batch)
             self._committer.submit(batch)
+
+    def body(self, offset: int) -> bytes | None:
+        """The log row at this offset, if it is still on its way to the disk."""
+        waiting = self._handed_over if self._open is None else [*self._handed_over, self._open]
+        for batch in waiting:
+            if batch.rows and batch.rows[0][0] <= offset <= batch.rows[-1][0]:
+                return dict(batch.rows).get(offset)
+        return None
 
     def stop(self) -> None:
         """Ends the committer after what is queued."""
@@ -122,6 +133,8 @@ class Journal:
         self._committer.stop()
 
     def _finished(self, batches: Sequence[Batch], error: Exception | None) -> None:
+        for _ in batches:  # in the order in which they were handed over
+            self._handed_over.popleft()
         if error is not None:
             self._failed(batches, error)
             return

@@ -13,8 +13,9 @@ from array import array
 import msgspec
 from msgspec import Struct
 
+from imserver.backends.common.digests import payload_digest
 from imserver.model.ids import BROADCAST_NAME, group_name, single_name
-from imserver.model.messages import Content, Form, Message, MessageAccepted, Revocation
+from imserver.model.messages import Content, Form, Message, MessageAccepted, Revocation, SendMessage
 
 PACKED_FROM = 17
 """Recipients from which they are packed into bytes instead of a list."""
@@ -32,7 +33,7 @@ class MessageRecord(Struct, array_like=True, tag=0, frozen=True, gc=False):
         to: user number, seq, user number, seq, ...; the sender first. Many are packed
             (see `pack_recipients`). A broadcast's other recipients are in its fan-out records.
         renamed: numbers of users who are written the canonical name.
-        digest: of the payload, where there is a client id.
+        digest: of the payload, where there is a client id and the payload is gone (see `digest_of`).
         revoked_by: "" = not revoked.
     """
 
@@ -159,6 +160,25 @@ def canonical_name(record: MessageRecord) -> str:
     if record.recipient:
         return single_name(record.sender, record.recipient)
     return BROADCAST_NAME
+
+
+def digest_of(record: MessageRecord) -> bytes:
+    """What a retry of this send must be equal to (see `payload_digest`).
+
+    It follows from the row and is seldom asked for, so rows are written without it; but a
+    message that is taken back loses its payload, and older versions always wrote it.
+    """
+    if record.digest or record.revoked_by:
+        return record.digest
+    return payload_digest(
+        canonical_name(record),
+        SendMessage(
+            Content(Form(record.form), record.data, record.number),
+            extra=record.extra,
+            attachments=record.attachments,
+            meta=record.meta,
+        ),
+    )
 
 
 def message_of(record: MessageRecord, reader_no: int = 0) -> Message:

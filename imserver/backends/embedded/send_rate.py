@@ -16,10 +16,13 @@ class SendRate:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def take(self, sender: User, broadcast: bool) -> None:
-        """Takes one message off the user's rate. TOO_FAST, at no cost, if there is none."""
+    def take(self, sender: User, broadcast: bool, now: float) -> None:
+        """Takes one message off the user's rate. TOO_FAST, at no cost, if there is none.
+
+        Args:
+            now: reactor seconds.
+        """
         settings = self._core.settings
-        now = self._core.clock.seconds()
         if broadcast:
             if now - sender.broadcast_at < settings.broadcast_seconds:
                 raise ImError(ErrorCode.TOO_FAST, "broadcasts are limited")

@@ -106,7 +106,7 @@ class State:
         if record.client_id:
             sender_no, _ = recipients(record)[0]
             key = (sender_no, record.format, record.client_id)
-            self.dedupe.recent[key] = Remembered(offset, key_hash(key), record.digest, first_answer(record))
+            self.dedupe.recent[key] = Remembered(offset, key_hash(key), first_answer(record))
 
     def indexed(self, watermark: int) -> None:
         """Moves the watermark; forgets what is on the disk now (the two big indexes have their own way)."""

@@ -153,8 +153,8 @@ class LogCheck:
             self._fault(offset, f"has the client id of row {before[1]}, which was to be answered again")
         self._recent[hashed] = (answer.server_at, offset)
         self._recent.move_to_end(hashed)
-        if not record.digest:
-            self._fault(offset, "has a client id but no digest")
+        if record.revoked_by and not record.digest:
+            self._fault(offset, "has a client id, but neither a payload nor its digest")
 
     def _dedupe(self) -> None:
         """Whether the table of client ids has those of the last day, as far as they are indexed."""

@@ -30,14 +30,17 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def accepted_payload(reply: MessageAccepted) -> bytes:
-    """The payload that answers message/send, written by hand: the hot path."""
-    return b'{"status":%d,"message_id":%b,"conversation_id":%b,"seq":%d,"sent_at":%d}' % (
-        202 if reply.pending else 200,
+    """The payload that answers message/send, written by hand: the hot path.
+
+    Joined, and numbers written by msgspec: formatting bytes takes twice as long.
+    """
+    return b"".join((
+        b'{"status":202,"message_id":' if reply.pending else b'{"status":200,"message_id":',
         _encode(reply.message_id),
-        _encode(reply.conversation),
-        reply.seq,
-        reply.server_at,
-    )
+        b',"conversation_id":', _encode(reply.conversation),
+        b',"seq":', _encode(reply.seq),
+        b',"sent_at":', _encode(int(reply.server_at)), b"}",
+    ))  # fmt: skip
 
 
 def _logged_in(reply: LoggedIn, command: Any) -> list[bytes]:

@@ -258,7 +258,7 @@ class JsonLineServerCodec:
 
     def splice(self, shared: tuple[bytes, bytes], seq: int) -> bytes:
         """message/event with its seq."""
-        return b"%b%d%b" % (shared[0], seq, shared[1])
+        return b"".join((shared[0], _encode(seq), shared[1]))
 
     def backlog(self, page: InboxPage) -> list[bytes]:
         """message/offline."""
@@ -275,14 +275,11 @@ class JsonLineServerCodec:
             if versions:
                 fields.append(b'"supported_versions":' + _encode(versions))
             headers = b'"headers":{%b},' % b",".join(fields)
-        return b'{"id":%b,"type":"%b","timestamp":%d,"command":%b,%b"payload":%b}' % (
-            tag.id,
-            kind,
-            self._now(),
-            tag.command,
-            headers,
-            payload,
-        )
+        # Joined: formatting bytes takes twice as long.
+        return b"".join((
+            b'{"id":', tag.id, b',"type":"', kind, b'","timestamp":', _encode(int(self._now())),
+            b',"command":', tag.command, b",", headers, b'"payload":', payload, b"}",
+        ))  # fmt: skip
 
     def _event(self, id: bytes, name: str, payload: bytes) -> bytes:
         headers = b""

@@ -388,7 +388,7 @@ class VerifyTest(EngineCase, SynchronousTestCase):
             (lambda record: replace(record, no=99), "conversation of others"),
             (lambda record: replace(record, message_id="f" * 28), "message id"),
             (lambda record: replace(record, revoked_by="alice"), "still has its content"),
-            (lambda record: replace(record, digest=b""), "no digest"),
+            (lambda record: replace(record, revoked_by="alice", data=b""), "nor its digest"),
             (lambda record: replace(record, client_id="a0"), "client id of row"),
         ):
             with self._undone():
