@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
@@ -210,9 +211,10 @@ class Link:
 
     # The session's side
 
-    def frame(self, payload: bytes) -> bytes:
-        """See FrameProtocol."""
-        return self._protocol.frame(payload)
+    @property
+    def frame(self) -> Callable[[bytes], bytes]:
+        """The protocol's, see FrameProtocol; no call of its own in between, for every message takes it."""
+        return self._protocol.frame
 
     def authenticated(self) -> None:
         """Somebody logged in here."""
