@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DATA ?= ./data
 
-.PHONY: run test check unit prove prove-full bench bench-quick soak lock format clean
+.PHONY: run test check unit stock prove prove-full bench bench-quick soak lock format clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/twistd -n --pidfile= imserver --demo --data-dir $(DATA)
@@ -22,11 +22,19 @@ check: $(VENV)/test.stamp
 unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest tests/unit
 
+# What reads and writes sockets, once more over Twisted's own transport ([performance] transport = "stock");
+# IMSERVER_TEST_TRANSPORT=stock make test has the whole suite so.
+STOCK := tests/e2e/test_websocket_conformance.py tests/e2e/test_crash.py tests/e2e/test_tls.py tests/e2e/test_half_close.py \
+	tests/unit/protocols/test_written_at_once.py
+stock: $(VENV)/test.stamp
+	IMSERVER_TEST_TRANSPORT=stock $(BIN)/python -m pytest -n 2 --dist loadfile $(STOCK)
+
 # Longer rounds of what can only be made likely by repetition; the seeds of what fails are printed.
 prove: $(VENV)/test.stamp
 	$(BIN)/python -m tests.simulation.run --jobs 2 --first $$(date +%s) --histories 1000 --no-calls
 	$(BIN)/python -m tests.simulation.run --jobs 2 --first $$(date +%s) --histories 200 --nodes 3
 	IMSERVER_EFFORT=prove $(BIN)/python -m pytest -n 2 --dist loadfile -m prove --durations=15
+	$(MAKE) stock
 	$(BIN)/python -m benchmarks.soak --sessions 300 --minutes 0.5 --rate 1500
 
 prove-full: $(VENV)/test.stamp

@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from imserver.protocols.flushing import Budget, Flusher
-from imserver.protocols.kernel import DrainWatch, Pace, held
+from imserver.protocols.kernel import DrainWatch, Pace
 from imserver.protocols.media import MediaQueue
 from imserver.protocols.queueing import FrameQueue, OutboxOwner
 
@@ -135,7 +135,13 @@ class Outbox(FrameQueue):
         """Gives a plain socket what its kernel takes now; returns the rest."""
         transport = self._transport
         # Media's kernel queue is kept short (see `media`), which only a write that waits for room respects.
-        if self._media is not None or held(transport) or transport.disconnecting or not transport.connected:
+        if (
+            self._media is not None
+            or transport.dataBuffer  # what `held` counts
+            or transport._tempDataLen
+            or transport.disconnecting
+            or not transport.connected
+        ):
             return data
         count = transport.writeSomeData(data)
         # An exception is found again by the transport's own attempt, and told where it belongs.
@@ -154,7 +160,8 @@ class Outbox(FrameQueue):
         if arrival.wanted and (arrival.marks or not self._frames):
             arrival.idle_looks = 0
             self._watch.add(arrival)
-        self._tell_drained()
+        if self._refused:
+            self._tell_drained()
 
     # twisted.internet.interfaces.IPushProducer
 

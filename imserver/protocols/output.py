@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -44,8 +45,9 @@ class SessionLink(Protocol):
 
     outbox: Outbox
 
-    def frame(self, payload: bytes) -> bytes:
-        """A codec's frame as it goes over the transport."""
+    @property
+    def frame(self) -> Callable[[bytes], bytes]:
+        """Makes a codec's frame one that goes over the transport."""
 
     def authenticated(self) -> None:
         """Somebody logged in here."""

@@ -121,7 +121,15 @@ class FrameQueue(ABC):
         if total > self._limit or (total > WRITABLE_BELOW and self._budget.exhausted):
             self._owner.outbox_overflown()
             return
-        self._add(frame)
+        # The same stands in `push`: a call of its own would cost every answer and every message.
+        count = len(frame)
+        self._frames.append(frame)
+        self._queued += count
+        self.total = total + count
+        self._budget.used += count
+        if not self._dirty and not self._blocked:
+            self._dirty = True
+            self._flusher.add(self)
 
     def push(self, frame: bytes, seq: int = 0) -> None:
         """Queues a message, or a part of one; the caller has looked at `writable`.
@@ -130,7 +138,14 @@ class FrameQueue(ABC):
             seq: the message's number, with its last part.
         """
         if not (self._finishing or self._lost):
-            self._add(frame)
+            count = len(frame)
+            self._frames.append(frame)
+            self._queued += count
+            self.total += count
+            self._budget.used += count
+            if not self._dirty and not self._blocked:
+                self._dirty = True
+                self._flusher.add(self)
             if self._confirm_messages:
                 self._arrival.wanted = True
                 if seq and self._pulled:
@@ -165,16 +180,6 @@ class FrameQueue(ABC):
             self._arrival.wanted = True
             if not self.total:
                 self._watch.add(self._arrival)
-
-    def _add(self, frame: bytes) -> None:
-        count = len(frame)
-        self._frames.append(frame)
-        self._queued += count
-        self.total += count
-        self._budget.used += count
-        if not self._dirty and not self._blocked:
-            self._dirty = True
-            self._flusher.add(self)
 
     def drop_unsent(self) -> None:
         """Forgets the frames the transport was not given. What it was given are whole frames."""

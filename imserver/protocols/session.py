@@ -71,7 +71,8 @@ class Session(SessionAuthentication):
         """See Handler."""
         request: Request | None = None
         try:
-            if isinstance(frame, WireError):
+            if type(frame) is not bytes:
+                assert isinstance(frame, WireError)
                 raise frame
             request = self._codec.decode(frame)
             kind = type(request.command)
@@ -112,9 +113,11 @@ class Session(SessionAuthentication):
     # Commands
 
     def _send(self, request: Request) -> None:
-        self._check_authorization(request)
+        traits = self._codec.traits
+        if request.authorization or traits.requires_authorization:
+            self._check_authorization(request)
         assert self._attachment is not None
-        if self._codec.traits.waits_for_rate:
+        if traits.waits_for_rate:
             delay = self._hub.send_delay(self._attachment)
             if delay > 0:
                 self.turns.slow_down(request, delay)

@@ -83,7 +83,13 @@ class Turns:
         """Takes the next frame, or what the framing has to say instead of one."""
         if self._ended:
             return
-        if self.queue is None and not self._blocked():
+        # As `_blocked` has it, in place: most frames need nothing else.
+        if (
+            self.queue is None
+            and not self.busy
+            and self.unanswered < MAX_UNANSWERED
+            and not (self._outbox.total and self._outbox.congested)
+        ):
             self._handler.handle(frame)
             return
         queue = self.queue

@@ -30,6 +30,8 @@ _PUSH_HEAD = b"\x08\xca\x01\x1a"  # command = CMD_PUSH_MSG (202), then the body'
 _SEQ_TAG = b"\x58"  # PushMessage.seq (11), varint
 _ACCEPTED_HEAD = b"\x08\xc9\x01"  # command = CMD_SEND_MSG_RSP (201)
 _ONE_BYTE: Final = tuple(bytes((number,)) for number in range(128))
+_MORE_FOLLOW: Final = tuple(bytes((number | 0x80,)) for number in range(128))
+_ONE_CHARACTER: Final = tuple(map(chr, range(128)))
 
 _Envelope = pb.WebSocketMessage
 _PushMessage = pb.PushMessage
@@ -40,9 +42,9 @@ def varint(number: int) -> bytes:
     if number < 0x80:
         return _ONE_BYTE[number]
     if number < 0x4000:
-        return bytes((number & 0x7F | 0x80, number >> 7))
+        return _MORE_FOLLOW[number & 0x7F] + _ONE_BYTE[number >> 7]
     if number < 0x200000:
-        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
+        return _MORE_FOLLOW[number & 0x7F] + _MORE_FOLLOW[number >> 7 & 0x7F] + _ONE_BYTE[number >> 14]
     digits = bytearray()
     while number > 0x7F:
         digits.append(number & 0x7F | 0x80)
@@ -52,9 +54,15 @@ def varint(number: int) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _moment(milliseconds: int) -> bytes:
-    """A varint that is needed again and again within one millisecond."""
-    return varint(milliseconds)
+def _moment(seconds: float) -> bytes:
+    """A time as a varint of milliseconds; that of a commit is needed for all of its messages."""
+    return varint(to_ms(seconds))
+
+
+@lru_cache(maxsize=64)
+def _timestamp(milliseconds: int) -> bytes:
+    """The envelope's last field."""
+    return b"\x20" + varint(milliseconds) if milliseconds else b""
 
 
 def envelope(command: int, sequence: int, body: bytes, timestamp: int) -> bytes:
@@ -117,28 +125,31 @@ def push_message(message: Message, seq: int = 0) -> pb.PushMessage:
     return push
 
 
-def _plain_body(message: Message, send_time: int, server_time: int) -> bytes:
+def _plain_body(message: Message) -> bytes:
     """PushMessage of a message from one user to another that has nothing beside its text, without seq.
 
-    Times in milliseconds, not 0, nothing else empty but the client's id: most messages are such.
+    Nothing may be empty but the client's id: most messages are such.
+
+    Returns:
+        b"" where a name is not ASCII, or a time not told: for protobuf to write.
 
     Raises:
         IndexError: a name is so long that its length takes two bytes.
     """
-    message_id, client_id = message.message_id.encode(), message.client_id.encode()
-    conversation, sender = message.conversation.encode(), message.sender.encode()
-    recipient, data = message.recipient.encode(), message.content.data
-    short = _ONE_BYTE
-    return b"".join((
-        b"\x0a", short[len(message_id)], message_id,
-        b"\x12" + short[len(client_id)] + client_id if client_id else b"",
-        b"\x1a", short[len(conversation)], conversation,
-        b"\x22", short[len(sender)], sender,
-        b"\x2a", short[len(recipient)], recipient,
-        b"\x38\x01\x42", varint(len(data)), data,
-        b"\x48", _moment(send_time),
-        b"\x50", _moment(server_time),
-    ))  # fmt: skip
+    short = _ONE_CHARACTER
+    message_id, client_id, conversation = message.message_id, message.client_id, message.conversation
+    sender, recipient, data = message.sender, message.recipient, message.content.data
+    client = f"\x12{short[len(client_id)]}{client_id}" if client_id else ""
+    head = (
+        f"\x0a{short[len(message_id)]}{message_id}{client}\x1a{short[len(conversation)]}{conversation}"
+        f"\x22{short[len(sender)]}{sender}\x2a{short[len(recipient)]}{recipient}\x38\x01\x42"
+    )
+    served = sent = _moment(message.server_at)
+    if message.sent_at != message.server_at:
+        sent = _moment(message.sent_at)
+    if served == b"\0" or sent == b"\0" or not head.isascii():
+        return b""
+    return b"".join((head.encode(), varint(len(data)), data, b"\x48", sent, b"\x50", served))
 
 
 def push_row(row: InboxRow) -> pb.PushMessage:
@@ -146,24 +157,24 @@ def push_row(row: InboxRow) -> pb.PushMessage:
     return push_message(row.message, row.seq)
 
 
-def shared_push(message: Message, timestamp: int) -> Push:
-    """What all sessions' pushes of a message have in common."""
-    return _body(message), b"\x20" + _moment(timestamp) if timestamp else b""
+def shared_push(message: Message, now: float) -> Push:
+    """What all sessions' pushes of a message have in common; `now` in float seconds."""
+    return _body(message), _timestamp(to_ms(now))
 
 
 def _body(message: Message) -> bytes:
+    content = message.content
     if (
-        message.recipient and not message.group and message.content.form == Form.TEXT and message.content.data
+        content.form == Form.TEXT and content.data and message.recipient and not message.group
         and message.message_id and message.conversation and message.sender
         and not (message.extra or message.attachments or message.meta or message.revoked)
     ):  # fmt: skip
-        server_time = to_ms(message.server_at)
-        send_time = server_time if message.sent_at == message.server_at else to_ms(message.sent_at)
-        if send_time and server_time:
-            try:
-                return _plain_body(message, send_time, server_time)
-            except IndexError:
-                pass
+        try:
+            body = _plain_body(message)
+        except IndexError:
+            body = b""
+        if body:
+            return body
     return push_message(message).SerializeToString()
 
 
@@ -174,19 +185,16 @@ def splice_push(push: Push, seq: int) -> bytes:
     return b"".join((_PUSH_HEAD, varint(len(body) + len(number) + 1), body, _SEQ_TAG, number, end))
 
 
-def accepted_frame(sequence: int, message_id: bytes, seq: int, server_time: int, timestamp: int) -> bytes:
-    """The SEND_MSG_RSP of a message that was accepted; times in milliseconds, none of the numbers < 0.
+def accepted_frame(sequence: int, message_id: bytes, seq: int, server_at: float, now: float) -> bytes:
+    """The SEND_MSG_RSP of a message that was accepted; times in float seconds, none of the numbers < 1.
 
-    As `envelope` would write it: fields in order, those that are zero or empty left out.
+    As `envelope` would write it: fields in order; only `sequence` and a time of 0 are left out.
     """
-    body = b"".join((
-        b"\x1a", varint(len(message_id)), message_id,
-        b"\x20", varint(seq),
-        b"\x28", _moment(server_time),
-    ))  # fmt: skip
+    id_length, number, moment = varint(len(message_id)), varint(seq), _moment(server_at)
+    length = len(message_id) + len(id_length) + len(number) + len(moment) + 3
     return b"".join((
         _ACCEPTED_HEAD,
         b"\x10" + varint(sequence) if sequence else b"",
-        b"\x1a", varint(len(body)), body,
-        b"\x20", _moment(timestamp),
+        b"\x1a", varint(length), b"\x1a", id_length, message_id, b"\x20", number, b"\x28", moment,
+        _timestamp(to_ms(now)),
     ))  # fmt: skip

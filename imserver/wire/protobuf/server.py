@@ -24,6 +24,7 @@ from imserver.wire.protobuf.encoding import (
     splice_push,
     to_ms,
 )
+from imserver.wire.protobuf.plain_sends import HEAD, plain_send
 from imserver.wire.protobuf.pushes import EVENTS
 from imserver.wire.protobuf.replies import REPLIES
 from imserver.wire.protobuf.requests import READERS, read_send, send_command
@@ -89,6 +90,11 @@ class ProtobufServerCodec:
         """
         if len(frame) > self.traits.max_frame:
             raise WireError(ErrorCode.TOO_LARGE, "the frame is too large", fatal=True, close_code=1009)
+        if frame[:3] == HEAD:
+            plain = plain_send(frame, self._user)
+            if plain is not None:
+                sequence, command = plain
+                return Request(command, Tag(sequence, _SEND_REQ, command.client_id))
         try:
             message = _Envelope.FromString(frame)
         except DecodeError:
@@ -137,10 +143,12 @@ class ProtobufServerCodec:
     def reply(self, request: Request, reply: Any) -> list[bytes]:
         """The RSP of a request; SYNC_FINISHED after the last SYNC_RSP, to clients that said CONNECT."""
         tag: Tag = request.tag
-        now = to_ms(self._clock())
         if type(reply) is MessageAccepted:
             message_id = tag.client_id if self._echo and tag.client_id else reply.message_id
-            return [accepted_frame(tag.sequence, message_id.encode(), reply.seq, to_ms(reply.server_at), now)]
+            return [
+                accepted_frame(tag.sequence, message_id.encode(), reply.seq, reply.server_at, self._clock())
+            ]
+        now = to_ms(self._clock())
         if type(reply) is LoggedIn:
             self._user = reply.user
         number = tables.RESPONSES.get(tag.command)
@@ -177,7 +185,7 @@ class ProtobufServerCodec:
 
     def shared(self, message: Message) -> Push:
         """The body of PUSH_MSG without its seq, and the end of the envelope."""
-        return shared_push(message, to_ms(self._clock()))
+        return shared_push(message, self._clock())
 
     def splice(self, shared: Push, seq: int) -> bytes:
         """The PUSH_MSG frame for one inbox."""
