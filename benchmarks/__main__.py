@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import calls, delays, files, loads, rooms, servers, storms
+from benchmarks import calls, crowds, delays, files, loads, rooms, servers, storms
 from benchmarks.chart import chart
 from benchmarks.figures import ECHO, FIGURES, Measured, Run, summed_up, table
 from benchmarks.machine import LOAD_CORE, Busy, alone, pin
@@ -103,6 +103,17 @@ class Bench:
         self.tell("storm: pages read for each", Measured(storm.reads))
         self.tell("storm: processor time for each", Measured(storm.cpu_ms))
 
+    def crowds(self, users: int, sessions: int) -> None:
+        """Many users known and many connected, beside a few."""
+        with crowds.server(200) as server:
+            few = asyncio.run(_timed(loads.one_to_one(server, crowds.FORMAT, 16, self.seconds)))
+        with crowds.server(users) as server:
+            self.tell("crowd: start", Measured(server.start))
+            many, log_ins = asyncio.run(_timed(crowds.among(server, sessions, users, self.seconds)))
+        self.tell("crowd: log-ins", Measured(log_ins))
+        self.tell("200 users: messages", few)
+        self.tell("crowd: messages", many)
+
     def rooms_calls_files(self) -> None:
         """Everything that is not chat."""
         seconds = self.seconds
@@ -153,7 +164,7 @@ def _measure_calls(measure: Callable[[str, Awaitable[float | Measured]], None], 
 
 
 async def _timed(work: Awaitable[T]) -> T:
-    return await asyncio.wait_for(work, 300)
+    return await asyncio.wait_for(work, 600)
 
 
 def versions() -> dict[str, str]:
@@ -200,6 +211,7 @@ def main() -> int:
                 run.messages()
                 run.sessions_and_storms()
                 if not options.quick:
+                    run.crowds(100_000, 15_000)
                     run.rooms_calls_files()
                 results.append(run.figures)
     except Busy as busy:
