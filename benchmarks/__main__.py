@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import platform
@@ -17,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import calls, delays, files, loads, rooms, servers, storms
+from benchmarks import calls, crowds, delays, files, loads, rooms, servers, storms
 from benchmarks.chart import chart
 from benchmarks.figures import ECHO, FIGURES, Measured, Run, summed_up, table
 from benchmarks.machine import LOAD_CORE, Busy, alone, pin
@@ -34,16 +35,25 @@ class Bench:
 
     Args:
         seconds: how long a rate is measured.
-        sessions: idle ones.
+        idle: sessions whose memory is measured.
         log_ins: how many are timed.
         crowd: sessions that come back at once.
+        shared: one server for all that does not look at its memory; None = a fresh one for each.
     """
 
-    def __init__(self, seconds: float, sessions: int, log_ins: int, crowd: int) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        idle: int,
+        log_ins: int,
+        crowd: int,
+        shared: servers.Running | None = None,
+    ) -> None:
         self.seconds = seconds
-        self.sessions = sessions
+        self.idle = idle
         self.log_ins = log_ins
         self.crowd = crowd
+        self.shared = shared
         self.figures: Run = {}
 
     def measure(self, name: str, work: Awaitable[float | Measured]) -> None:
@@ -56,6 +66,10 @@ class Bench:
         self.figures[name] = measured
         print(f"  {name:<36}{measured.value:>12,.1f} {FIGURES[name].unit}", flush=True)
 
+    def server(self) -> contextlib.AbstractContextManager[servers.Running]:
+        """What is measured."""
+        return servers.imserver() if self.shared is None else contextlib.nullcontext(self.shared)
+
     def messages(self) -> None:
         """Echo, chat, groups, log-ins."""
         seconds, log_ins = self.seconds, self.log_ins
@@ -65,36 +79,40 @@ class Bench:
             self.measure("echo, connections", loads.connections(echo.ports, log_ins))
         self.tell("echo per core", Measured(self.figures[ECHO].per_core))
         for format in ("qdatastream", "protobuf", "jsonline"):
-            with servers.imserver() as server:
+            with self.server() as server:
                 for window in (16,) if format == "qdatastream" else (16, 1):
                     work = loads.one_to_one(server, format, window, seconds)
                     self.measure(f"{format} one-to-one, window {window}", work)
         capacity = min(
             self.figures[f"{format} one-to-one, window 16"].value for format in ("protobuf", "jsonline")
         )
-        with servers.imserver() as server:
+        with self.server() as server:
             for members in (200, 1000):
                 self.measure(f"fan-out to {members:,}", loads.fan_out(server, members, seconds))
             middle, late = asyncio.run(_timed(delays.at_rate(server, 0.3 * capacity, seconds)))
         self.tell("delay at 30 % of capacity, p50", Measured(middle))
         self.tell("delay at 30 % of capacity, p99", Measured(late))
 
-    def sessions_and_storms(self) -> None:
-        """What sessions cost, and what it costs when they come back."""
+    def sessions(self) -> None:
+        """What silent sessions cost."""
         for format in ("qdatastream", "protobuf", "jsonline"):
             with servers.imserver() as server:
-                work = loads.idle_kib(server.pid, server.ports, format, self.sessions)
+                work = loads.idle_kib(server.pid, server.ports, format, self.idle)
                 self.measure(f"{format} idle session", work)
-                if format != "qdatastream":
-                    work = loads.log_ins(server.ports, format, self.log_ins)
-                    self.measure(f"{format} log-ins by token", work)
         for format in ("protobuf", "jsonline"):
             with servers.imserver(tls=TLS_LISTENERS) as server:
                 work = loads.idle_kib(
-                    server.pid, server.ports, format, self.sessions // 2, servers.client_context()
+                    server.pid, server.ports, format, self.idle // 2, servers.client_context()
                 )
                 self.measure(f"{format} idle session over TLS", work)
-        with servers.imserver() as server:
+
+    def log_ins_and_storms(self) -> None:
+        """What it costs when sessions come, and come back."""
+        for format in ("protobuf", "jsonline"):
+            with self.server() as server:
+                work = loads.log_ins(server.ports, format, self.log_ins)
+                self.measure(f"{format} log-ins by token", work)
+        with self.server() as server:
             storm = asyncio.run(_timed(storms.storm(server, self.crowd, self.seconds)))
         self.tell("storm: until all are back", Measured(storm.seconds))
         self.tell("storm: chat's p99, times as before", Measured(storm.times))
@@ -102,6 +120,17 @@ class Bench:
         self.tell("storm: chat's p99 while all are lost", Measured(storm.cut_ms))
         self.tell("storm: pages read for each", Measured(storm.reads))
         self.tell("storm: processor time for each", Measured(storm.cpu_ms))
+
+    def crowds(self, users: int, sessions: int) -> None:
+        """Many users known and many connected, beside a few."""
+        with crowds.server(200) as server:
+            few = asyncio.run(_timed(loads.one_to_one(server, crowds.FORMAT, 16, self.seconds)))
+        with crowds.server(users) as server:
+            self.tell("crowd: start", Measured(server.start))
+            many, log_ins = asyncio.run(_timed(crowds.among(server, sessions, users, self.seconds)))
+        self.tell("crowd: log-ins", Measured(log_ins))
+        self.tell("200 users: messages", few)
+        self.tell("crowd: messages", many)
 
     def rooms_calls_files(self) -> None:
         """Everything that is not chat."""
@@ -153,7 +182,7 @@ def _measure_calls(measure: Callable[[str, Awaitable[float | Measured]], None], 
 
 
 async def _timed(work: Awaitable[T]) -> T:
-    return await asyncio.wait_for(work, 300)
+    return await asyncio.wait_for(work, 600)
 
 
 def versions() -> dict[str, str]:
@@ -183,25 +212,40 @@ def report(runs: list[Run], about: dict[str, str], *, shared: bool) -> str:
     return "\n".join(words) + "\n"
 
 
+def _quick() -> Run:
+    """In less than two minutes."""
+    with servers.imserver() as shared:
+        run = Bench(0.7, 500, 300, 300, shared)
+        run.messages()
+        run.log_ins_and_storms()
+    run.sessions()
+    return run.figures
+
+
+def _whole() -> Run:
+    run = Bench(5.0, 2000, 3000, 10_000)
+    run.messages()
+    run.sessions()
+    run.log_ins_and_storms()
+    run.crowds(100_000, 15_000)
+    run.rooms_calls_files()
+    return run.figures
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short run: for a look, not for the record")
     parser.add_argument("--anyway", action="store_true", help="measure even if the machine is busy")
     options = parser.parse_args()
-    runs, bench = (1, (0.7, 200, 200, 300)) if options.quick else (3, (5.0, 2000, 3000, 10_000))
+    runs = 1 if options.quick else 3
     try:
         with alone(anyway=options.anyway) as shared:
             pin(LOAD_CORE)
             results = []
             for number in range(runs):
                 print(f"run {number + 1} of {runs}", flush=True)
-                run = Bench(*bench)
-                run.messages()
-                run.sessions_and_storms()
-                if not options.quick:
-                    run.rooms_calls_files()
-                results.append(run.figures)
+                results.append(_quick() if options.quick else _whole())
     except Busy as busy:
         print(f"benchmarks: {busy}", file=sys.stderr)
         return 1

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.machine import SERVER_CORE, pin
@@ -38,12 +38,18 @@ LISTENERS = ("http", "http", "jsonline", "qdatastream", "files")
 
 
 class Running:
-    """A server process and its ports by format or path."""
+    """A server process.
 
-    def __init__(self, process: subprocess.Popen[bytes], ports: dict[str, int]) -> None:
+    Attributes:
+        ports: by format or path.
+        start: seconds it took until it listened.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], ports: dict[str, int], start: float = 0.0) -> None:
         self.process = process
         self.pid = process.pid
         self.ports = ports
+        self.start = start
 
 
 def _on_the_servers_core() -> None:
@@ -79,18 +85,28 @@ def _bare(name: str) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def imserver(tls: Sequence[str] = (), more: Sequence[str] = (), *, pinned: bool = True) -> Iterator[Running]:
+def imserver(
+    tls: Sequence[str] = (),
+    more: Sequence[str] = (),
+    *,
+    pinned: bool = True,
+    prepare: Callable[[Path], None] | None = None,
+) -> Iterator[Running]:
     """A fresh server with demo accounts, on the disk that temporary files are on.
 
     Args:
         tls: listeners that speak it, by format.
         more: more settings.
         pinned: on the server's core, else on any.
+        prepare: fills the data directory before.
     """
     data = Path(tempfile.mkdtemp(prefix="imserver-benchmark-"))
+    if prepare is not None:
+        prepare(data / "data")
     arguments = ["--demo", "--data-dir", str(data / "data")]
     for override in (*OVERRIDES, *_tls_overrides(data, tls), *more):
         arguments += ["--set", override]
+    begun = time.perf_counter()
     with (data / "log").open("wb") as log:
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "imserver", *arguments],
@@ -101,7 +117,8 @@ def imserver(tls: Sequence[str] = (), more: Sequence[str] = (), *, pinned: bool 
             preexec_fn=_on_the_servers_core if pinned else None,
         )
     try:
-        yield Running(process, _ports(process, data))
+        ports = _ports(process, data)
+        yield Running(process, ports, time.perf_counter() - begun)
         if process.poll() is not None:
             raise RuntimeError(f"the server ended:\n{(data / 'log').read_text()}")
     finally:

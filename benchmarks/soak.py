@@ -21,8 +21,10 @@ from benchmarks.speakers import DIGITS, Speaker, connect_user
 
 FORMATS = ("protobuf", "jsonline", "qdatastream")
 TICK = 0.01
-WARM_AFTER = 300.0
-"""Seconds before which memory may grow; a soak that is not much longer says nothing of it."""
+WARM_AFTER = 120.0
+"""Seconds before which memory may grow; a soak that is not twice as long says nothing of it."""
+FLAT = 1.05
+"""What is kept for retries grows it a little."""
 SIGN_OF_LIFE = 30.0
 """Seconds; a connection that says nothing for 90 is closed."""
 MIB = 1024 * 1024
@@ -96,7 +98,7 @@ async def run(server: servers.Running, sessions: int, seconds: float, per_second
     turns = itertools.cycle(range(len(soak.pairs)))
     samples: list[tuple[float, int]] = []
     begun, sent = time.perf_counter(), 0
-    told = alive = 0.0
+    told = looked = alive = 0.0
     while (passed := time.perf_counter() - begun) < seconds:
         due = int(passed * per_second)
         for number in itertools.islice(turns, due - sent):
@@ -106,8 +108,10 @@ async def run(server: servers.Running, sessions: int, seconds: float, per_second
             for receiver in soak.receivers:
                 receiver.sign_of_life()
             alive += SIGN_OF_LIFE
-        if passed >= told:
+        if passed >= looked:
             samples.append((passed, rss(server.pid)))
+            looked += max(seconds / 400, 0.5)
+        if passed >= told:
             print(f"  {passed:6.0f} s {sent:>12,} messages {samples[-1][1] / MIB:8.1f} MiB", flush=True)
             told += max(seconds / 20, 1.0)
         await asyncio.sleep(TICK)
@@ -115,15 +119,34 @@ async def run(server: servers.Running, sessions: int, seconds: float, per_second
         if all(ear.next == count for (_, _, ear), count in zip(soak.pairs, soak.sent, strict=True)):
             break
         await asyncio.sleep(0.1)
+    peaks = growth(samples, seconds)
+    if peaks is not None:
+        third, fourth = (peak / MIB for peak in peaks)
+        more = (peaks[1] - peaks[0]) / max(sent / 4, 1)
+        print(f"  at most {third:.1f} MiB in the third quarter, {fourth:.1f} in the last")
+        print(f"  {more:+.2f} bytes a message")
     return soak.faults() + _grown(samples, seconds)
 
 
+def growth(samples: list[tuple[float, int]], seconds: float) -> tuple[int, int] | None:
+    """The most memory in the third quarter and in the last one, bytes; None if it was too short to tell.
+
+    Peaks are compared, because memory goes up and down with the tail of the log, which is written out
+    every 20,000 messages: single looks would compare its heights.
+    """
+    half, last = seconds / 2, seconds * 3 / 4
+    third = [size for at, size in samples if half <= at < last]
+    fourth = [size for at, size in samples if at >= last]
+    if half < WARM_AFTER or min(len(third), len(fourth)) < 10:
+        return None
+    return max(third), max(fourth)
+
+
 def _grown(samples: list[tuple[float, int]], seconds: float) -> list[str]:
-    """Compares the memory at the end with that at half-time; what is kept for retries grows it a little."""
-    late = [size for at, size in samples if at >= max(seconds / 2, WARM_AFTER)]
-    if len(late) >= 4 and late[-1] > late[0] * 1.1:
-        return [f"memory grew from {late[0] / MIB:.1f} to {late[-1] / MIB:.1f} MiB in the second half"]
-    return []
+    peaks = growth(samples, seconds)
+    if peaks is None or peaks[1] <= peaks[0] * FLAT:
+        return []
+    return [f"memory grew from {peaks[0] / MIB:.1f} to {peaks[1] / MIB:.1f} MiB in the second half"]
 
 
 def main() -> int:

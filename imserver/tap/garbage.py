@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 
-THRESHOLDS = (10_000, 10, 10)
+THRESHOLDS = (10_000, 3, 10)
 """New objects before the youngest are looked through, and how often until older ones are.
 
 Messages make no cycles, lost connections do. Python's own 700 has everything that
-waits for its commit looked through again and again, for nothing.
+waits for its commit looked through again and again, for nothing. The second is low because thousands of
+sessions that come at once are looked through together, and everybody waits for that.
 """
 
 

@@ -64,6 +64,11 @@ class Soaking(SynchronousTestCase):
         self.assertEqual(len(ear.faults), 1)
 
     def test_memory_that_grows_is_found(self) -> None:
-        flat = [(100.0 * at, 100 * MIB + at) for at in range(20)]
-        self.assertEqual(_grown(flat, 2000.0), [])
-        self.assertEqual(len(_grown([(at, int(size * (1 + at / 5000))) for at, size in flat], 2000.0)), 1)
+        saw = [(10.0 * at, 100 * MIB + at % 7 * 5 * MIB) for at in range(200)]
+        self.assertEqual(_grown(saw, 2000.0), [])
+        self.assertEqual(len(_grown([(at, int(size * (1 + at / 5000))) for at, size in saw], 2000.0)), 1)
+
+    def test_memory_of_a_short_soak_is_not_judged(self) -> None:
+        steep = [(at / 2, MIB * at) for at in range(1, 400)]
+        self.assertEqual(_grown(steep, 200.0), [])
+        self.assertEqual(len(_grown([(2 * at, size) for at, size in steep], 400.0)), 1)
