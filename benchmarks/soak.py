@@ -23,6 +23,8 @@ FORMATS = ("protobuf", "jsonline", "qdatastream")
 TICK = 0.01
 WARM_AFTER = 120.0
 """Seconds before which memory may grow; a soak that is not twice as long says nothing of it."""
+WARM_MESSAGES = 75_000
+"""Likewise messages: until about 100,000 are stored, the store's page caches fill."""
 FLAT = 1.05
 """What is kept for retries grows it a little."""
 SIGN_OF_LIFE = 30.0
@@ -119,16 +121,16 @@ async def run(server: servers.Running, sessions: int, seconds: float, per_second
         if all(ear.next == count for (_, _, ear), count in zip(soak.pairs, soak.sent, strict=True)):
             break
         await asyncio.sleep(0.1)
-    peaks = growth(samples, seconds)
+    peaks = growth(samples, seconds, sent)
     if peaks is not None:
         third, fourth = (peak / MIB for peak in peaks)
         more = (peaks[1] - peaks[0]) / max(sent / 4, 1)
         print(f"  at most {third:.1f} MiB in the third quarter, {fourth:.1f} in the last")
         print(f"  {more:+.2f} bytes a message")
-    return soak.faults() + _grown(samples, seconds)
+    return soak.faults() + _grown(samples, seconds, sent)
 
 
-def growth(samples: list[tuple[float, int]], seconds: float) -> tuple[int, int] | None:
+def growth(samples: list[tuple[float, int]], seconds: float, sent: int) -> tuple[int, int] | None:
     """The most memory in the third quarter and in the last one, bytes; None if it was too short to tell.
 
     Peaks are compared, because memory goes up and down with the tail of the log, which is written out
@@ -137,13 +139,13 @@ def growth(samples: list[tuple[float, int]], seconds: float) -> tuple[int, int] 
     half, last = seconds / 2, seconds * 3 / 4
     third = [size for at, size in samples if half <= at < last]
     fourth = [size for at, size in samples if at >= last]
-    if half < WARM_AFTER or min(len(third), len(fourth)) < 10:
+    if half < WARM_AFTER or sent / 2 < WARM_MESSAGES or min(len(third), len(fourth)) < 10:
         return None
     return max(third), max(fourth)
 
 
-def _grown(samples: list[tuple[float, int]], seconds: float) -> list[str]:
-    peaks = growth(samples, seconds)
+def _grown(samples: list[tuple[float, int]], seconds: float, sent: int) -> list[str]:
+    peaks = growth(samples, seconds, sent)
     if peaks is None or peaks[1] <= peaks[0] * FLAT:
         return []
     return [f"memory grew from {peaks[0] / MIB:.1f} to {peaks[1] / MIB:.1f} MiB in the second half"]

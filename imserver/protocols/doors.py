@@ -19,11 +19,15 @@ from imserver.protocols.session import Session
 from imserver.protocols.tallies import Tallies
 from imserver.services.rooms import Rooms
 from imserver.services.sessions import SessionHub
+from imserver.services.turnstile import Turnstile
 from imserver.wire.base import ServerCodec
 from imserver.wire.meeting import MeetingServerCodec
 
 PACE = 0.002
 """Seconds between two looks at a peer that must have one write before it gets the next."""
+
+NEWCOMERS_PER_TURN = 4
+"""Connections whose first frame is read in one turn of the reactor."""
 
 
 class Doors:
@@ -36,6 +40,7 @@ class Doors:
         limits: what a connection may take.
         counter: the connections of all listeners.
         budget: the bytes of all outboxes.
+        gate: where first frames wait.
         tallies: what is counted of each format's sessions.
     """
 
@@ -48,6 +53,7 @@ class Doors:
         "closing",
         "counter",
         "flusher",
+        "gate",
         "hub",
         "limits",
         "pacer",
@@ -75,6 +81,7 @@ class Doors:
         self.pacer = DrainWatch(clock, PACE)
         self.counter = ConnectionCounter(limits.connections, limits.unauthenticated_per_address)
         self.tallies = Tallies()
+        self.gate = Turnstile(clock, NEWCOMERS_PER_TURN)
         self.closing = False
         self._links: dict[Link, None] = {}
         self._all_gone: Deferred[None] | None = None
@@ -101,7 +108,7 @@ class Doors:
         traits = codec.traits
         tally = self.tallies[traits.name]
         if not traits.rooms:
-            return Session(codec, self.hub, link, self.clock, self.limits, tally)
+            return Session(codec, self.hub, link, self.clock, self.limits, tally, self.gate)
         assert self.rooms is not None
         assert isinstance(codec, MeetingServerCodec)
         return RoomSession(codec, self.rooms, link, self.clock, self.limits, tally)

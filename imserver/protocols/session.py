@@ -37,6 +37,7 @@ from imserver.protocols.connections import DoorLimits, TokenBucket
 from imserver.protocols.output import ACTIVE, BROKEN, ENDED, LOGGING_IN, NORMAL, POLICY, SessionLink
 from imserver.protocols.tallies import Tally
 from imserver.services.sessions import SessionHub
+from imserver.services.turnstile import Turnstile
 from imserver.wire.base import Request, ServerCodec, WireError
 
 # What must see, or must not overtake, the effect of the sends before it.
@@ -50,7 +51,7 @@ _DONE = Done()
 class Session(SessionAuthentication):
     """See the module; implements services.sessions.Receiver."""
 
-    __slots__ = ("_acks", "_limits")
+    __slots__ = ("_acks", "_gate", "_limits")
 
     def __init__(
         self,
@@ -60,15 +61,26 @@ class Session(SessionAuthentication):
         clock: IReactorTime,
         limits: DoorLimits,
         tally: Tally | None = None,
+        gate: Turnstile | None = None,
     ) -> None:
+        """Args:
+        gate: where the first frame waits for its turn, before it costs anything; None = it does not wait.
+        """
         super().__init__(codec, hub, link, clock, tally)
         self._acks = False  # the peer said what it has, and is taken at its word
         self._limits = limits
+        self._gate = gate
 
     # turns.Handler
 
     def handle(self, frame: bytes | WireError) -> None:
         """See Handler."""
+        gate = self._gate
+        if gate is not None:
+            self._gate = None
+            if not gate.take():
+                self._start(self._wait(gate, frame))
+                return
         request: Request | None = None
         try:
             if type(frame) is not bytes:
@@ -109,6 +121,15 @@ class Session(SessionAuthentication):
             self._refuse(request, error)
         except Exception:
             self._internal_error(request)
+
+    async def _wait(self, gate: Turnstile, frame: bytes | WireError) -> None:
+        await gate.passed()
+        if self._state == ENDED:
+            return
+        self.turns.busy = False
+        self.handle(frame)
+        if not self.turns.busy:
+            self.turns.done()
 
     # Commands
 

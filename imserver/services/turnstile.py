@@ -21,12 +21,18 @@ class Turnstile:
         """How many wait."""
         return len(self._waiting)
 
-    async def passed(self) -> None:
-        """Returns at once, or when one's turn has come."""
+    def take(self) -> bool:
+        """Passes, if there is room in this turn; False: `passed` will wait."""
         if self._left == self._per_turn:
             self._clock.callLater(0, self._next_turn)
-        if self._left:
-            self._left -= 1
+        if not self._left:
+            return False
+        self._left -= 1
+        return True
+
+    async def passed(self) -> None:
+        """Returns at once, or when one's turn has come."""
+        if self.take():
             return
         mine: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(mine)

@@ -12,6 +12,7 @@ from benchmarks.figures import ECHO, Measured, summed_up, table
 from benchmarks.soak import MIB, Ear, Soak, _grown
 
 CHAT = "protobuf one-to-one, window 16"
+MANY = 1_000_000
 STORM = "storm: until all are back"
 
 
@@ -65,10 +66,14 @@ class Soaking(SynchronousTestCase):
 
     def test_memory_that_grows_is_found(self) -> None:
         saw = [(10.0 * at, 100 * MIB + at % 7 * 5 * MIB) for at in range(200)]
-        self.assertEqual(_grown(saw, 2000.0), [])
-        self.assertEqual(len(_grown([(at, int(size * (1 + at / 5000))) for at, size in saw], 2000.0)), 1)
+        self.assertEqual(_grown(saw, 2000.0, MANY), [])
+        self.assertEqual(
+            len(_grown([(at, int(size * (1 + at / 5000))) for at, size in saw], 2000.0, MANY)), 1
+        )
 
     def test_memory_of_a_short_soak_is_not_judged(self) -> None:
         steep = [(at / 2, MIB * at) for at in range(1, 400)]
-        self.assertEqual(_grown(steep, 200.0), [])
-        self.assertEqual(len(_grown([(2 * at, size) for at, size in steep], 400.0)), 1)
+        self.assertEqual(_grown(steep, 200.0, MANY), [])
+        slow = [(2 * at, size) for at, size in steep]
+        self.assertEqual(len(_grown(slow, 400.0, MANY)), 1)
+        self.assertEqual(_grown(slow, 400.0, 1000), [])

@@ -79,12 +79,14 @@ class StubCodec:
     def __init__(self, traits: Traits = STUB) -> None:
         self.traits = traits
         self.encoded = 0
+        self.decoded: list[bytes] = []
 
     @property
     def profile(self) -> Hashable:
         return "stub"
 
     def decode(self, frame: bytes) -> Request:
+        self.decoded.append(frame)
         try:
             head, _, rest = frame.decode().partition(" ")
         except UnicodeDecodeError:
