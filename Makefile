@@ -22,8 +22,8 @@ check: $(VENV)/test.stamp
 unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest tests/unit
 
-# What reads and writes sockets (of the SIGKILL tests those at random), once more over Twisted's own transport ([performance] transport = "stock");
-# IMSERVER_TEST_TRANSPORT=stock make test has the whole suite so.
+# What reads and writes sockets, once more over Twisted's own transport ([performance] transport = "stock");
+# of the SIGKILL tests those at random. IMSERVER_TEST_TRANSPORT=stock make test has the whole suite so.
 STOCK := tests/e2e/test_websocket_conformance.py tests/e2e/test_crash.py tests/e2e/test_tls.py tests/e2e/test_half_close.py \
 	tests/unit/protocols/test_written_at_once.py
 stock: $(VENV)/test.stamp
