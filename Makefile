@@ -23,11 +23,12 @@ unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest tests/unit
 
 # What reads and writes sockets, once more over Twisted's own transport ([performance] transport = "stock");
-# IMSERVER_TEST_TRANSPORT=stock make test has the whole suite so.
+# of the SIGKILL tests those at random. IMSERVER_TEST_TRANSPORT=stock make test has the whole suite so.
 STOCK := tests/e2e/test_websocket_conformance.py tests/e2e/test_crash.py tests/e2e/test_tls.py tests/e2e/test_half_close.py \
 	tests/unit/protocols/test_written_at_once.py
 stock: $(VENV)/test.stamp
-	IMSERVER_TEST_TRANSPORT=stock $(BIN)/python -m pytest -n 2 --dist loadfile $(STOCK)
+	IMSERVER_TEST_TRANSPORT=stock $(BIN)/python -m pytest -n 2 --dist loadfile $(STOCK) \
+		-k "not test_nothing_acknowledged_is_lost or random"
 
 # Longer rounds of what can only be made likely by repetition; the seeds of what fails are printed.
 prove: $(VENV)/test.stamp

@@ -16,8 +16,7 @@ COMPRESSED: Final = 0x40
 
 # The call into NVX costs 5 us; one long integer of this many bytes costs less.
 _UNMASK_IN_C_FROM = 800
-_REPEATED: Final = tuple(((1 << 32 * words) - 1) // 0xFFFFFFFF for words in range(_UNMASK_IN_C_FROM // 4 + 1))
-"""Times a key: the key so many times over."""
+_number = int.from_bytes  # looked up twice a frame
 _HEADS: Final = {
     first: tuple(bytes((first, length)) for length in range(126))
     for first in (TEXT, BINARY, TEXT | COMPRESSED, BINARY | COMPRESSED)
@@ -42,9 +41,8 @@ def unmask(key: bytes, payload: bytes) -> bytes:
     if length > _UNMASK_IN_C_FROM:
         unmasked: bytes = create_xor_masker(key, length).process(payload)
         return unmasked
-    words = length + 3 >> 2
-    pad = int.from_bytes(key, "little") * _REPEATED[words]
-    return (int.from_bytes(payload, "little") ^ pad).to_bytes(words << 2, "little")[:length]
+    pad = (key * (length // 4 + 1))[:length]
+    return (_number(payload, "little") ^ _number(pad, "little")).to_bytes(length, "little")
 
 
 def is_utf8(payload: bytes) -> bool:
