@@ -34,6 +34,7 @@ class Switchboard:
         still: it runs, and does nothing.
         latency: longest delay of what passes, seconds.
         passages: the connections it has, oldest first.
+        connections: how many there were.
     """
 
     def __init__(self, world: World, host: RedisHost, latency: float) -> None:
@@ -44,6 +45,7 @@ class Switchboard:
         self.down = False
         self.still = False
         self.passages: list[Passage] = []
+        self.connections = 0
 
     def delay(self) -> float:
         """Seconds until something has passed."""
@@ -156,6 +158,7 @@ class Passage:
     """One connection; the node's protocol has it as its transport.
 
     Attributes:
+        number: what Redis calls it.
         channels: what it listens to.
         left: the node has given it up; what it had sent may still be done.
         stuck: nothing passes on this one alone; it waits.
@@ -166,6 +169,8 @@ class Passage:
     def __init__(self, way: Way, protocol: Any) -> None:
         self.way = way
         self.board = way.board
+        self.board.connections += 1
+        self.number = self.board.connections
         self.channels: set[bytes] = set()
         self.left = self.stuck = False
         self._protocol = protocol
@@ -204,6 +209,13 @@ class Passage:
     loseConnection = abortConnection
 
     # Redis' side
+
+    def killed(self) -> None:
+        """Redis ends the connection: what has not been done never will be."""
+        self._answers.clear()
+        self._forget()
+        if not self.left:
+            self.way.realm.callLater(0, self._lost)
 
     @property
     def _held(self) -> bool:
@@ -306,6 +318,13 @@ class Passage:
                 self.send(b"*3\r\n" + bulk(b"subscribe") + bulk(channel) + b":%d\r\n" % len(self.channels))
         elif name == b"PING" and self.channels:
             self.send(pack((b"pong", b"")))
+        elif name == b"CLIENT" and words[1] == b"ID":
+            self.send(b":%d\r\n" % self.number)
+        elif name == b"CLIENT":
+            for passage in list(self.board.passages):
+                if passage.number == int(words[3]):
+                    passage.killed()
+            self.send(b":1\r\n")
         elif name == b"ROLE":
             self.send(b"*3\r\n" + bulk(b"master") + b":0\r\n*0\r\n")
         else:

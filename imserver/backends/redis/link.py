@@ -73,6 +73,8 @@ class Redis(Connection):
         self.meter = WriteMeter()
         self._refusals = Complaints(clock)
         self.after_replies: list[Callable[[], None]] = []
+        self._client = 0  # Redis' number for this connection; 0 = it does not say
+        self._used = ("", 0)  # the process and the number of the last one that was used
         self._watchers: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._rendered: dict[Script, Rendered] = {}
         self._loaded: set[Script] = set()
@@ -238,6 +240,7 @@ class Redis(Connection):
             *super()._questions(),
             (("INFO",), self._told_of_itself),
             (("CONFIG", "GET", "append*"), self._told_policy),
+            (("CLIENT", "ID"), self._told_client),
         ]
 
     def _told_of_itself(self, reply: Any) -> str:
@@ -254,8 +257,17 @@ class Redis(Connection):
         self.loses_nothing = always and not self.fails_over
         return ""
 
+    def _told_client(self, reply: Any) -> str:
+        self._client = reply if isinstance(reply, int) else 0
+        return ""
+
     def _opened(self) -> None:
         self._tick_call = self._clock.callLater(self._settings.ping_seconds, self._tick)
+        before, self._used = self._used, (self.run_id, self._client)
+        if before[0] == self.run_id and before[1]:
+            # What is still on its way on the last connection was given up, and may be said anew: done late,
+            # it would undo what came after it. Another process counts its connections anew.
+            self.send(("CLIENT", "KILL", "ID", before[1]), _ignored, None)
         for up, _ in self._watchers:
             up()
 
@@ -290,6 +302,10 @@ class Redis(Connection):
 
     def _told_time(self, _: None, reply: Any) -> None:
         self._measured(reply)
+
+
+def _ignored(token: Any, reply: Any) -> None:
+    pass
 
 
 def _fire(waiting: Deferred[Any], reply: Any) -> None:

@@ -215,6 +215,37 @@ class LossTest(LinkCase):
         proxy.mute = False
         self.pump.until(lambda: link.connected, run_clock=True)
 
+    def clients(self, link: Redis) -> set[str]:
+        """The numbers of all connections that Redis has."""
+        listed = self.wait_for(link.call("CLIENT", "LIST")).decode()
+        return {line.split()[0].removeprefix("id=") for line in listed.splitlines()}
+
+    def given_up(self, link: Redis) -> str:
+        """Redis does not notice that a connection was given up: what is under way may come; its number."""
+        number = str(self.wait_for(link.call("CLIENT", "ID")))
+        assert link._protocol is not None
+        link._protocol.transport.abortConnection = lambda: None
+        link._give_up("too late")
+        return number
+
+    def test_what_was_given_up_is_not_done_any_more(self) -> None:
+        """It could come after what was said anew on the next connection."""
+        link, other = self.open_link(first_delay=0.01), self.open_link()
+        before = self.given_up(link)
+        self.assertIn(before, self.clients(other))
+        self.pump.until(lambda: link.connected, run_clock=True)
+        self.wait_for(link.call("PING"))
+        self.assertNotIn(before, self.clients(other))
+
+    def test_another_process_has_other_numbers(self) -> None:
+        """Whose connection has that one there is nobody's affair."""
+        link, other = self.open_link(first_delay=0.01), self.open_link()
+        before = self.given_up(link)
+        link._used = ("another process", int(before))
+        self.pump.until(lambda: link.connected, run_clock=True)
+        self.wait_for(link.call("PING"))
+        self.assertIn(before, self.clients(other))
+
     def test_nobody_at_the_address(self) -> None:
         proxy = Proxy(self.pump, self.server.port)
         self.addCleanup(proxy.close)
