@@ -96,6 +96,8 @@ class CallHistory:
         left: what the server still thinks of calls, at rest, in words.
         life: the server's present life.
         forgets: the server keeps records for a while only.
+        several: of several servers one that was cut off ends its telephones' calls as it goes down, whatever
+            the others make of them.
     """
 
     telephones: list[Telephone] = field(default_factory=list)
@@ -106,6 +108,7 @@ class CallHistory:
     faults: list[str] = field(default_factory=list)
     life: Callable[[], int] = lambda: 0
     forgets: bool = False
+    several: bool = False
 
 
 class Telephone:

@@ -189,6 +189,7 @@ class Cluster(Simulation):
         self._look_inside = verify
         super().__init__(f"cluster/{seed}", verify=False, calls=calls)
         self.call_history.life = self._life
+        self.call_history.several = True
 
     def _make_nodes(self, make_node: Any) -> list[Node]:
         world = self.world
