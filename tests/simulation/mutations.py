@@ -16,6 +16,7 @@ from unittest.mock import patch
 from msgspec import structs
 
 from imserver.backends.embedded import changes
+from imserver.backends.embedded.committer import Task
 from imserver.backends.embedded.records import decode, encode
 from imserver.model.calls import Ending
 from imserver.model.errors import ImError
@@ -167,7 +168,9 @@ def failed_commits_succeed(node: Node) -> None:
     tell = SimulatedCommitter._tell
 
     def broken(self: SimulatedCommitter, batches: Any, error: Exception | None) -> None:
-        tell(self, batches, None)
+        # A task that was not done has no result that anybody could be told.
+        asked = any(isinstance(step, Task) for batch in batches for step in batch.steps)
+        tell(self, batches, error if asked else None)
 
     node.patch(SimulatedCommitter, "_tell", broken)
 
