@@ -237,8 +237,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short run: for a look, not for the record")
     parser.add_argument("--anyway", action="store_true", help="measure even if the machine is busy")
+    parser.add_argument("--runs", type=int, default=3, help="of which the medians are told (default: 3)")
     options = parser.parse_args()
-    runs = 1 if options.quick else 3
+    runs = 1 if options.quick else options.runs
     try:
         with alone(anyway=options.anyway) as shared:
             pin(LOAD_CORE)

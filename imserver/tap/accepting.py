@@ -15,11 +15,17 @@ PER_TURN = 2
 """Connections that one port accepts in a turn of the reactor. An idle turn takes some 50 µs, so that this
 limits nobody who comes in peace."""
 
+WAITING = 4096
+"""Connections that may wait in the kernel, where an endpoint says nothing else; it may have a lower limit of
+its own (`net.core.somaxconn`)."""
+
 
 def pace(port: Any) -> None:
     """Has a listening port accept a few connections at a time; other kinds of ports stay as they are."""
     if not isinstance(port, Port):
         return
+    if port.backlog == Port.backlog:  # Twisted's default, 50
+        port.socket.listen(WAITING)
     accept = port.doRead
 
     def few() -> None:

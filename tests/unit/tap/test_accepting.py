@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from typing import Any
 
@@ -43,6 +44,29 @@ class Accepting(SynchronousTestCase):
             transport: Any = protocol.transport
             transport.socket.close()
         self.assertEqual(counts, [PER_TURN, 2 * PER_TURN, many, many])
+
+    def waiting(self, backlog: int) -> int:
+        """How many connections fit into the kernel's queue of a port that accepts none."""
+        port: Any = Port(0, Factory.forProtocol(Protocol), backlog, "127.0.0.1", Deaf())
+        port.startListening()
+        self.addCleanup(port.socket.close)
+        pace(port)
+        there = 0
+        while there < 100:
+            client = socket.socket()
+            self.addCleanup(client.close)
+            client.setblocking(False)
+            client.connect_ex(port.socket.getsockname())
+            if not select.select([], [client], [], 0.2)[1]:
+                break
+            there += 1
+        return there
+
+    def test_there_is_room_for_those_that_wait(self) -> None:
+        self.assertEqual(self.waiting(50), 100)
+
+    def test_what_the_endpoint_says_stays(self) -> None:
+        self.assertLess(self.waiting(5), 10)
 
     def test_other_kinds_of_ports_are_left_alone(self) -> None:
         other = object()
