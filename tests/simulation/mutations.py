@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from msgspec import structs
+from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded import changes
 from imserver.backends.embedded.committer import Task
@@ -300,3 +301,32 @@ def broken_nodes(
     finally:
         for patched in patches.values():
             patched.stop()
+
+
+def add_tests(
+    case: type[SynchronousTestCase],
+    mutations: Mapping[str, Any],
+    found: Callable[[str, int], object],
+    histories: int,
+) -> None:
+    """A test for each mutation: that somebody notices, in so many histories at most.
+
+    Args:
+        found: the violations of the history of a seed with the named mutation.
+    """
+
+    def caught(self: SynchronousTestCase, name: str) -> None:
+        for seed in range(1, histories + 1):
+            noticed = found(name, seed)
+            self.flushLoggedErrors()
+            if noticed:
+                return
+        self.fail(f"{histories} histories, and nobody noticed: {name}")
+
+    for name, mutation in mutations.items():
+
+        def test(self: SynchronousTestCase, name: str = name) -> None:
+            caught(self, name)
+
+        test.__doc__ = mutation.__doc__
+        setattr(case, f"test_{name}", test)

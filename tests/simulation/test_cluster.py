@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.redis.link_case import shared_server
 from tests.simulation.cluster import NODES, Cluster, ClusterNode
 from tests.simulation.cluster_mutations import MUTATIONS
-from tests.simulation.mutations import broken_nodes
+from tests.simulation.mutations import add_tests, broken_nodes
 from tests.simulation.redis_host import RedisHost, pack
 from tests.simulation.redis_links import Switchboard, Way
 from tests.simulation.run import report, run_seed
@@ -162,25 +162,10 @@ class ReplayTests(SynchronousTestCase):
 class MutationTests(SynchronousTestCase):
     """A checker that passes broken nodes proves nothing."""
 
-    def caught(self, name: str) -> None:
-        """Runs broken nodes until the checker notices, for a bounded number of histories."""
-        for seed in range(1, SEEDS_PER_MUTATION + 1):
-            with broken_nodes(name, ClusterNode, MUTATIONS) as broken:
-                found = Cluster(seed, shared_server().port, broken, calls=False).run()
-            self.flushLoggedErrors()
-            if found:
-                return
-        self.fail(f"{SEEDS_PER_MUTATION} histories, and nobody noticed: {name}")
+
+def _found(name: str, seed: int) -> object:
+    with broken_nodes(name, ClusterNode, MUTATIONS) as broken:
+        return Cluster(seed, shared_server().port, broken, calls=False).run()
 
 
-def _add_mutation_tests() -> None:
-    for name in MUTATIONS:
-
-        def test(self: MutationTests, name: str = name) -> None:
-            self.caught(name)
-
-        test.__doc__ = MUTATIONS[name].__doc__
-        setattr(MutationTests, f"test_{name}", test)
-
-
-_add_mutation_tests()
+add_tests(MutationTests, MUTATIONS, _found, SEEDS_PER_MUTATION)
