@@ -264,6 +264,8 @@ class GroupCallHome:
         if not mine:
             raise no_part(call.id)
         others = [one for one in mine if one != seat]
+        # It is answered; but its node would tell it the end if this one were lost.
+        self._bus.tell(seat, GroupLinked(call.id, call.group, call.initiator.user, None))
         self._tell(others, call, GroupCallChange.STOPPED, seat.user, Ending.REJECTED)
         self._tell(call.participants.values(), call, GroupCallChange.REJECTED, seat.user)
         self._look(call, Ending.REJECTED)

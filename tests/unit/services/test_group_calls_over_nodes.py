@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imserver.model.calls import AnswerCall, CallMedia, EndCall, Ending, Media
+from imserver.model.calls import AnswerCall, CallMedia, EndCall, Ending, Media, RejectCall
 from imserver.model.errors import ErrorCode
 from imserver.model.group_calls import GroupCallChanged, StartGroupCall
 from imserver.model.groups import CreateGroup, LeaveGroup
@@ -147,6 +147,16 @@ class GroupCallsOverNodes(HouseCase):
         self.pass_time(12.0)
         for session in (caller, other):
             self.assertEqual(self.told(session), [f"ended {caller.user}: {caller.user}"])
+
+    def test_who_rejected_hears_no_end_when_the_home_is_lost(self) -> None:
+        caller, other = self.elsewhere()
+        caller.do(StartGroupCall("band", "c"))
+        other.do(RejectCall("c"))
+        caller.take(), other.take()
+        self.home().die()
+        self.pass_time(12.0)
+        self.assertEqual(self.told(caller), [f"ended {caller.user}: {caller.user}"])
+        self.assertEqual(self.told(other), [])
 
     def test_a_participants_node_that_is_lost(self) -> None:
         self.call()

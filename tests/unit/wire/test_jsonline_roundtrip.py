@@ -63,6 +63,7 @@ from imserver.model.messages import (
     SetTyping,
 )
 from imserver.model.presence import ListPresence, PresenceState, SetPresence
+from imserver.wire.extras import REVOKED_KEY
 from imserver.wire.jsonline import JsonLineClientCodec, JsonLineServerCodec, LineBuffer
 
 text = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -102,7 +103,9 @@ contents = st.one_of(
 )
 attachments = st.just(b"") | st.lists(objects, min_size=1, max_size=3).map(compact)
 metas = st.just(b"") | objects.filter(lambda value: not {"reply_to", "priority"} & value.keys()).map(compact)
-extras = st.dictionaries(text.filter(lambda key: not key.startswith("im.")), text, max_size=3)
+extras = st.dictionaries(
+    text.filter(lambda key: not key.startswith("im.") and key != REVOKED_KEY), text, max_size=3
+)
 
 
 @st.composite
