@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from imserver.model.accounts import KickReason, Principal, SessionKicked
 from imserver.model.errors import ImError
+from imserver.model.presence import PresenceChanged
 from imserver.services.accounts import Accounts
 from imserver.services.change_cursor import Spawn
 from imserver.services.together import together
@@ -32,8 +33,8 @@ class Sight(Protocol):
     def look_again(self, users: Sequence[str]) -> None:
         """These users may look otherwise than was announced."""
 
-    def refresh(self) -> None:
-        """Sessions here may not have been told how others look."""
+    def refresh(self, viewers: Sequence[str] | None = None) -> None:
+        """Sessions here, of these users or of all, may not have been told how others look."""
 
 
 class Ending(Protocol):
@@ -110,6 +111,11 @@ class Neighbours:
     def attendance_changed(self, users: Sequence[str]) -> None:
         """See Watcher."""
         self._sight.look_again(users)
+
+    def came_late(self, users: Sequence[str], event: Any) -> None:
+        """See Watcher."""
+        if type(event) is PresenceChanged:
+            self._sight.refresh(users)
 
     # A kick may not have got here.
 

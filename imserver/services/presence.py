@@ -215,12 +215,18 @@ class Presence:
             self._waiting[user] = None
         self._next()
 
-    def refresh(self) -> None:
-        """Sessions here may not have been told how others look: all of them are told anew."""
-        self._spawn(self._refresh())
+    def refresh(self, viewers: Sequence[str] | None = None) -> None:
+        """Sessions here may not have been told how others look: they are told anew.
 
-    async def _refresh(self) -> None:
-        users = dict.fromkeys(session.principal.user for session in self._registry if session.started)
+        Args:
+            viewers: whose sessions; None = everybody's.
+        """
+        self._spawn(self._refresh(viewers))
+
+    async def _refresh(self, viewers: Sequence[str] | None) -> None:
+        users = viewers
+        if users is None:
+            users = list(dict.fromkeys(one.principal.user for one in self._registry if one.started))
         for _ in range(TRIES):
             try:
                 await together(self._show_all, users)

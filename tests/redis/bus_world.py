@@ -132,6 +132,9 @@ class Node:
     def attendance_changed(self, users: Sequence[str]) -> None:
         self.news.append(f"changed {' '.join(users)}")
 
+    def came_late(self, users: Sequence[str], event: Any) -> None:
+        self.news.append(f"late for {' '.join(users)}")
+
 
 class BusCase(LinkCase):
     """Makes nodes; each has connections of its own."""

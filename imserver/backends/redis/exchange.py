@@ -25,6 +25,8 @@ KEPT_BYTES = 8 * 1024 * 1024
 TICK_SECONDS = 1.0
 ABSENT_TICKS = 30
 """So long something is kept for a node that is not seen among the others."""
+LATE_TICKS = 10
+"""So long after something was asked for again what comes may be that."""
 HAVE_FRAMES = 256
 HAVE_BYTES = 1024 * 1024
 """So much is acknowledged at once, if it comes fast."""
@@ -46,8 +48,12 @@ _decode = msgspec.msgpack.Decoder(_Frame).decode
 class Heard(Protocol):
     """Who takes what comes."""
 
-    def frame(self, node: str, body: bytes) -> None:
-        """The next frame of a node."""
+    def frame(self, node: str, body: bytes, late: bool) -> None:
+        """The next frame of a node.
+
+        Args:
+            late: it may have been said a while ago; what other nodes said later may have come already.
+        """
 
     def loose(self, node: str, body: bytes) -> None:
         """Something outside of the order."""
@@ -97,15 +103,17 @@ class _Incoming:
         next: the number that is to come.
         had: what it was told last that has come.
         asked: the gap was asked for; not again before the next tick.
+        late: ticks for which what comes counts as late.
     """
 
-    __slots__ = ("asked", "had", "next", "size")
+    __slots__ = ("asked", "had", "late", "next", "size")
 
     def __init__(self) -> None:
         self.next = 1
         self.had = 1
         self.size = 0  # bytes since then
         self.asked = False
+        self.late = 0
 
 
 class Exchange:
@@ -200,7 +208,7 @@ class Exchange:
             incoming.size += len(body)
             if incoming.next - incoming.had >= HAVE_FRAMES or incoming.size >= HAVE_BYTES:
                 self._acknowledge(source, incoming)
-            self._heard.frame(source, body)
+            self._heard.frame(source, body, incoming.late > 0)
         elif number > incoming.next:
             self._ask(source, incoming)
 
@@ -219,6 +227,7 @@ class Exchange:
             self._heard.missed(source)
 
     def _ask(self, source: str, incoming: _Incoming) -> None:
+        incoming.late = LATE_TICKS
         if not incoming.asked:
             incoming.asked = True
             self._control(source, _HAVE, incoming.next, b"?")
@@ -296,6 +305,7 @@ class Exchange:
             outgoing.told = outgoing.next
         for source, incoming in self._incoming.items():
             incoming.asked = False
+            incoming.late = max(0, incoming.late - 1)
             if incoming.had < incoming.next:
                 self._acknowledge(source, incoming)
 

@@ -52,6 +52,9 @@ class Deaf:
     def attendance_changed(self, users: Sequence[str]) -> None:
         """See Watcher."""
 
+    def came_late(self, users: Sequence[str], event: Any) -> None:
+        """See Watcher."""
+
 
 class Consumers:
     """Who consumes on this node."""
@@ -85,10 +88,10 @@ class Hearing:
         self._redis = redis
         self._say = say
 
-    def frame(self, node: str, body: bytes) -> None:
+    def frame(self, node: str, body: bytes, late: bool) -> None:
         """See Heard."""
         try:
-            self._handle(node, talk.read(body))
+            self._handle(node, talk.read(body), late)
         except Unpackable as error:
             self._not_understood(node, error)
         except Exception:
@@ -109,7 +112,7 @@ class Hearing:
         self._asking.refuse(lambda asked: asked == node)
         self._consumers.watcher.missed(node)
 
-    def _handle(self, node: str, frame: Any) -> None:
+    def _handle(self, node: str, frame: Any, late: bool) -> None:
         consumers = self._consumers
         match frame:
             case talk.Tell():
@@ -119,7 +122,10 @@ class Hearing:
             case talk.Answer():
                 self._asking.answered(frame.number, unpack(frame.reply))
             case talk.Publish():
-                consumers.on_event(frame.users, unpack(frame.event), frame.origin)
+                event = unpack(frame.event)
+                consumers.on_event(frame.users, event, frame.origin)
+                if late:
+                    consumers.watcher.came_late(frame.users, event)
             case talk.Kick():
                 consumers.on_kick(frame.user, frame.sid, frame.session, unpack(frame.event))
 

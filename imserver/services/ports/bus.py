@@ -33,6 +33,12 @@ class Watcher(Protocol):
     def attendance_changed(self, users: Sequence[str]) -> None:
         """The ranks of these users over all nodes may be others now, because a node was lost."""
 
+    def came_late(self, users: Sequence[str], event: Any) -> None:
+        """These users' sessions here were just told what another node had said a while ago.
+
+        What a third node said later may have got here before it.
+        """
+
 
 class Bus(Protocol):
     """What may be lost (typing, presence, notifications) or is addressed (kick, calls).

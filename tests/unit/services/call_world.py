@@ -177,6 +177,9 @@ class Node:
     def attendance_changed(self, users: Sequence[str]) -> None:
         """See Watcher; calls need none of it."""
 
+    def came_late(self, users: Sequence[str], event: Any) -> None:
+        """See Watcher; calls need none of it."""
+
     def enter(self, phone: Phone) -> None:
         """The session is live from now on."""
         phone.connected = True
