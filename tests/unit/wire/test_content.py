@@ -228,7 +228,11 @@ class BesideTests(SynchronousTestCase):
     objects = st.dictionaries(texts, json_values, max_size=3)
 
     @given(
-        st.dictionaries(texts.filter(lambda key: key not in extras.RESERVED_KEYS), texts, max_size=3),
+        st.dictionaries(
+            texts.filter(lambda key: key not in {*extras.RESERVED_KEYS, extras.REVOKED_KEY}),
+            texts,
+            max_size=3,
+        ),
         st.lists(objects, max_size=3),
         objects,
     )

@@ -103,7 +103,7 @@ metas = st.builds(
     st.none() | word,
 )
 extras = st.dictionaries(word, st.text(characters, max_size=20), max_size=3).filter(
-    lambda value: beside.RESERVED_KEYS.isdisjoint(value)
+    lambda value: {*beside.RESERVED_KEYS, beside.REVOKED_KEY}.isdisjoint(value)
 )
 places: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.builds(dict, conversation=word), st.builds(dict, recipient=user), st.builds(dict, group=group)
