@@ -89,6 +89,8 @@ class Presence:
         self._stepping = False
         self._left = PER_TURN  # of this turn
         self._failed: set[str] = set()
+        self._viewers: dict[str, None] = {}  # who is to be told anew how others look
+        self._refreshing = False
 
     def rank(self, user: str) -> int:
         """How available a user is on this node; 0 = not at all."""
@@ -206,11 +208,10 @@ class Presence:
             self._ranks[user] = rank
         else:
             del self._ranks[user]
-        self._waiting[user] = None
-        self._next()
+        self.look_again((user,))
 
     def look_again(self, users: Sequence[str]) -> None:
-        """These users may look otherwise than was announced, because a node was lost."""
+        """These users may look otherwise than was announced."""
         for user in users:
             self._waiting[user] = None
         self._next()
@@ -221,19 +222,29 @@ class Presence:
         Args:
             viewers: whose sessions; None = everybody's.
         """
-        self._spawn(self._refresh(viewers))
+        if viewers is None:
+            viewers = [session.principal.user for session in self._registry if session.started]
+        # Much may come late at once: who waits is asked about once, however often he is named.
+        self._viewers.update(dict.fromkeys(viewers))
+        if not self._refreshing:
+            self._refreshing = True
+            self._spawn(self._refresh())
 
-    async def _refresh(self, viewers: Sequence[str] | None) -> None:
-        users = viewers
-        if users is None:
-            users = list(dict.fromkeys(one.principal.user for one in self._registry if one.started))
-        for _ in range(TRIES):
-            try:
-                await together(self._show_all, users)
-                return
-            except ImError as error:
-                self.log.warn("presence not told anew yet: {code}", code=error.code)
-            await deferLater(self._clock, RETRY_SECONDS)
+    async def _refresh(self) -> None:
+        tries = 0
+        try:
+            while self._viewers and tries < TRIES:
+                users, self._viewers = self._viewers, {}
+                try:
+                    await together(self._show_all, users)
+                    tries = 0
+                except ImError as error:
+                    self.log.warn("presence not told anew yet: {code}", code=error.code)
+                    self._viewers = users | self._viewers
+                    tries += 1
+                    await deferLater(self._clock, RETRY_SECONDS)
+        finally:
+            self._refreshing = False
 
     async def _show_all(self, user: str) -> None:
         """Tells a user's sessions here of everybody who is to be seen, or was a while ago."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from imserver.backends.redis.keys import BUS
-from imserver.backends.redis.link import Redis
+from imserver.backends.redis.link import Redis, ignored
 from imserver.backends.redis.nodes import name_of
 from imserver.model.errors import ImError
 
@@ -172,7 +172,7 @@ class Exchange:
     def _publish(self, node: str, payload: bytes) -> bool:
         channel = f"{self._redis.channels}{BUS}{name_of(node)}"
         try:
-            self._redis.send(("PUBLISH", channel, payload), _ignored, None)
+            self._redis.send(("PUBLISH", channel, payload), ignored, None)
         except ImError:
             return False  # it is said again when there is Redis
         return True
@@ -308,7 +308,3 @@ class Exchange:
             incoming.late = max(0, incoming.late - 1)
             if incoming.had < incoming.next:
                 self._acknowledge(source, incoming)
-
-
-def _ignored(token: Any, reply: Any) -> None:
-    pass

@@ -267,7 +267,7 @@ class Redis(Connection):
         if before[0] == self.run_id and before[1]:
             # What is still on its way on the last connection was given up, and may be said anew: done late,
             # it would undo what came after it. Another process counts its connections anew.
-            self.send(("CLIENT", "KILL", "ID", before[1]), _ignored, None)
+            self.send(("CLIENT", "KILL", "ID", before[1]), ignored, None)
         for up, _ in self._watchers:
             up()
 
@@ -304,8 +304,8 @@ class Redis(Connection):
         self._measured(reply)
 
 
-def _ignored(token: Any, reply: Any) -> None:
-    pass
+def ignored(token: Any, reply: Any) -> None:
+    """For `send`: nobody asks what came of it."""
 
 
 def _fire(waiting: Deferred[Any], reply: Any) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.accounts import Hello, LogIn
+from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import AckMessages, RevokeMessage
 from imserver.model.presence import PresenceChanged, PresenceState
 from imserver.services import entrance, presence
@@ -166,3 +167,36 @@ class Seen(HubCase):
         live.start()
         self.settle()
         self.assertEqual(self.changes(peer), [(user, PresenceState.OFFLINE) for user in users[:-1]])
+
+    def test_who_is_to_be_told_anew_by_much_is_told_once_or_twice(self) -> None:
+        peer, users = self.friends_of_alice(3)
+        show, held, looks = self.hub.presence._show_all, Deferred[None](), 0
+
+        async def slowly(user: str) -> None:
+            nonlocal looks
+            looks += 1
+            await held
+            await show(user)
+
+        self.patch(self.hub.presence, "_show_all", slowly)
+        for _ in range(50):
+            self.hub.presence.refresh(["alice"])
+        self.assertEqual(looks, 1)
+        held.callback(None)
+        self.settle()
+        # What came while it was being looked at may be newer than what was seen.
+        self.assertEqual(looks, 2)
+        self.assertEqual([event.user for event in peer.events], 2 * users)
+
+    def test_who_could_not_be_told_anew_is_told_later(self) -> None:
+        peer, users = self.friends_of_alice(3)
+        circle = self.cellar.directory.circle
+        away = ImError(ErrorCode.UNAVAILABLE, "the message store did not answer")
+        self.patch(self.cellar.directory, "circle", lambda user: fail(away))
+        self.hub.presence.refresh()
+        self.settle()
+        self.assertEqual(peer.events, [])
+        self.patch(self.cellar.directory, "circle", circle)
+        self.clock.advance(presence.RETRY_SECONDS)
+        self.settle()
+        self.assertEqual([event.user for event in peer.events], users)
