@@ -39,7 +39,7 @@ class Revocation(Struct, frozen=True, gc=False):
     at: float
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """One stored message, the same for every recipient.
 
     Attributes:
@@ -87,7 +87,7 @@ class InboxRow(Struct, frozen=True, gc=False):
 # Commands
 
 
-class SendMessage(Struct, frozen=True):
+class SendMessage(Struct, frozen=True, gc=False):
     """Send one message. At most one of recipient, group and broadcast names the target.
 
     With none of them, `conversation` must denote exactly one of the sender's

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-THRESHOLDS = (10_000, 3, 10)
+THRESHOLDS = (25_000, 2, 10)
 """New objects before the youngest are looked through, and how often until older ones are.
 
 Messages make no cycles, lost connections do. Python's own 700 has everything that

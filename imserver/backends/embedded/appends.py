@@ -19,18 +19,19 @@ from msgspec import Struct
 from twisted.logger import Logger
 
 from imserver.backends.embedded.core import Core
-from imserver.backends.embedded.dedupe import Key, Remembered, key_hash
+from imserver.backends.embedded.dedupe import PROBE_SHIFT, PROBES, key_hash
 from imserver.backends.embedded.entities import GroupState, Pair, User
 from imserver.backends.embedded.journal import unavailable
 from imserver.backends.embedded.own_names import learn, use_name
 from imserver.backends.embedded.records import (
     PACKED_FROM,
-    encode,
     message_id_prefix,
+    message_row,
     pack_recipients,
 )
 from imserver.backends.embedded.relations import NOBODY, check_may_write
 from imserver.backends.embedded.retries import Retries
+from imserver.backends.embedded.runs import Run
 from imserver.backends.embedded.send_rate import SendRate
 from imserver.backends.embedded.state import State
 from imserver.backends.embedded.targets import resolve
@@ -44,15 +45,20 @@ _NOBODY: frozenset[str] = frozenset()
 
 
 class Send(Struct, frozen=True, gc=False):
-    """A send whose target is known and that is new."""
+    """A send whose target is known and that is new.
+
+    Attributes:
+        hashed: of its client id, 0 = it has none.
+        doubtful: a filter knows this hash.
+    """
 
     state: State
     principal: Principal
     command: SendMessage
     sender: User
     canonical: str
-    key: Key | None
     hashed: int
+    doubtful: bool
 
 
 class Appender:
@@ -89,10 +95,24 @@ class Appender:
         self._waiting = []
         self._now = self._core.clock.seconds()
         self._milliseconds = int(self._core.wall() * 1000)
-        answers = self._core.journal.batch().answers
+        if self._core.ready is not None:
+            self._turn_to(self._core.ready, len(waiting))
+        append = self._append
+        answered = self._core.journal.batch().answers.append
+        last: Principal | None = None
+        recipient = ""
+        run: Run | None = None
         for principal, command, ticket in waiting:
+            if command.conversation or command.group or command.broadcast:
+                last = run = None
+            elif principal is last and command.recipient == recipient:
+                run = run or self._run(principal, recipient)
+            else:
+                last, recipient, run = principal, command.recipient, None
             try:
-                outcome: MessageAccepted | ImError = self._append(principal, command)
+                outcome: MessageAccepted | ImError = (
+                    append(principal, command) if run is None else run.send(command)
+                )
             except ImError as error:
                 outcome = error
             except sqlite3.Error:
@@ -102,13 +122,33 @@ class Appender:
             except Exception:
                 self._log.failure("a send could not be decided")  # which is no reason to lose the others
                 outcome = ImError(ErrorCode.INTERNAL, "internal error")
-            answers.append(Answer(ticket, outcome))
+            answered(Answer(ticket, outcome))
+
+    def _run(self, principal: Principal, recipient: str) -> Run | None:
+        """For the second message in a row of one user to another; None: each by itself."""
+        state = self._core.ready
+        if state is None or self._core.settings.friends_only:
+            return None
+        try:
+            batch = self._core.journal.batch()
+            return Run(self._core, self._retries, self._rate, state, batch, principal, recipient, self._now)
+        except LookupError:
+            return None
+
+    def _turn_to(self, state: State, count: int) -> None:
+        """Moves the memory's time on; up to `count` sends are decided at it."""
+        if self._milliseconds > state.last_ms or not state.id_prefix:
+            state.last_ms = max(state.last_ms, self._milliseconds)
+            state.id_prefix = message_id_prefix(state.last_ms, self._core.node)
+            state.begin_ids(state.next_offset, state.id_prefix)
+        state.dedupe.turn_to(state.last_ms / 1000, state.next_offset, count)
 
     def _append(self, principal: Principal, command: SendMessage) -> MessageAccepted:
         core = self._core
         state = core.ready
         if state is None or core.journal.waiting_rows >= core.settings.queue_rows:
             state = core.check_writable()
+            self._turn_to(state, 1)
         sender = state.users.get(principal.user) or state.user(principal.user)
         if sender is None:
             raise ImError(ErrorCode.USER_NOT_FOUND, "the sender has no account")
@@ -123,27 +163,34 @@ class Appender:
                 raise ImError(ErrorCode.FORBIDDEN, "only an administrator may broadcast")
             canonical = BROADCAST_NAME
         else:
-            peer, group, name = resolve(state, sender, command.conversation, command.recipient, command.group)
+            if not (command.conversation or command.group):
+                peer = state.users.get(command.recipient)  # most sends; whatever is not so simple is below
+            if peer is None:
+                peer, group, name = resolve(
+                    state, sender, command.conversation, command.recipient, command.group
+                )
             if peer is not None:
-                pair = state.pair(sender.no, peer.no)
+                no, other = sender.no, peer.no
+                pair = state.pairs.get((no, other) if no <= other else (other, no)) or state.pair(no, other)
                 canonical = pair.canonical if pair is not None else single_name(sender.name, peer.name)
             else:
                 assert group is not None
                 canonical = group_name(group.gid)
-        key: Key | None = None
         hashed = 0
+        doubtful = False
         if command.client_id:
-            key = (sender.no, principal.format, command.client_id)
-            hashed = key_hash(key)
-            known = self._retries.known(state, key, hashed, canonical, command)
-            if known is not None:
-                return known
+            hashed = key_hash(sender.no, principal.format, command.client_id)
+            doubtful = state.dedupe.may_know(hashed)
+            if doubtful:
+                known = self._retries.known(state, sender, principal.format, hashed, canonical, command)
+                if known is not None:
+                    return known
         if peer is not None and peer is not sender:
             friends_only = core.settings.friends_only
             if peer.blocks is not NOBODY or sender.blocks is not NOBODY or friends_only:
                 check_may_write(core.reader, sender, peer, friends_only)
         self._rate.take(sender, command.broadcast, self._now)
-        send = Send(state, principal, command, sender, canonical, key, hashed)
+        send = Send(state, principal, command, sender, canonical, hashed, doubtful)
         if peer is not None:
             return self._to_user(send, peer, pair, name)
         if group is not None:
@@ -253,23 +300,13 @@ class Appender:
     ) -> tuple[Message, bytes]:
         """The message and its log row. Changes nothing but the memory of the time."""
         state, command, content, sender = send.state, send.command, send.command.content, send.sender.name
-        milliseconds = self._milliseconds
-        if milliseconds > state.last_ms:
-            state.last_ms = milliseconds
-            state.id_prefix = message_id_prefix(milliseconds, self._core.node)
-        elif not state.id_prefix:
-            state.id_prefix = message_id_prefix(state.last_ms, self._core.node)
         server_at = state.last_ms / 1000
         message_id = f"{state.id_prefix}{state.next_offset:012x}"
         sent_at = command.sent_at or server_at
         client_id, extra = command.client_id, command.extra
-        # A MessageRecord, written without making one.
-        body = encode(
-            (
-                0, message_id, no, position, name, sender, recipient, group, to, client_id,
-                send.principal.format if client_id else "", b"", int(content.form), content.number,
-                content.data, sent_at, server_at, extra, command.attachments, command.meta, renamed,
-            )
+        body = message_row(
+            message_id, no, position, name, sender, recipient, group, to, client_id, send.principal.format,
+            content, sent_at, server_at, extra, command.attachments, command.meta, renamed,
         )  # fmt: skip
         message = Message(
             message_id, name or send.canonical, send.canonical, position, sender, recipient, group, client_id,
@@ -291,12 +328,16 @@ class Appender:
         offset = state.next_offset
         state.next_offset = offset + 1
         state.tail_rows += 1
-        message_id = message.message_id
-        state.ids[offset] = message_id
         name = message.canonical if renamed and message.sender in renamed else message.conversation
-        answer = MessageAccepted(message_id, name, seq, message.server_at, send.command.broadcast)
-        if send.key is not None:
-            state.dedupe.recent[send.key] = Remembered(offset, send.hashed, answer)
+        answer = MessageAccepted(message.message_id, name, seq, message.server_at, send.command.broadcast)
+        if send.doubtful:
+            state.dedupe.note(send.hashed, offset)
+        elif send.hashed:
+            # As `note` has it: no filter knows this hash, so the tail does not either.
+            dedupe, hashed = state.dedupe, send.hashed
+            dedupe.recent[hashed] = offset
+            layer, mask = dedupe.filling
+            layer[hashed & mask] |= PROBES[hashed >> PROBE_SHIFT & 63]
         journal = self._core.journal
         journal.waiting_rows += 1
         batch = journal.batch()

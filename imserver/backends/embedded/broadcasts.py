@@ -98,6 +98,8 @@ class Broadcasts:
             for user, seq in zip(users, seqs, strict=True):
                 user.head = seq
                 state.inboxes.add(user.no, seq, offset)
+            state.begin_ids(offset, "")
+            state.id_prefix = ""
             state.next_offset += 1
             state.tail_rows += 1
             journal.waiting_rows += 1

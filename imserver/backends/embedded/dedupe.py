@@ -1,37 +1,43 @@
 """Client ids: which send was this, and was it the same?
 
 The last ones are in memory, the others in the `dedupe` table as (span of time,
-hash of the key, log offset); the log row decides. Bloom filters spare almost
-every look-up there.
+hash of the key, log offset); the log row decides. Bloom filters over both spare almost
+every look-up.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
-from itertools import groupby
-from operator import itemgetter
-
-from msgspec import Struct
-
-from imserver.model.messages import MessageAccepted
-
-Key = tuple[int, str, str]
-"""(sender's number, format, client id)."""
+from itertools import combinations, cycle, islice
+from struct import Struct
+from typing import Final
 
 BUCKET_SECONDS = 12 * 3600.0
 """Spans are dropped whole. Part of the file format: the window may be configured anew, this may not."""
-_HASH = itemgetter(1)
-_SMALLEST_FILTER = 1 << 20
-_LARGEST_FILTER = 1 << 28
+_SMALLEST_FILTER: Final = 1 << 17
+_LARGEST_FILTER: Final = 1 << 25
+"""Bytes of a filter's layer."""
+PROBES: Final = tuple(
+    islice(cycle(1 << one | 1 << two | 1 << three for one, two, three in combinations(range(8), 3)), 64)
+)
+"""Three bits of a byte, by six bits of a hash."""
+PROBE_SHIFT: Final = 57
+_number = Struct("<q").unpack
+
+Row = tuple[int, int, int]
+"""(span of time, hash, log offset)."""
 
 
-def key_hash(key: Key) -> int:
-    """A signed 64-bit hash, the same in every process (SQLite's integers are signed)."""
-    sender, format, client_id = key
-    data = f"{sender}\0{format}\0{client_id}".encode()
-    return int.from_bytes(blake2b(data, digest_size=8).digest(), "little", signed=True)
+def key_hash(sender: int, format: str, client_id: str) -> int:
+    """A signed 64-bit hash, the same in every process (SQLite's integers are signed).
+
+    Args:
+        sender: the sender's number.
+    """
+    return _number(blake2b(f"{sender}\0{format}\0{client_id}".encode(), digest_size=8).digest())[0]  # type: ignore[no-any-return]
 
 
 def bucket_of(at: float) -> int:
@@ -42,9 +48,12 @@ def bucket_of(at: float) -> int:
 class Bloom:
     """A growing Bloom filter: a layer four times as large whenever the last one is full.
 
-    The hashes are good ones, so two parts of a hash are two probes. Sixteen bits
-    a value let one absent value in seventy through; the largest layer just fills
+    A value's three bits are in one byte, so that asking for it looks at memory once. With
+    two bytes a value one absent value in seventy gets through; the largest layer just fills
     up and lets more through.
+
+    Attributes:
+        layers: (bytes, mask of a hash's bits that number them), the one that is filled last.
     """
 
     __slots__ = ("_room", "layers")
@@ -56,54 +65,55 @@ class Bloom:
     def add(self, values: Iterable[int]) -> None:
         """Adds signed 64-bit hashes."""
         for value in values:
-            if self._room <= 0:
-                self._grow()
+            self.reserve(1)
             layer, mask = self.layers[-1]
-            self._room -= 1
-            bit = value & mask
-            layer[bit >> 3] |= 1 << (bit & 7)
-            bit = (value >> 32) & mask
-            layer[bit >> 3] |= 1 << (bit & 7)
+            layer[value & mask] |= PROBES[value >> PROBE_SHIFT & 63]
 
-    def _grow(self) -> None:
-        bits = _SMALLEST_FILTER
-        if self.layers:
-            bits = min(len(self.layers[-1][0]) * 32, _LARGEST_FILTER)
-        if not self.layers or bits > len(self.layers[-1][0]) * 8:
-            self.layers.append((bytearray(bits // 8), bits - 1))
-        self._room = bits // 16
+    def reserve(self, count: int) -> bool:
+        """Sees to room for so many more in the last layer, where whoever calls puts them.
+
+        Returns:
+            whether there is a new layer.
+        """
+        grown = False
+        if self._room <= 0:
+            size = _SMALLEST_FILTER
+            if self.layers:
+                size = min(len(self.layers[-1][0]) * 4, _LARGEST_FILTER)
+            if not self.layers or size > len(self.layers[-1][0]):
+                self.layers.append((bytearray(size), size - 1))
+                grown = True
+            self._room = size // 2
+        self._room -= count
+        return grown
 
     def __contains__(self, value: int) -> bool:
-        for layer, mask in self.layers:
-            bit = value & mask
-            if layer[bit >> 3] & (1 << (bit & 7)):
-                bit = (value >> 32) & mask
-                if layer[bit >> 3] & (1 << (bit & 7)):
-                    return True
-        return False
-
-
-class Remembered(Struct, frozen=True, gc=False):
-    """A send that was accepted."""
-
-    offset: int
-    hashed: int
-    answer: MessageAccepted
+        bits = PROBES[value >> PROBE_SHIFT & 63]
+        return any(layer[value & mask] & bits == bits for layer, mask in self.layers)
 
 
 class Dedupe:
-    """Sends by key.
+    """Sends by the hash of their key.
 
     Attributes:
-        recent: of the log's tail, by key, in log order; committed or on the way.
-        blooms: per span of time on the disk; a span without a filter is looked up always.
+        recent: log offsets of the log's tail, by hash, in log order; committed or on the way.
+        twins: further offsets under a hash that `recent` has, in log order: hardly ever any.
+        blooms: per span of time, what was accepted and what is on the disk of it.
+        unread: spans of which `blooms` has only what was accepted since start-up: the disk is asked always.
+        layers: those of all filters.
+        filling: the one that takes what is accepted now; see `turn_to`.
     """
 
     def __init__(self, seconds: float) -> None:
-        self.recent: dict[Key, Remembered] = {}
-        self.blooms: dict[int, Bloom | None] = {}
-        self._late: dict[int, list[int]] = {}
+        self.recent: dict[int, int] = {}
+        self.twins: dict[int, list[int]] = {}
+        self.blooms: dict[int, Bloom] = {}
+        self.unread: set[int] = set()
+        self.layers: list[tuple[bytearray, int]] = []
+        self.filling: tuple[bytearray, int] = (bytearray(1), 0)
         self.seconds = seconds
+        self._bucket = -1
+        self._spans: list[tuple[int, int]] = []  # (first log offset, span of time) of the tail, in order
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Notes which spans are on the disk. Their filters come later, see `filter_of`."""
@@ -113,26 +123,60 @@ class Dedupe:
                 "SELECT min(bucket) FROM dedupe WHERE bucket > ?", (bucket,)
             ).fetchone()
             if bucket is not None:
-                self.blooms[bucket] = None
+                self.blooms[bucket] = Bloom()
+                self.unread.add(bucket)
+        self._renew_layers()
 
-    def may_be_on_disk(self, hashed: int) -> bool:
-        """Whether any filter lets this hash through: nearly never, unless it is there."""
-        for bloom in self.blooms.values():
-            if bloom is None:
+    # What is accepted
+
+    def turn_to(self, at: float, offset: int, count: int) -> None:
+        """Prepares for up to `count` sends, the first at log offset `offset`.
+
+        Args:
+            at: the server's time of all of them, never earlier than before.
+        """
+        bucket = bucket_of(at)
+        if bucket != self._bucket:
+            self._bucket = bucket
+            self._spans.append((offset, bucket))
+            if bucket not in self.blooms:
+                self.blooms[bucket] = Bloom()
+            self._renew_layers()
+        bloom = self.blooms[bucket]
+        if bloom.reserve(count):
+            self._renew_layers()
+        self.filling = bloom.layers[-1]
+
+    def may_know(self, hashed: int) -> bool:
+        """Whether any filter lets this hash through: nearly never, unless there is such a send."""
+        bits = PROBES[hashed >> PROBE_SHIFT & 63]
+        for layer, mask in self.layers:
+            if layer[hashed & mask] & bits == bits:
                 return True
-            # As in Bloom.__contains__, without a call: this is asked for every send.
-            for layer, mask in bloom.layers:
-                bit = hashed & mask
-                if layer[bit >> 3] & (1 << (bit & 7)) and hashed in bloom:
-                    return True
-        return False
+        return bool(self.unread)
 
-    def candidates(self, connection: sqlite3.Connection, hashed: int, now: Callable[[], float]) -> list[int]:
+    def note(self, hashed: int, offset: int) -> None:
+        """A send was accepted; `turn_to` has been called."""
+        if hashed in self.recent:
+            self.twins.setdefault(hashed, []).append(offset)
+        else:
+            self.recent[hashed] = offset
+        layer, mask = self.filling
+        layer[hashed & mask] |= PROBES[hashed >> PROBE_SHIFT & 63]
+
+    # What was accepted
+
+    def in_tail(self, hashed: int) -> list[int]:
+        """Log offsets in the tail that may have this key, newest first."""
+        offset = self.recent.get(hashed)
+        return [] if offset is None else [*reversed(self.twins.get(hashed, ())), offset]
+
+    def on_disk(self, connection: sqlite3.Connection, now: Callable[[], float], hashed: int) -> list[int]:
         """Log offsets of older sends that may have this key, newest first."""
         found: list[int] = []
         oldest = 0
         for bucket, bloom in self.blooms.items():
-            if bloom is None or hashed in bloom:
+            if bucket in self.unread or hashed in bloom:
                 oldest = oldest or bucket_of(now() - self.seconds)
                 if bucket < oldest:
                     continue
@@ -144,57 +188,72 @@ class Dedupe:
             found.sort(reverse=True)
         return found
 
-    def rows_up_to(self, watermark: int) -> list[tuple[int, int, int]]:
-        """Rows (bucket, hash, offset) for the disk, sorted."""
-        spans: dict[int, list[tuple[int, int, int]]] = {}
-        for kept in self.recent.values():
-            offset = kept.offset
-            if offset > watermark:
-                break
-            bucket = bucket_of(kept.answer.server_at)
-            spans.setdefault(bucket, []).append((bucket, kept.hashed, offset))
-        rows = []
-        for bucket in sorted(spans):
-            # In log order before, so that equal hashes stay in the order of their offsets.
-            spans[bucket].sort(key=_HASH)
-            rows += spans[bucket]
-        return rows
+    # The disk
 
-    def written(self, rows: list[tuple[int, int, int]]) -> None:
-        """These rows, sorted, are on the disk now."""
-        for bucket, group in groupby(rows, itemgetter(0)):
-            hashes = list(map(_HASH, group))
-            if bucket not in self.blooms:
-                self.blooms[bucket] = Bloom()
-            bloom = self.blooms[bucket]
-            if bloom is not None:
-                bloom.add(hashes)
-            else:
-                # A filter being read from the disk meanwhile may have missed them.
-                self._late.setdefault(bucket, []).extend(hashes)
+    def due(self, watermark: int, at_once: int) -> Iterator[list[Row]]:
+        """Rows for the disk of all that is in the log up to there, sorted by span and hash.
 
-    def install(self, bucket: int, bloom: Bloom) -> None:
-        """Uses a filter that `filter_of` read."""
-        bloom.add(self._late.pop(bucket, ()))
-        if bucket in self.blooms:
-            self.blooms[bucket] = bloom
+        Made as they are taken, so that no turn of the reactor is long; `drop_up_to` comes after.
 
-    def expire(self, oldest: int) -> None:
-        """Forgets spans before `oldest`."""
-        for bucket in [bucket for bucket in self.blooms if bucket < oldest]:
-            del self.blooms[bucket]
-            self._late.pop(bucket, None)
+        Args:
+            at_once: rows in one list.
+        """
+        offsets = list(self.recent.values())
+        spans = self._spans
+        for index, (first, bucket) in enumerate(spans):
+            last = min(spans[index + 1][0] - 1 if index + 1 < len(spans) else watermark, watermark)
+            start, end = bisect_right(offsets, first - 1), bisect_right(offsets, last)
+            hashes = sorted(islice(self.recent, start, end))
+            for begin in range(0, len(hashes), at_once):
+                recent = self.recent
+                yield [(bucket, hashed, recent[hashed]) for hashed in hashes[begin : begin + at_once]]
+            twins = [
+                (bucket, hashed, offset)
+                for hashed, others in self.twins.items()
+                for offset in others
+                if first <= offset <= last
+            ]
+            if twins:
+                yield sorted(twins)
 
     def drop_up_to(self, watermark: int) -> None:
         """Forgets in memory what the disk has."""
         recent = self.recent
-        due = []
-        for key, kept in recent.items():
-            if kept.offset > watermark:
-                break
-            due.append(key)
-        for key in due:
-            del recent[key]
+        count = bisect_right(list(recent.values()), watermark)
+        self.recent = dict(islice(recent.items(), count, None))
+        if self.twins:
+            # One that stays has the place of its twin that went.
+            twins, self.twins = self.twins, {}
+            kept = sorted(
+                [(offset, hashed) for hashed, offset in self.recent.items()]
+                + [(o, hashed) for hashed, others in twins.items() for o in others if o > watermark]
+            )
+            self.recent = {}
+            for offset, hashed in kept:
+                if hashed in self.recent:
+                    self.twins.setdefault(hashed, []).append(offset)
+                else:
+                    self.recent[hashed] = offset
+        while len(self._spans) > 1 and self._spans[1][0] <= watermark + 1:
+            del self._spans[0]
+
+    def install(self, bucket: int, bloom: Bloom) -> None:
+        """Uses a filter that `filter_of` read."""
+        if bucket in self.unread:
+            self.unread.discard(bucket)
+            self.blooms[bucket].layers[:0] = bloom.layers
+            self._renew_layers()
+
+    def expire(self, oldest: int) -> None:
+        """Forgets spans before `oldest`."""
+        for bucket in [bucket for bucket in self.blooms if bucket < oldest]:
+            self.unread.discard(bucket)
+            if bucket != self._bucket:
+                del self.blooms[bucket]
+        self._renew_layers()
+
+    def _renew_layers(self) -> None:
+        self.layers = [layer for bloom in self.blooms.values() for layer in bloom.layers]
 
 
 def filter_of(connection: sqlite3.Connection, bucket: int) -> Bloom:

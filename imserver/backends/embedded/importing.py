@@ -249,7 +249,7 @@ class SqliteTarget:
         if letter.client_id:
             record = structs.replace(record, digest=_digest(letter, canonical_name(record)))
             if letter.format:
-                hashed = key_hash((numbers[0], letter.format, letter.client_id))
+                hashed = key_hash(numbers[0], letter.format, letter.client_id)
                 self._insert("dedupe", bucket_of(server_at), hashed, letter.no)
         self._insert("log", letter.no, encode(record))
         for user_no, seq in zip(numbers, seqs, strict=True):

@@ -52,7 +52,7 @@ def number_of_message(core: Core, user: User, message_id: str) -> int:
     offset = offset_in_id(message_id)
     if not offset or offset > state.committed:
         return 0
-    known = state.ids.get(offset)
+    known = state.id_in_tail(offset)
     if known is None:
         row = core.reader.execute("SELECT body FROM log WHERE offset = ?", (offset,)).fetchone()
         record = decode(row[0]) if row is not None else None

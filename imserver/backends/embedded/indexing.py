@@ -87,11 +87,8 @@ class Indexer:
         generation = core.journal.generation
         inboxes = sorted(state.inboxes.tails)
         conversations = sorted(state.conversations.tails)
-        dedupe = state.dedupe.rows_up_to(watermark)
-        for insert, rows in self._slices(inboxes, conversations, dedupe, watermark):
-            # Filters may know more than the disk; filling them slice by slice spares the reactor a long turn.
-            on_commit = partial(self._written, rows) if insert is _INSERT_DEDUPE else None
-            await core.journal.task(partial(self._write, insert, rows), isolated=False, on_commit=on_commit)
+        for insert, rows in self._slices(inboxes, conversations, watermark):
+            await core.journal.task(partial(self._write, insert, rows), isolated=False)
             if generation != core.journal.generation:
                 return
 
@@ -112,22 +109,17 @@ class Indexer:
         insert(connection, rows)
         self._core.failpoints.hit("after-index")
 
-    def _written(self, rows: list[Any], _: None) -> None:
-        self._core.state.dedupe.written(rows)
-
-    def _slices(
-        self, inboxes: list[int], conversations: list[int], dedupe: list[tuple[int, int, int]], watermark: int
-    ) -> Iterator[Slice]:
+    def _slices(self, inboxes: list[int], conversations: list[int], watermark: int) -> Iterator[Slice]:
         state = self._core.state
         size = self._core.settings.slice_entries
         yield from _index_slices(INSERT_INBOX, state.inboxes, inboxes, watermark, size)
         yield from _index_slices(INSERT_CONVERSATION, state.conversations, conversations, watermark, size)
-        for start in range(0, len(dedupe), size):
-            yield _INSERT_DEDUPE, dedupe[start : start + size]
+        for rows in state.dedupe.due(watermark, size):
+            yield _INSERT_DEDUPE, rows
 
     async def read_filters(self) -> None:
         """Reads the dedupe filters of what was on the disk at start-up; until then the disk is asked."""
-        for bucket in [bucket for bucket, bloom in self._core.state.dedupe.blooms.items() if bloom is None]:
+        for bucket in list(self._core.state.dedupe.unread):
             dedupe = self._core.state.dedupe
             bloom = await self._core.read(filter_of, bucket)
             if self._core.state.dedupe is dedupe:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
@@ -91,6 +92,35 @@ def _native(typecode: str, packed: bytes | memoryview) -> array[int]:
     return numbers
 
 
+def message_row(
+    message_id: str,
+    no: int,
+    position: int,
+    name: str,
+    sender: str,
+    recipient: str,
+    group: str,
+    to: list[int] | bytes,
+    client_id: str,
+    format: str,
+    content: Content,
+    sent_at: float,
+    server_at: float,
+    extra: dict[str, str],
+    attachments: bytes,
+    meta: bytes,
+    renamed: Sequence[int],
+) -> bytes:
+    """What `encode` gives of a new MessageRecord, without making one."""
+    return encode(
+        (
+            0, message_id, no, position, name, sender, recipient, group, to, client_id,
+            format if client_id else "", b"", content.form._value_, content.number, content.data, sent_at,
+            server_at, extra, attachments, meta, renamed,
+        )
+    )  # fmt: skip
+
+
 def pack_offsets(offsets: list[int]) -> bytes:
     """Offsets as little-endian 64-bit numbers."""
     return _portable(array("Q", offsets))
@@ -133,6 +163,10 @@ def seq_of(record: MessageRecord | FanoutRecord, user_no: int) -> int:
     return 0
 
 
+ID_PREFIX = 16
+"""Characters of it."""
+
+
 def message_id_prefix(milliseconds: int, node: int) -> str:
     """The first part of a message id; the log offset, in twelve hexadecimal digits, follows.
 
@@ -145,7 +179,7 @@ def offset_in_id(message_id: str) -> int:
     """The log offset a message id names, 0 if it is none of ours; the row must then be compared."""
     if len(message_id) != MESSAGE_ID_LENGTH or not _HEX.issuperset(message_id):
         return 0
-    return int(message_id[16:], 16)
+    return int(message_id[ID_PREFIX:], 16)
 
 
 def milliseconds_in_id(message_id: str) -> int:

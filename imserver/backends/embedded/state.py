@@ -8,16 +8,17 @@ they are first needed and forgotten when there are too many.
 from __future__ import annotations
 
 import sqlite3
-from itertools import takewhile
+from bisect import bisect_right
 
-from imserver.backends.embedded.dedupe import Dedupe, Remembered, key_hash
+from imserver.backends.embedded.dedupe import Dedupe, key_hash
 from imserver.backends.embedded.entities import GroupState, Member, Pair, User
 from imserver.backends.embedded.records import (
+    ID_PREFIX,
     FanoutRecord,
     MessageRecord,
     decode,
-    first_answer,
     milliseconds_in_id,
+    offset_in_id,
     recipients,
 )
 from imserver.backends.embedded.settings import EngineSettings
@@ -33,12 +34,11 @@ class State:
     """Memory over one database.
 
     Attributes:
-        ids: message ids of the tail, by log offset.
         committed: the last log offset that is durable; readers see nothing beyond it.
         indexed_upto: the watermark: rows up to it are in the indexes on the disk.
         floor: the first log offset that is kept.
         last_ms: the last message's time; ids never go back behind it.
-        id_prefix: what its id begins with; "" = not made yet.
+        id_prefix: what its id begins with; "" = not made yet, see `begin_ids`.
         change_head: the last change's number.
         broadcast_head: the last broadcast's position.
     """
@@ -55,7 +55,9 @@ class State:
         self.inboxes = TailIndex()
         self.conversations = TailIndex()
         self.dedupe = Dedupe(settings.dedupe_seconds)
-        self.ids: dict[int, str] = {}
+        # Of the log's tail: what message ids begin with, from which offset on; "" = these are no messages.
+        self._prefixes: list[str] = []
+        self._prefixes_from: list[int] = []
         meta = dict(connection.execute("SELECT key, value FROM meta"))
         self.indexed_upto: int = meta.get("indexed_upto", 0)
         self.floor: int = meta.get("floor", 1)
@@ -99,21 +101,37 @@ class State:
         for user_no, seq in recipients(record):
             self.inboxes.add(user_no, seq, offset)
         if isinstance(record, FanoutRecord):
+            self.begin_ids(offset, "")
             return
         self.last_ms = max(self.last_ms, milliseconds_in_id(record.message_id))
-        self.ids[offset] = record.message_id
+        named = offset_in_id(record.message_id) == offset
+        self.begin_ids(offset, record.message_id[:ID_PREFIX] if named else "")
         self.conversations.add(record.no, record.position, offset)
         if record.client_id:
             sender_no, _ = recipients(record)[0]
-            key = (sender_no, record.format, record.client_id)
-            self.dedupe.recent[key] = Remembered(offset, key_hash(key), first_answer(record))
+            self.dedupe.turn_to(self.last_ms / 1000, offset, 1)
+            self.dedupe.note(key_hash(sender_no, record.format, record.client_id), offset)
 
     def indexed(self, watermark: int) -> None:
         """Moves the watermark; forgets what is on the disk now (the two big indexes have their own way)."""
         self.indexed_upto = watermark
-        for offset in list(takewhile(lambda offset: offset <= watermark, self.ids)):
-            del self.ids[offset]
+        past = bisect_right(self._prefixes_from, watermark) - 1
+        if past > 0:  # the last one of them may go on
+            del self._prefixes[:past], self._prefixes_from[:past]
         self.dedupe.drop_up_to(watermark)
+
+    def begin_ids(self, offset: int, prefix: str) -> None:
+        """Ids begin so from this log offset on; "": there are none."""
+        if not self._prefixes or self._prefixes[-1] != prefix:
+            self._prefixes.append(prefix)
+            self._prefixes_from.append(offset)
+
+    def id_in_tail(self, offset: int) -> str | None:
+        """The id of the message at a log offset, "" if it is none; None if that is not in the tail."""
+        if not self.indexed_upto < offset < self.next_offset:
+            return None
+        prefix = self._prefixes[bisect_right(self._prefixes_from, offset) - 1]
+        return f"{prefix}{offset:012x}" if prefix else ""
 
     # Users
 

@@ -142,7 +142,7 @@ class LogCheck:
     def _client_id(self, offset: int, record: MessageRecord) -> None:
         """Whether a retry would be given this row's answer."""
         answer = first_answer(record)
-        hashed = key_hash((recipients(record)[0][0], record.format, record.client_id))
+        hashed = key_hash(recipients(record)[0][0], record.format, record.client_id)
         while self._recent:
             oldest, (at, _) = next(iter(self._recent.items()))
             if at >= record.server_at - self._dedupe_seconds:

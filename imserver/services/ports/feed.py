@@ -11,7 +11,7 @@ from imserver.model.errors import ImError
 from imserver.model.messages import Message, MessageAccepted
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """One committed message on the feed.
 
     Attributes:

@@ -12,7 +12,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded.database import FileDatabase, MemoryDatabase, connect
-from imserver.backends.embedded.dedupe import Bloom, bucket_of, key_hash
+from imserver.backends.embedded.dedupe import Bloom, bucket_of, filter_of, key_hash
 from imserver.backends.embedded.memory import deterministic_cellar
 from imserver.backends.embedded.records import FanoutRecord, MessageRecord, decode, encode, pack_offsets
 from imserver.backends.embedded.verify import verify, verify_connection
@@ -264,31 +264,34 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
     def test_keys_with_the_same_hash_are_told_apart(self) -> None:
         first = self.send("alice", "one", recipient="bob", client_id="c1")
         self.flush()
-        clash = key_hash((1, "jsonline", "c2"))
+        clash = key_hash(1, "jsonline", "c2")
         self.database.writer().execute("UPDATE dedupe SET hash = ?", (clash,))
         self.reopen()
         second = self.send("alice", "two", recipient="bob", client_id="c2")
         self.assertNotEqual(first.message_id, second.message_id)
 
     def test_what_is_written_while_a_filter_is_read_is_not_missed(self) -> None:
-        self.send("alice", "one", recipient="bob", client_id="c1")
+        first = self.send("alice", "one", recipient="bob", client_id="c1")
         self.flush()
+        self.reopen()
         dedupe = self.embedded.core.state.dedupe
         bucket = bucket_of(self.embedded.core.wall())
-        early = Bloom()
-        early.add([key_hash((1, "jsonline", "c1"))])
-        dedupe.blooms[bucket] = None
+        read = filter_of(self.database.reader(), bucket)
+        dedupe.load(self.database.reader())  # as at start-up, before the filters have been read
+        self.assertEqual({bucket}, dedupe.unread)
         second = self.send("alice", "two", recipient="bob", client_id="c2")
         self.flush()
-        dedupe.install(bucket, early)
+        dedupe.install(bucket, read)
+        self.assertEqual(set(), dedupe.unread)
         self.assertEqual(second, self.send("alice", "two", recipient="bob", client_id="c2"))
+        self.assertEqual(first, self.send("alice", "one", recipient="bob", client_id="c1"))
 
     def test_a_filter_forgets_nothing_and_lets_little_through(self) -> None:
         bloom = Bloom()
-        values = [key_hash((1, "f", f"{number}")) for number in range(120_000)]
+        values = [key_hash(1, "f", f"{number}") for number in range(120_000)]
         bloom.add(values)
         self.assertTrue(all(value in bloom for value in values))
-        passed = sum(key_hash((2, "f", f"{number}")) in bloom for number in range(10_000))
+        passed = sum(key_hash(2, "f", f"{number}") in bloom for number in range(10_000))
         self.assertLess(passed, 500)
 
 

@@ -1,0 +1,124 @@
+"""Several messages in a row from one user to another, decided with what they have in common looked up once.
+
+A client that does not wait for each answer before it sends the next message, a gateway, a program: what one
+read of their connection brings is mostly one conversation's. Everything here could as well be done by
+`Appender` alone, and comes to the same; it costs a third less.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imserver.backends.embedded.committer import Batch
+from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.dedupe import PROBE_SHIFT, PROBES, key_hash
+from imserver.backends.embedded.records import message_row
+from imserver.backends.embedded.relations import NOBODY
+from imserver.backends.embedded.retries import Retries
+from imserver.backends.embedded.send_rate import SendRate
+from imserver.backends.embedded.state import State
+from imserver.model.accounts import Principal
+from imserver.model.messages import Message, MessageAccepted, SendMessage
+from imserver.services.ports import Entry
+
+_NOBODY: Final[frozenset[str]] = frozenset()
+
+
+class Run:
+    """One sender's messages to one user, in one reactor turn; while it lasts nothing else is decided."""
+
+    __slots__ = (
+        "_batch", "_conversation", "_core", "_now", "_own", "_pair", "_peer", "_principal", "_rate",
+        "_retries", "_sender", "_state", "_theirs",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        core: Core,
+        retries: Retries,
+        rate: SendRate,
+        state: State,
+        batch: Batch,
+        principal: Principal,
+        recipient: str,
+        now: float,
+    ) -> None:
+        """Raises LookupError where one of the two, or their conversation, has not been written to of late."""
+        self._core = core
+        self._retries = retries
+        self._rate = rate
+        self._state = state
+        self._batch = batch
+        self._principal = principal
+        self._now = now
+        sender = self._sender = state.users[principal.user]
+        peer = self._peer = state.users[recipient]
+        pair = self._pair = state.pairs[
+            (sender.no, peer.no) if sender.no <= peer.no else (peer.no, sender.no)
+        ]
+        self._own = state.inboxes.tails[sender.no].offsets.append
+        self._theirs = state.inboxes.tails[peer.no].offsets.append
+        self._conversation = state.conversations.tails[pair.no].offsets.append
+        if peer is sender or peer.blocks is not NOBODY or sender.blocks is not NOBODY:
+            raise LookupError("what is to be looked at for each message")
+
+    def send(self, command: SendMessage) -> MessageAccepted:
+        """Decides one. Raises ImError.
+
+        As in `Appender`, nothing in memory is changed before everything that can fail has been done.
+        """
+        core, state, sender, peer, pair = self._core, self._state, self._sender, self._peer, self._pair
+        journal = core.journal
+        if core.ready is not state or journal.waiting_rows >= core.settings.queue_rows:
+            core.check_writable()
+        format, client_id, canonical = self._principal.format, command.client_id, pair.canonical
+        dedupe = state.dedupe
+        hashed, doubtful = 0, False
+        if client_id:
+            hashed = key_hash(sender.no, format, client_id)
+            doubtful = dedupe.may_know(hashed)
+            if doubtful:
+                known = self._retries.known(state, sender, format, hashed, canonical, command)
+                if known is not None:
+                    return known
+        self._rate.take(sender, False, self._now)
+        offset, position = state.next_offset, pair.head + 1
+        seq, peer_seq = sender.head + 1, peer.head + 1
+        server_at = state.last_ms / 1000
+        message_id = f"{state.id_prefix}{offset:012x}"
+        sent_at = command.sent_at or server_at
+        content, extra, attachments, meta = command.content, command.extra, command.attachments, command.meta
+        name, peer_name = sender.name, peer.name
+        body = message_row(
+            message_id, pair.no, position, "", name, peer_name, "", [sender.no, seq, peer.no, peer_seq],
+            client_id, format, content, sent_at, server_at, extra, attachments, meta, (),
+        )  # fmt: skip
+        message = Message(
+            message_id, canonical, canonical, position, name, peer_name, "", client_id, content, sent_at,
+            server_at, extra, attachments, meta,
+        )  # fmt: skip
+        # Nothing can fail from here on.
+        sender.head = seq
+        self._own(offset)
+        peer.head = peer_seq
+        self._theirs(offset)
+        state.inboxes.entries += 2
+        pair.head = position
+        self._conversation(offset)
+        state.conversations.entries += 1
+        state.next_offset = offset + 1
+        state.tail_rows += 1
+        journal.waiting_rows += 1
+        if doubtful:
+            dedupe.note(hashed, offset)
+        elif hashed:
+            # As `note` has it: no filter knows this hash, so the tail does not either.
+            dedupe.recent[hashed] = offset
+            layer, mask = dedupe.filling
+            layer[hashed & mask] |= PROBES[hashed >> PROBE_SHIFT & 63]
+        batch = self._batch
+        batch.rows.append((offset, body))
+        batch.entries.append(
+            Entry(message, ((name, seq), (peer_name, peer_seq)), _NOBODY, self._principal.session)
+        )
+        return MessageAccepted(message_id, canonical, seq, server_at)

@@ -1,0 +1,109 @@
+"""The memory of client ids by itself: spans of time, equal hashes, what is due for the disk."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from imserver.backends.embedded.dedupe import BUCKET_SECONDS, PROBES, Bloom, Dedupe, Row, bucket_of
+
+AT = 3 * BUCKET_SECONDS
+BUCKET = bucket_of(AT)
+
+
+def due(dedupe: Dedupe, watermark: int, at_once: int = 1000) -> list[Row]:
+    return [row for rows in dedupe.due(watermark, at_once) for row in rows]
+
+
+class DedupeTest(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.dedupe = Dedupe(2 * 86400.0)
+
+    def accept(self, offset: int, hashed: int, at: float = AT) -> None:
+        self.dedupe.turn_to(at, offset, 1)
+        self.dedupe.note(hashed, offset)
+
+    def test_what_was_accepted_may_be_known(self) -> None:
+        self.assertFalse(self.dedupe.may_know(-5))
+        self.accept(1, -5)
+        self.assertTrue(self.dedupe.may_know(-5))
+        self.assertEqual([1], self.dedupe.in_tail(-5))
+        self.assertEqual([], self.dedupe.in_tail(5))
+
+    def test_equal_hashes_stay_apart(self) -> None:
+        for offset, hashed in ((1, 7), (2, 7), (3, 8), (4, 7)):
+            self.accept(offset, hashed)
+        self.assertEqual([4, 2, 1], self.dedupe.in_tail(7))
+        self.assertEqual([(BUCKET, 7, 1), (BUCKET, 7, 2), (BUCKET, 8, 3)], sorted(due(self.dedupe, 3)))
+        self.dedupe.drop_up_to(2)
+        self.assertEqual([4], self.dedupe.in_tail(7))
+        self.assertEqual([(BUCKET, 7, 4), (BUCKET, 8, 3)], sorted(due(self.dedupe, 9)))
+
+    def test_rows_come_sorted_in_lists_of_a_size(self) -> None:
+        for offset, hashed in enumerate((5, -9, 3, 8), 1):
+            self.accept(offset, hashed)
+        rows = list(self.dedupe.due(3, 2))
+        self.assertEqual([[(BUCKET, -9, 2), (BUCKET, 3, 3)], [(BUCKET, 5, 1)]], rows)
+
+    def test_spans_of_time(self) -> None:
+        self.accept(1, 11)
+        self.accept(2, 12)
+        self.accept(3, 13, AT + BUCKET_SECONDS)
+        self.accept(4, 14, AT + 3 * BUCKET_SECONDS)
+        rows = [(BUCKET, 11, 1), (BUCKET, 12, 2), (BUCKET + 1, 13, 3), (BUCKET + 3, 14, 4)]
+        self.assertEqual(rows, due(self.dedupe, 4))
+        self.assertEqual(rows[:3], due(self.dedupe, 3))
+        self.dedupe.drop_up_to(1)
+        self.assertEqual(rows[1:], due(self.dedupe, 4))
+        self.dedupe.drop_up_to(3)
+        self.assertEqual(rows[3:], due(self.dedupe, 4))
+        self.assertTrue(self.dedupe.may_know(11))
+        self.dedupe.expire(BUCKET + 1)
+        self.assertFalse(self.dedupe.may_know(11))
+        self.assertTrue(self.dedupe.may_know(13))
+
+    def test_the_span_of_now_does_not_expire(self) -> None:
+        self.accept(1, 11)
+        self.dedupe.expire(BUCKET + 1)
+        self.accept(2, 12)
+        self.assertEqual([(BUCKET, 11, 1), (BUCKET, 12, 2)], due(self.dedupe, 2))
+        self.assertTrue(self.dedupe.may_know(12))
+
+    @given(
+        st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 3)), max_size=40),
+        st.lists(st.integers(0, 50), max_size=4),
+    )
+    def test_every_one_is_due_until_it_is_dropped(
+        self, sends: list[tuple[int, int]], watermarks: list[int]
+    ) -> None:
+        dedupe = self.dedupe = Dedupe(86400.0)
+        at, accepted = AT, []
+        for offset, (hashed, later) in enumerate(sends, 1):
+            at += later * BUCKET_SECONDS / 2
+            self.accept(offset, hashed, at)
+            accepted.append((bucket_of(at), hashed, offset))
+        dropped = 0
+        for watermark in sorted(watermarks):
+            due_now = [row for row in accepted if dropped < row[2] <= watermark]
+            self.assertEqual(sorted(due_now), sorted(due(dedupe, watermark, 3)))
+            dedupe.drop_up_to(watermark)
+            dropped = watermark
+            for hashed in range(-3, 4):
+                left = [offset for _, own, offset in reversed(accepted) if own == hashed and offset > dropped]
+                self.assertEqual(left, dedupe.in_tail(hashed))
+        self.assertTrue(all(dedupe.may_know(hashed) for _, hashed, _ in accepted))
+
+    def test_filters_grow(self) -> None:
+        bloom = Bloom()
+        self.assertTrue(bloom.reserve(1))
+        room = len(bloom.layers[0][0]) // 2
+        self.assertFalse(bloom.reserve(room - 1))
+        self.assertTrue(bloom.reserve(1))
+        self.assertEqual(4 * len(bloom.layers[0][0]), len(bloom.layers[1][0]))
+        bloom.add([1, 2, 3])
+        self.assertTrue(all(value in bloom for value in (1, 2, 3)))
+
+    def test_a_probe_is_three_bits_of_a_byte(self) -> None:
+        self.assertEqual({3}, {probe.bit_count() for probe in PROBES})
+        self.assertEqual(64, len(PROBES))
