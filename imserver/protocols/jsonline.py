@@ -75,8 +75,15 @@ class JsonLineProtocol(Protocol):
         rest = lines.pop()
         if lines and (self._pieces is not None or self._skipping):
             self._end_piece(lines.pop(0))
+        link = self._link
+        received = link.session.turns.received
         for line in lines:
-            self._line(line)
+            # Nearly all lines are such; for them this is what `_line` and `Link.received` come to.
+            if line[-1:] == b"}" and len(line) <= self._max_line and not self._first:
+                if not link.closing:
+                    received(line)
+            else:
+                self._line(line)
         if rest:
             self._begin_piece(rest)
 

@@ -49,8 +49,8 @@ class Bloom:
     """A growing Bloom filter: a layer four times as large whenever the last one is full.
 
     A value's three bits are in one byte, so that asking for it looks at memory once. With
-    two bytes a value one absent value in seventy gets through; the largest layer just fills
-    up and lets more through.
+    four bytes a value one absent value in a hundred gets through a full layer; the largest one just
+    fills up and lets more through.
 
     Attributes:
         layers: (bytes, mask of a hash's bits that number them), the one that is filled last.
@@ -83,7 +83,7 @@ class Bloom:
             if not self.layers or size > len(self.layers[-1][0]):
                 self.layers.append((bytearray(size), size - 1))
                 grown = True
-            self._room = size // 2
+            self._room = size // 4
         self._room -= count
         return grown
 

@@ -12,6 +12,7 @@ from typing import Final
 from imserver.backends.embedded.committer import Batch
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.dedupe import PROBE_SHIFT, PROBES, key_hash
+from imserver.backends.embedded.journal import unavailable
 from imserver.backends.embedded.records import message_row
 from imserver.backends.embedded.relations import NOBODY
 from imserver.backends.embedded.retries import Retries
@@ -70,7 +71,7 @@ class Run:
         core, state, sender, peer, pair = self._core, self._state, self._sender, self._peer, self._pair
         journal = core.journal
         if core.ready is not state or journal.waiting_rows >= core.settings.queue_rows:
-            core.check_writable()
+            raise unavailable()
         format, client_id, canonical = self._principal.format, command.client_id, pair.canonical
         dedupe = state.dedupe
         hashed, doubtful = 0, False
@@ -81,7 +82,10 @@ class Run:
                 known = self._retries.known(state, sender, format, hashed, canonical, command)
                 if known is not None:
                     return known
-        self._rate.take(sender, False, self._now)
+        if sender.stamp == self._now and sender.tokens >= 1.0:
+            sender.tokens -= 1.0  # as SendRate has it, where no time has passed
+        else:
+            self._rate.take(sender, False, self._now)
         offset, position = state.next_offset, pair.head + 1
         seq, peer_seq = sender.head + 1, peer.head + 1
         server_at = state.last_ms / 1000

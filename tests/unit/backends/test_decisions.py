@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.backends.embedded import appends
+from imserver.backends.embedded import acceptance
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Message
 from tests.unit.backends.engine import EngineCase
@@ -46,7 +46,7 @@ class DecisionTest(EngineCase, SynchronousTestCase):
                 raise RuntimeError("broken")
             return Message(*fields)
 
-        with patch.object(appends, "Message", fragile):
+        with patch.object(acceptance, "Message", fragile):
             tickets = [self.submit("alice", text, recipient="bob") for text in ("bad", "good")]
             self.settle()
         self.assertEqual(1, len(self.flushLoggedErrors(RuntimeError)))

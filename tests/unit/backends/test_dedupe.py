@@ -97,7 +97,7 @@ class DedupeTest(SynchronousTestCase):
     def test_filters_grow(self) -> None:
         bloom = Bloom()
         self.assertTrue(bloom.reserve(1))
-        room = len(bloom.layers[0][0]) // 2
+        room = len(bloom.layers[0][0]) // 4
         self.assertFalse(bloom.reserve(room - 1))
         self.assertTrue(bloom.reserve(1))
         self.assertEqual(4 * len(bloom.layers[0][0]), len(bloom.layers[1][0]))
