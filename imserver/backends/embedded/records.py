@@ -22,6 +22,7 @@ PACKED_FROM = 17
 """Recipients from which they are packed into bytes instead of a list."""
 
 MESSAGE_ID_LENGTH = 28
+_IN_BLOCK = tuple(f"{number:03x}" for number in range(0x1000))
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -173,6 +174,16 @@ def message_id_prefix(milliseconds: int, node: int) -> str:
     Ids so made sort by time, are unique over nodes, and tell where the row is.
     """
     return f"{milliseconds:012x}{node:04x}"
+
+
+def message_id_of(block: str, offset: int) -> str:
+    """A message's id; what `id_block` gives of the prefix and of an offset in the same block, then the rest."""
+    return block + _IN_BLOCK[offset & 0xFFF]
+
+
+def id_block(prefix: str, offset: int) -> str:
+    """The first part of the ids of 4,096 log offsets in a row: formatting a number costs as much as a hash."""
+    return f"{prefix}{offset >> 12:09x}"
 
 
 def offset_in_id(message_id: str) -> int:

@@ -11,9 +11,9 @@ from typing import Final
 
 from imserver.backends.embedded.committer import Batch
 from imserver.backends.embedded.core import Core
-from imserver.backends.embedded.dedupe import PROBE_SHIFT, PROBES, key_hash
+from imserver.backends.embedded.dedupe import PROBE_SHIFT, PROBES, text_hash
 from imserver.backends.embedded.journal import unavailable
-from imserver.backends.embedded.records import message_row
+from imserver.backends.embedded.records import id_block, message_id_of, message_row
 from imserver.backends.embedded.relations import NOBODY
 from imserver.backends.embedded.retries import Retries
 from imserver.backends.embedded.send_rate import SendRate
@@ -29,8 +29,8 @@ class Run:
     """One sender's messages to one user, in one reactor turn; while it lasts nothing else is decided."""
 
     __slots__ = (
-        "_batch", "_conversation", "_core", "_now", "_own", "_pair", "_peer", "_principal", "_rate",
-        "_retries", "_sender", "_state", "_theirs",
+        "_batch", "_block", "_conversation", "_core", "_ids", "_key", "_now", "_own", "_pair", "_peer",
+        "_principal", "_rate", "_retries", "_sender", "_state", "_theirs",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,8 @@ class Run:
         self._batch = batch
         self._principal = principal
         self._now = now
+        self._block = -1  # which offsets
+        self._ids = ""  # have ids that begin so
         sender = self._sender = state.users[principal.user]
         peer = self._peer = state.users[recipient]
         pair = self._pair = state.pairs[
@@ -60,6 +62,7 @@ class Run:
         self._own = state.inboxes.tails[sender.no].offsets.append
         self._theirs = state.inboxes.tails[peer.no].offsets.append
         self._conversation = state.conversations.tails[pair.no].offsets.append
+        self._key = f"{sender.no}\0{principal.format}\0"
         if peer is sender or peer.blocks is not NOBODY or sender.blocks is not NOBODY:
             raise LookupError("what is to be looked at for each message")
 
@@ -76,7 +79,7 @@ class Run:
         dedupe = state.dedupe
         hashed, doubtful = 0, False
         if client_id:
-            hashed = key_hash(sender.no, format, client_id)
+            hashed = text_hash(self._key + client_id)
             doubtful = dedupe.may_know(hashed)
             if doubtful:
                 known = self._retries.known(state, sender, format, hashed, canonical, command)
@@ -89,7 +92,9 @@ class Run:
         offset, position = state.next_offset, pair.head + 1
         seq, peer_seq = sender.head + 1, peer.head + 1
         server_at = state.last_ms / 1000
-        message_id = f"{state.id_prefix}{offset:012x}"
+        if offset >> 12 != self._block:
+            self._block, self._ids = offset >> 12, id_block(state.id_prefix, offset)
+        message_id = message_id_of(self._ids, offset)
         sent_at = command.sent_at or server_at
         content, extra, attachments, meta = command.content, command.extra, command.attachments, command.meta
         name, peer_name = sender.name, peer.name

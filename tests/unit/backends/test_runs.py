@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded import runs
+from imserver.backends.embedded.records import offset_in_id
 from imserver.backends.embedded.runs import Run
 from imserver.model.accounts import Principal
 from imserver.model.errors import ErrorCode, ImError
@@ -135,6 +136,17 @@ class RunTest(EngineCase, SynchronousTestCase):
         self.assertEqual(2, len(self.flushLoggedErrors(RuntimeError)))
         self.assertEqual([ErrorCode.INTERNAL] * 2, [self.code(tickets[1]), self.code(tickets[3])])
         self.assertEqual([(1, "one"), (2, "two"), (3, "three")], self.texts("bob"))
+
+    def test_ids_go_on_over_the_end_of_a_block(self) -> None:
+        self.begin()
+        self.texts_to_bob("one")
+        self.settle()
+        self.embedded.core.state.next_offset = 0xFFD
+        tickets = self.texts_to_bob("1", "2", "3", "4", "5")
+        self.settle()
+        ids = [self.accepted(ticket).message_id for ticket in tickets]
+        self.assertEqual([0xFFD + number for number in range(5)], [offset_in_id(id) for id in ids])
+        self.assertEqual([id for id in ids if id[:16] == ids[0][:16]], ids)
 
     def test_too_much_that_waits_is_refused_in_a_run_too(self) -> None:
         self.begin(queue_rows=3)
