@@ -177,12 +177,12 @@ def message_id_prefix(milliseconds: int, node: int) -> str:
 
 
 def message_id_of(block: str, offset: int) -> str:
-    """A message's id; what `id_block` gives of the prefix and of an offset in the same block, then the rest."""
+    """A message's id. Args: block: what `id_block` gives for the prefix and an offset of the same block."""
     return block + _IN_BLOCK[offset & 0xFFF]
 
 
 def id_block(prefix: str, offset: int) -> str:
-    """The first part of the ids of 4,096 log offsets in a row: formatting a number costs as much as a hash."""
+    """The first part of the ids of 4,096 log offsets in a row: formatting a number costs half a hash."""
     return f"{prefix}{offset >> 12:09x}"
 
 
