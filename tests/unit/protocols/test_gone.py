@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from benchmarks.speakers import frame
 from imserver.config import Listener
-from imserver.protocols.doors import Doors
+from imserver.protocols.doors import NEWCOMERS_PER_TURN, Doors
 from imserver.tap.wiring import listener_factory
 from tests.clients.protobuf_client import COMMANDS, encode, encode_envelope
 from tests.clients.qdatastream_client import utf8
@@ -108,16 +108,26 @@ class Lost(HubCase):
 
         self.assertEqual(self.left_over(visit), {})
 
+    def test_a_handshake_that_is_refused(self) -> None:
+        other = UPGRADE.replace(b"Version: 13", b"Version: 99")
+        self.assertEqual(self.left_over(lambda: self.go(self.come(HTTP, other))), {})
+
     def test_what_is_still_heard_out(self) -> None:
         log_in = {"id": "l", "command": "auth/login", "payload": {"token": "demo_token_alice"}}
 
         def visit() -> None:
-            transport: Any = self.come({"format": "jsonline", "endpoint": "tcp:0"})
-            transport.protocol.dataReceived(json.dumps(log_in).encode() + b"\n")
-            transport.protocol.readConnectionLost()
-            transport.protocol.connectionLost(Failure(ConnectionDone()))
-            transport.producer = None
-            transport.protocol = None
+            crowd: list[Any] = [
+                self.come({"format": "jsonline", "endpoint": "tcp:0"}) for _ in range(NEWCOMERS_PER_TURN + 1)
+            ]
+            for transport in crowd:
+                transport.protocol.dataReceived(json.dumps(log_in).encode() + b"\n")
+                transport.protocol.readConnectionLost()
+                transport.producer = None
+                transport.protocol.connectionLost(Failure(ConnectionDone()))
+            self.assertEqual(len(self.doors.gate), 1)  # the last one's turn has not come
+            for transport in crowd:
+                transport.protocol = None
             self.settle()
+            self.assertEqual(len(self.hub.registry.of("alice")), 0)
 
         self.assertEqual(self.left_over(visit), {})
