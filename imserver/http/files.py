@@ -23,6 +23,7 @@ from imserver.http.incoming import segments
 from imserver.model.accounts import Principal
 from imserver.model.errors import ImError
 from imserver.model.files import CancelTransfer, Kind, RequestFile
+from imserver.protocols.connections import settle
 from imserver.protocols.doors import Doors
 from imserver.services.file_ports import State, Transfer
 from imserver.services.file_uploads import Upload
@@ -134,6 +135,7 @@ class FileSite:
     async def _caller(self, request: Request) -> Principal:
         principal = await self._api.admit(request)
         request.channel.admission.authenticated()  # type: ignore[attr-defined]
+        settle(request.channel.transport)
         return principal
 
     # Upload

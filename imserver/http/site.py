@@ -95,6 +95,7 @@ class Paths(Resource):
         if self._trusted is not None and not channel.admission.move(host_of(request.getClientAddress())):
             return self._refuse(request, 429, "too many connections that have not logged in")
         answer: bytes | int = WebSocketResource(_Admitted(factory, channel)).render(request)
+        channel.handed_over()
         return answer
 
     def forbidden(self, request: Request) -> str | None:
@@ -193,6 +194,11 @@ class Channel(HTTPChannel):
         """A WebSocket takes the connection."""
         self._successor = successor
         self.doors.wheel.forget(self)
+
+    def handed_over(self) -> None:
+        """The request that asked for it is over, so that it and the channel are freed at once."""
+        if self._successor is not None:
+            self.requests.clear()
 
     def rawDataReceived(self, data: bytes) -> None:
         """See HTTPChannel. What came glued to the upgrade belongs to the WebSocket."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
 
+from imserver.protocols.gone import GONE
 from imserver.protocols.kernel import DrainWatch, held, kept_back, kernel_backlog
 
 MARK_BYTES = 4 * 1024
@@ -99,6 +100,7 @@ class Arrival:
         """The connection is gone: nothing arrives any more."""
         self.wanted = False
         self.marks = _NO_MARKS
+        self._queue = self._owner = GONE
 
     def kernel_drained(self) -> bool | None:
         """See kernel.Awaiting."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 
@@ -124,6 +126,17 @@ class Admission:
             self._open = False
             self._counter.total -= 1
             self.authenticated()
+
+
+def settle(transport: Any) -> None:
+    """Somebody logged in on this transport; one that serves settled ones first is told so."""
+    # A TLS transport wraps the one that has the socket.
+    for _ in range(4):
+        settled = getattr(transport, "settle", None)
+        if settled is not None:
+            settled()
+            return
+        transport = getattr(transport, "transport", None)
 
 
 class TokenBucket:

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.files import Role
+from imserver.protocols.connections import settle
 from imserver.protocols.doors import Doors
 from imserver.protocols.filechannel_end import FileChannelEnd
 from imserver.services.file_channels import Download
@@ -89,6 +90,7 @@ class FileChannelProtocol(FileChannelEnd):
         self._channels.enter(ticket.user)
         self._ticket = ticket
         self._admission.authenticated()
+        settle(self.transport)
         if ticket.key:
             self._seal = Seal(ticket.key, ticket.transfer)
         self._buffer.whole = self._seal is not None

@@ -10,8 +10,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.tcp import Server
 
 from imserver.model.accounts import SessionKicked
-from imserver.protocols.connections import Admission, DoorLimits
+from imserver.protocols.connections import Admission, DoorLimits, settle
 from imserver.protocols.flushing import Budget, Flusher
+from imserver.protocols.gone import GONE
 from imserver.protocols.kernel import DrainWatch
 from imserver.protocols.liveness import Wheel
 from imserver.protocols.outbox import Outbox
@@ -209,16 +210,25 @@ class Link:
             self._doors.wheel.forget(self)
             self.outbox.lost()
             # A peer that closed and is still heard out resets what is written to it.
-            if not (self._input_ended and self.session.turns.unheard):
+            unheard = self._input_ended and self.session.turns.unheard
+            if not unheard:
                 self.session.ended()
             self._admission.release()
             self._doors.gone(self)
+            if not unheard:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """See `gone`. What has the session or the protocol may still call here."""
+        self.session = self._protocol = GONE
+        self.frame = _no_frame
 
     # The session's side
 
     def authenticated(self) -> None:
         """Somebody logged in here."""
         self._admission.authenticated()
+        settle(self._transport)
 
     @property
     def paused(self) -> bool:
@@ -251,6 +261,7 @@ class Link:
             self.finish()
         elif self._lost:
             self.session.ended()
+            self._let_go()
 
     def finish(self) -> None:
         """Closes after everything that is queued; the peer has `closing_time` seconds to take it."""
@@ -323,3 +334,7 @@ class Link:
             if ping and not self.outbox.total:
                 self.outbox.put(ping)
         return min(now + limits.check_interval, self.session.deadline(now))
+
+
+def _no_frame(payload: bytes) -> bytes:
+    return payload

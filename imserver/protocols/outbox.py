@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from imserver.protocols.flushing import Budget, Flusher
+from imserver.protocols.gone import GONE
 from imserver.protocols.kernel import DrainWatch, Pace
 from imserver.protocols.media import MediaQueue
 from imserver.protocols.queueing import FrameQueue, OutboxOwner
@@ -213,6 +214,8 @@ class Outbox(FrameQueue):
             count, self.total, self._queued, self._sending = self.total, 0, 0, 0
             self._budget.release(count)
             self._forget_media()
+        self._owner = GONE
+        self.pace = None
 
     def _forget_media(self) -> None:
         if self._media is not None:

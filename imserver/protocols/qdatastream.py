@@ -131,6 +131,7 @@ class QDataStreamProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See IProtocol."""
         self._stop_timer()
+        self._codec.on_call = None  # which is this protocol's: see `gone`
         self._link.lost()
 
     def readConnectionLost(self) -> None:

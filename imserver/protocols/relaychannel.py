@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from imserver.model.errors import ImError
 from imserver.model.file_relays import RelayRole
-from imserver.protocols.connections import Admission
+from imserver.protocols.connections import Admission, settle
 from imserver.protocols.doors import Doors
 from imserver.protocols.kernel import unconfirmed
 from imserver.services.file_pipes import Pipe
@@ -95,6 +95,7 @@ class RelayChannelProtocol(Protocol):
 
     def _joined(self) -> None:
         self._admission.authenticated()
+        settle(self.transport)
         doors = self._doors
         doors.wheel.watch(self, doors.clock.seconds() + doors.limits.check_interval)
         if not self._sends:

@@ -305,5 +305,7 @@ class Session(SessionAuthentication):
         if self._state != ENDED:
             self._state = ENDED
             self.turns.end()
-            if self._attachment is not None:
-                self._attachment.close()
+            # The attachment knows this session: see `gone`.
+            attachment, self._attachment = self._attachment, None
+            if attachment is not None:
+                attachment.close()

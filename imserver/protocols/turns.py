@@ -12,6 +12,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from imserver.protocols.gone import GONE
 from imserver.protocols.output import NORMAL, SessionLink
 from imserver.wire.base import Request, WireError
 
@@ -149,6 +150,7 @@ class Turns:
         """Nothing is handled any more."""
         self._ended = True
         self.queue = self.held = None
+        self._handler = GONE
         if self._delayed is not None:
             self._delayed.cancel()
             self._delayed = None

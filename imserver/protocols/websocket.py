@@ -149,6 +149,7 @@ class WebSocketProtocol(WebSocketBounds):
             self._link.lost()
         self._admission.release()
         self._connectionLost(reason)  # type: ignore[arg-type]  # it only looks at its value
+        self.__dict__.pop("is_closed", None)  # fires with this protocol: see `gone`
 
     def onClose(self, wasClean: bool, code: Any, reason: Any) -> None:
         """See Autobahn; the link knows."""

@@ -6,6 +6,12 @@ costs in many other places. `FastServer` reads and writes with what the socket m
 does by itself, and `FastLoop` calls it without the context where something was received and nothing else is
 the matter; everything else takes Twisted's own way. Bytes and their order are the same.
 
+`FastLoop` also sees to it that a turn stays short when thousands come or go at once, for messages wait behind
+it. Connections on which somebody has logged in (`FastServer.settled`) are all served in every turn; of
+newcomers only as many as a little time allows, in rotation, so that none is forgotten whatever the others
+send; of ends likewise, in the order in which they were found. What is not served waits, newcomers in the
+kernel, ends here.
+
 All this relies on parts of Twisted that are not promised. Hence `fault`, which compares them with the ones
 this was written for; where it finds a difference the stock transport stays.
 What this way costs: lines that Twisted's own code logs while a read is handled are not headed by the
@@ -14,9 +20,12 @@ connection's name.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from errno import ENOBUFS
-from select import EPOLLIN
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
+from time import monotonic
 from typing import Any, Final
 
 from twisted.internet import tcp
@@ -27,6 +36,20 @@ from twisted.python import log
 
 MAX_EVENTS: Final = 1024
 """Descriptors that are served before timers and other threads have their turn."""
+
+NEWCOMERS_PER_TURN: Final = 8
+"""Connections that are not settled and are read in one turn, at the most."""
+NEWCOMERS_SECONDS: Final = 0.002
+"""After that time the turn serves no further one; the first is always served."""
+
+LOSSES_PER_TURN: Final = 16
+"""Connections whose end is dealt with in one turn, at the most."""
+LOSSES_SECONDS: Final = 0.001
+"""Likewise."""
+
+_BROKEN: Final = EPOLLHUP | EPOLLERR
+_READABLE: Final = frozenset({EPOLLIN, EPOLLIN | EPOLLHUP, EPOLLIN | EPOLLERR, EPOLLIN | _BROKEN})
+"""Events that are answered by reading alone."""
 
 _KNOWN: Final[dict[Callable[..., Any], frozenset[str]]] = {
     tcp.Connection.doRead: frozenset(
@@ -81,37 +104,123 @@ class FastConnection(tcp.Connection):
 
 
 class FastServer(FastConnection, tcp.Server):
-    """A connection that a port has accepted."""
+    """A connection that a port has accepted.
+
+    Attributes:
+        settled: somebody has logged in on it.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        # Here, so that it has its place in the layout that all instances share, and costs no dict of its own.
+        self.settled = False
+        super().__init__(*arguments)
+
+    def settle(self) -> None:
+        """Somebody logged in: from now on it is served before those who are new."""
+        self.settled = True
+
+    def stopReading(self) -> None:
+        """See FileDescriptor. Called when the connection is lost, too."""
+        loop = getattr(self.reactor, "doIteration", None)
+        if type(loop) is FastLoop:
+            loop.forget(self)
+        super().stopReading()  # type: ignore[no-untyped-call]
 
 
 class FastLoop:
     """One round of the epoll reactor, in place of its `doIteration`."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, clock: Callable[[], float] = monotonic) -> None:
         """Args:
         reactor: an EPollReactor.
+        clock: seconds.
         """
         self._reactor = reactor
+        self._clock = clock
         self._poll = reactor._poller.poll
         self._selectables: dict[int, Any] = reactor._selectables
+        self._newest = -1  # the newcomer that was served last
+        self._ending: OrderedDict[FastServer, BaseException] = OrderedDict()
+
+    def forget(self, connection: FastServer) -> None:
+        """It is not to be read any more: if its end was found, it is not told, or found again later."""
+        self._ending.pop(connection, None)
 
     def __call__(self, timeout: float | None) -> None:
         """Waits for events and serves them; see `EPollReactor.doPoll`."""
         selectables = self._selectables
+        if self._ending:
+            timeout = 0
         events = self._poll(-1 if timeout is None else timeout, min(len(selectables), MAX_EVENTS))
         find = selectables.get
+        newcomers: list[int] = []
+        broken = 0
         for descriptor, event in events:
             selectable = find(descriptor)
-            if event == EPOLLIN and type(selectable) is FastServer:
-                try:
-                    why: BaseException | None = selectable.doRead()
-                except BaseException as raised:
-                    log.callWithLogger(selectable, log.err)
-                    why = raised
-                if why is not None:
-                    log.callWithLogger(selectable, self._reactor._disconnectSelectable, selectable, why, True)
-            elif selectable is not None:
+            if type(selectable) is FastServer:
+                if event == EPOLLIN or event in _READABLE:
+                    if selectable.settled:
+                        self._read(selectable)
+                    else:
+                        newcomers.append(descriptor)
+                    continue
+                if event == EPOLLIN | EPOLLOUT and not selectable.settled:
+                    newcomers.append(descriptor)
+                    event = EPOLLOUT
+                elif event & _BROKEN:
+                    broken += 1
+                    if broken > LOSSES_PER_TURN:
+                        continue  # the kernel tells of it again
+            if selectable is not None:
                 log.callWithLogger(selectable, self._reactor._doReadOrWrite, selectable, descriptor, event)
+        if newcomers:
+            self._read_newcomers(newcomers)
+        if self._ending:
+            self._end_some()
+
+    def _read(self, selectable: Any) -> None:
+        try:
+            why = selectable.doRead()
+        except BaseException as raised:
+            self._failed(selectable, raised)
+        else:
+            if why is not None:
+                self._ended(selectable, why)
+
+    def _read_newcomers(self, descriptors: list[int]) -> None:
+        """Reads the next ones; of the others the kernel tells again.
+
+        It tells in an order in which those who never stop sending could stay the first, hence the rotation.
+        """
+        until = self._clock() + NEWCOMERS_SECONDS
+        descriptors.sort()
+        after = bisect_right(descriptors, self._newest)
+        for descriptor in (descriptors[after:] + descriptors[:after])[:NEWCOMERS_PER_TURN]:
+            self._newest = descriptor
+            # What was served before may have closed it, or stopped reading it.
+            selectable = self._selectables.get(descriptor)
+            if type(selectable) is FastServer and descriptor in self._reactor._reads:
+                self._read(selectable)
+            if self._clock() >= until:
+                break
+
+    def _failed(self, selectable: Any, raised: BaseException) -> None:
+        """Called in an except block."""
+        log.callWithLogger(selectable, log.err)
+        log.callWithLogger(selectable, self._reactor._disconnectSelectable, selectable, raised, True)
+
+    def _ended(self, selectable: Any, why: BaseException) -> None:
+        """Its peer says nothing more: that is told when its turn comes, until when it is not read again."""
+        self._reactor.removeReader(selectable)
+        self._ending.setdefault(selectable, why)
+
+    def _end_some(self) -> None:
+        until = self._clock() + LOSSES_SECONDS
+        for _ in range(LOSSES_PER_TURN):
+            selectable, why = self._ending.popitem(last=False)
+            log.callWithLogger(selectable, self._reactor._disconnectSelectable, selectable, why, True)
+            if not self._ending or self._clock() >= until:
+                return
 
 
 def fault(reactor: Any) -> str:
@@ -124,7 +233,7 @@ def fault(reactor: Any) -> str:
         code = getattr(replaced, "__code__", None)
         if code is None or frozenset(code.co_names) != known:
             return f"{replaced.__qualname__} is not the one that is known"
-    for name in ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable"):
+    for name in ("_poller", "_selectables", "_reads", "_doReadOrWrite", "_disconnectSelectable"):
         if not hasattr(reactor, name):
             return f"the reactor has no {name}"
     if tcp.Port.transport is not tcp.Server:
@@ -140,5 +249,5 @@ def install(reactor: Any, ports: Iterable[Any]) -> None:
     """
     for port in ports:
         if type(port) is tcp.Port:
-            port.transport = FastServer
+            port.transport = FastServer  # type: ignore[assignment]  # has the same arguments
     reactor.doIteration = FastLoop(reactor)

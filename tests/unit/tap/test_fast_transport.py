@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -17,11 +19,14 @@ from twisted.internet.selectreactor import SelectReactor
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from imserver.protocols.connections import settle
 from imserver.tap import fast_transport
 from imserver.tap.fast_transport import FastLoop, FastServer
 
 ROUNDS = 2_000
 """Rounds of a hundredth of a second, at the most, until something has happened."""
+FEW = 3
+"""So many in a turn, here."""
 RESET = struct.pack("ii", 1, 0)
 
 
@@ -247,6 +252,227 @@ class Same(SynchronousTestCase):
             ours.close()
 
         self.assertEqual(self.both(happens)[1:], ["ConnectionLost"])
+
+
+class Paced(SynchronousTestCase):
+    """Thousands who come or go at once do not make a turn long."""
+
+    def world(self, protocol: type[Witness] = Witness) -> World:
+        world = World(True, protocol)
+        self.addCleanup(world.end)
+        self.patch(fast_transport, "LOSSES_PER_TURN", FEW)
+        self.patch(fast_transport, "NEWCOMERS_PER_TURN", FEW)
+        self.now, self.step = 0.0, 0.0
+        self.waits: list[float] = []
+        loop: Any = world.reactor.doIteration
+        loop._clock = self.clock
+        poll = loop._poll
+
+        def waited(timeout: float, count: int) -> Any:
+            self.waits.append(timeout)
+            return poll(timeout, count)
+
+        loop._poll = waited
+        return world
+
+    def clock(self) -> float:
+        self.now += self.step
+        return self.now
+
+    def peers(self, world: World, count: int, *, settled: bool) -> list[socket.socket]:
+        peers = [world.connect() for _ in range(count)]
+        if settled:
+            for protocol in world.protocols[-count:]:
+                settle(protocol.transport)
+        for peer in peers:
+            self.addCleanup(peer.close)
+        return peers
+
+    def turn(self, world: World) -> list[Any]:
+        """What is told in one turn that finds all that the kernel has."""
+        before = len(world.told)
+        world.reactor.runUntilCurrent()
+        world.reactor.doIteration(0.01)
+        return world.told[before:]
+
+    def all_ready(self, world: World, count: int) -> None:
+        """Waits until the kernel has something for so many."""
+        for _ in range(ROUNDS):
+            with select.epoll() as asked:
+                for descriptor in world.reactor._reads:
+                    asked.register(descriptor, select.EPOLLIN)
+                if len(asked.poll(0.01)) >= count:
+                    return
+        raise AssertionError("nothing came")
+
+    def test_ends_are_told_a_few_a_turn_and_none_is_forgotten(self) -> None:
+        world = self.world()
+        peers = self.peers(world, 3 * FEW - 1, settled=True)
+        for peer in peers:
+            peer.close()
+        self.all_ready(world, len(peers))
+        turns = [self.turn(world)]
+        self.assertFalse([one for one in world.reactor.getReaders() if isinstance(one, FastServer)])
+        turns += [self.turn(world) for _ in range(3)]
+        self.assertEqual([len(told) for told in turns], [FEW, FEW, FEW - 1, 0])
+        self.assertEqual(set(world.told), {"ConnectionDone"})
+        # Nothing is waited for while some are to be told.
+        self.assertEqual(self.waits[-4:], [0.01, 0, 0, 0.01])
+
+    def test_time_counts_too(self) -> None:
+        world = self.world()
+        peers = self.peers(world, 4, settled=True)
+        self.step = 1.0
+        for peer in peers[:2]:
+            peer.close()
+        self.all_ready(world, 2)
+        self.assertEqual([len(self.turn(world)) for _ in range(3)], [1, 1, 0])
+        for protocol in world.protocols:
+            protocol.transport.settled = False  # type: ignore[union-attr]
+        for peer in peers[2:]:
+            peer.sendall(b"x")
+        self.all_ready(world, 2)
+        self.assertEqual([len(self.turn(world)) for _ in range(3)], [1, 1, 0])
+
+    def test_what_came_before_the_end_is_read_first(self) -> None:
+        world = self.world()
+        peers = self.peers(world, 2 * FEW, settled=True)
+        for peer in peers:
+            peer.sendall(b"last")
+            peer.close()
+        world.until(lambda: len(world.told) == 4 * FEW)
+        self.assertEqual(world.told[: 2 * FEW], [b"last"] * 2 * FEW)
+
+    def test_who_is_lost_by_another_way_is_not_lost_again(self) -> None:
+        world = self.world()
+        peers = self.peers(world, 3 * FEW, settled=True)
+        for peer in peers:
+            peer.close()
+        self.all_ready(world, len(peers))
+        self.assertEqual(len(self.turn(world)), FEW)
+        waiting = [protocol.transport for protocol in world.protocols if protocol.transport.connected]  # type: ignore[union-attr]
+        aborted, closed = waiting[-1], waiting[-2]
+        aborted.abortConnection()  # type: ignore[union-attr]
+        closed.loseConnection()  # type: ignore[union-attr]
+        world.until(lambda: len(world.told) == 3 * FEW)
+        for _ in range(3):
+            self.assertEqual(self.turn(world), [])
+        self.assertEqual(Counter(world.told), {"ConnectionDone": 3 * FEW - 1, "ConnectionAborted": 1})
+
+    def test_who_is_not_read_any_more_hears_of_no_end(self) -> None:
+        world = self.world()
+        peers = self.peers(world, 2 * FEW, settled=True)
+        for peer in peers:
+            peer.close()
+        self.all_ready(world, len(peers))
+        self.turn(world)
+        waiting: list[Any] = [one.transport for one in world.protocols if one.transport.connected]  # type: ignore[union-attr]
+        waiting[0].pauseProducing()
+        waiting[1].resumeProducing()  # which is read already: it is found again, and told once
+        for _ in range(4):
+            self.turn(world)
+        self.assertEqual(len(world.told), 2 * FEW - 1)
+        waiting[0].resumeProducing()
+        world.until(lambda: len(world.told) == 2 * FEW)
+        self.assertEqual(set(world.told), {"ConnectionDone"})
+
+    def test_half_closed_ones(self) -> None:
+        world = self.world(HalfWitness)
+        peers = self.peers(world, 2 * FEW, settled=True)
+        for peer in peers:
+            peer.shutdown(socket.SHUT_WR)
+        self.all_ready(world, len(peers))
+        self.assertEqual(self.turn(world), ["no more"] * FEW)
+        world.until(lambda: len(world.told) == 4 * FEW)
+        self.assertEqual(Counter(world.told), {"no more": 2 * FEW, "ConnectionDone": 2 * FEW})
+
+    def test_resets(self) -> None:
+        world = self.world(HalfWitness)
+        peers = self.peers(world, 2 * FEW, settled=True)
+        for peer in peers:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.close()
+        self.all_ready(world, len(peers))
+        self.assertEqual([self.turn(world) for _ in range(2)], [["ConnectionLost"] * FEW] * 2)
+
+    def test_resets_of_those_who_did_not_read(self) -> None:
+        world = self.world()
+        peers = self.peers(world, 2 * FEW + 1, settled=True)
+        for protocol in world.protocols:
+            transport: Any = protocol.transport
+            transport.pauseProducing()
+            transport.write(b"x" * 6_000_000)
+        for _ in range(3):
+            self.turn(world)
+        for peer in peers:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.close()
+        turns = []
+        while len(world.told) < len(peers):
+            turns.append(self.turn(world))
+        self.assertTrue(all(len(told) <= FEW for told in turns), turns)
+        self.assertEqual(set(world.told), {"ConnectionLost"})
+
+    def test_newcomers_are_read_a_few_a_turn_behind_those_who_are_there(self) -> None:
+        world = self.world()
+        new = self.peers(world, 3 * FEW, settled=False)
+        old = self.peers(world, 3 * FEW, settled=True)
+        for peer in new:
+            peer.sendall(b"new")
+        for peer in old:
+            peer.sendall(b"old")
+        self.all_ready(world, 6 * FEW)
+        self.assertEqual(self.turn(world), [b"old"] * 3 * FEW + [b"new"] * FEW)
+        self.assertEqual([self.turn(world) for _ in range(3)], [[b"new"] * FEW, [b"new"] * FEW, []])
+
+    def test_who_never_stops_does_not_keep_a_newcomer_waiting(self) -> None:
+        world = self.world()
+        greedy = self.peers(world, 3 * FEW, settled=False)
+        modest = self.peers(world, FEW, settled=False)
+        for peer in modest:
+            peer.sendall(b"modest")
+        heard: list[bytes] = []
+        for _ in range(4 + 1):
+            for peer in greedy:
+                peer.sendall(b"g")
+            self.all_ready(world, 3 * FEW)
+            told = self.turn(world)
+            self.assertEqual(len(told), FEW, told)
+            heard += told
+        self.assertEqual(heard.count(b"modest"), FEW)
+
+    def test_newcomers_do_not_wait_for_those_who_are_there(self) -> None:
+        world = self.world()
+        old = self.peers(world, 3 * FEW, settled=True)
+        new = self.peers(world, 2 * FEW, settled=False)
+        for peer in new:
+            peer.sendall(b"new")
+        for _ in range(2):
+            for peer in old:
+                peer.sendall(b"o")
+            self.all_ready(world, 3 * FEW)
+            self.assertEqual(self.turn(world).count(b"new"), FEW)
+
+    def test_who_is_closed_by_what_came_before_is_not_read(self) -> None:
+        world = self.world()
+        old, new = self.peers(world, 1, settled=True) + self.peers(world, 1, settled=False)
+        stranger: Any = world.protocols[1].transport
+
+        def stop(data: bytes) -> None:
+            stranger.pauseProducing()
+            stranger.startWriting()  # so that the kernel still is asked about it
+
+        self.patch(world.protocols[0], "dataReceived", stop)
+        old.sendall(b"x")
+        new.sendall(b"y")
+        self.all_ready(world, 2)
+        self.assertEqual([self.turn(world) for _ in range(2)], [[], []])
+
+    def test_what_is_wrapped_is_settled_below(self) -> None:
+        below = mock.Mock(spec=["settle"])
+        settle(mock.Mock(spec=["transport"], transport=mock.Mock(spec=["transport"], transport=below)))
+        below.settle.assert_called_once_with()
+        settle(object())
 
 
 class Fault(SynchronousTestCase):

@@ -1,0 +1,133 @@
+"""A lost connection is freed at once: nothing of it is left for the collector of cycles."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from benchmarks.speakers import frame
+from imserver.config import Listener
+from imserver.protocols.doors import NEWCOMERS_PER_TURN, Doors
+from imserver.tap.wiring import listener_factory
+from tests.clients.protobuf_client import COMMANDS, encode, encode_envelope
+from tests.clients.qdatastream_client import utf8
+from tests.unit.services.hub_world import HubCase
+
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+HTTP = {"format": "http", "endpoint": "tcp:0", "paths": {"/ws": "protobuf"}}
+ROUNDS = 3
+
+
+class Lost(HubCase):
+    def setUp(self) -> None:
+        super().setUp()
+        hub: Any = self.hub
+        self.doors = Doors(hub, self.clock)
+
+    def come(self, listener: dict[str, Any], *sent: bytes) -> StringTransport:
+        """A connection on which that was sent, piece by piece."""
+        factory: Any = listener_factory(Listener(**listener), self.doors, demo=False)
+        address = IPv4Address("TCP", "127.0.0.1", 1)
+        transport: Any = StringTransport(address, address)
+        transport.protocol = factory.buildProtocol(address)
+        transport.protocol.makeConnection(transport)
+        for data in sent:
+            transport.protocol.dataReceived(data)
+            self.settle()
+        return transport  # type: ignore[no-any-return]
+
+    def go(self, transport: Any) -> None:
+        """It is lost."""
+        protocol, transport.protocol = transport.protocol, None
+        if IHalfCloseableProtocol.providedBy(protocol):
+            protocol.readConnectionLost()
+            self.settle()
+        transport.producer = None
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.settle()
+
+    def left_over(self, visit: Callable[[], Any]) -> Counter[str]:
+        """Whose objects the collector finds after some visits, by class."""
+        visit()  # what is made once for all
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(ROUNDS):
+                visit()
+            gc.collect()
+            found = Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.garbage)
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.collect()
+        return Counter({name: count for name, count in found.items() if count >= ROUNDS})
+
+    def visit(self, listener: dict[str, Any], *sent: bytes) -> Callable[[], None]:
+        def visit() -> None:
+            transport = self.come(listener, *sent)
+            self.assertEqual(len(self.hub.registry.of("alice")), 1)
+            self.go(transport)
+            self.assertEqual((len(self.hub.registry.of("alice")), len(self.doors)), (0, 0))
+
+        return visit
+
+    def test_jsonline(self) -> None:
+        log_in = {"id": "l", "command": "auth/login", "payload": {"token": "demo_token_alice"}}
+        visit = self.visit({"format": "jsonline", "endpoint": "tcp:0"}, json.dumps(log_in).encode() + b"\n")
+        self.assertEqual(self.left_over(visit), {})
+
+    def test_protobuf(self) -> None:
+        body = encode("AUTH_REQ", user_id="alice", token="demo_token_alice", platform="p")
+        log_in = frame(encode_envelope(COMMANDS["AUTH_REQ"], 1, body))
+        self.assertEqual(self.left_over(self.visit(HTTP, UPGRADE, log_in)), {})
+
+    def test_qdatastream(self) -> None:
+        for framing in ("int16", "none"):
+            first = b"\x07" + utf8("alice")
+            sent = first if framing == "none" else len(first).to_bytes(2, "big") + first
+            listener = {"format": "qdatastream", "endpoint": "tcp:0", "framing": framing, "auth": "none"}
+            self.assertEqual(self.left_over(self.visit(listener, sent)), {}, framing)
+
+    def test_the_request_of_a_handshake(self) -> None:
+        kept = []
+
+        def visit() -> None:
+            kept.append(self.come(HTTP, UPGRADE))
+
+        self.assertEqual(self.left_over(visit), {})
+
+    def test_a_handshake_that_is_refused(self) -> None:
+        other = UPGRADE.replace(b"Version: 13", b"Version: 99")
+        self.assertEqual(self.left_over(lambda: self.go(self.come(HTTP, other))), {})
+
+    def test_what_is_still_heard_out(self) -> None:
+        log_in = {"id": "l", "command": "auth/login", "payload": {"token": "demo_token_alice"}}
+
+        def visit() -> None:
+            crowd: list[Any] = [
+                self.come({"format": "jsonline", "endpoint": "tcp:0"}) for _ in range(NEWCOMERS_PER_TURN + 1)
+            ]
+            for transport in crowd:
+                transport.protocol.dataReceived(json.dumps(log_in).encode() + b"\n")
+                transport.protocol.readConnectionLost()
+                transport.producer = None
+                transport.protocol.connectionLost(Failure(ConnectionDone()))
+            self.assertEqual(len(self.doors.gate), 1)  # the last one's turn has not come
+            for transport in crowd:
+                transport.protocol = None
+            self.settle()
+            self.assertEqual(len(self.hub.registry.of("alice")), 0)
+
+        self.assertEqual(self.left_over(visit), {})
