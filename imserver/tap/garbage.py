@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import gc
+from typing import Final
 
-THRESHOLDS = (25_000, 2, 10)
-"""New objects before the youngest are looked through, and how often until older ones are.
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 
-Messages make no cycles, lost connections do. Python's own 700 has everything that
-waits for its commit looked through again and again, for nothing. The second is low because thousands of
-sessions that come at once are looked through together, and everybody waits for that.
+THRESHOLDS: Final = (25_000, 1_000, 10)
+"""New objects before the youngest are looked through; how often until older ones are; and the oldest.
+
+Neither messages nor lost connections leave cycles. Python's own 700 has everything that
+waits for its commit looked through again and again, for nothing; in the second place the clock decides instead,
+since thousands of sessions that come at once would be looked through while everybody waits.
 """
+PERIOD: Final = 60.0
+"""Seconds after which what has stayed since is looked through, once. The oldest follow by Python's own
+rule: after the tenth time, if a quarter of them is new."""
 
 
 def settle() -> None:
@@ -21,3 +28,10 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
+
+
+def later(clock: IReactorTime) -> LoopingCall:
+    """What is to be started, every PERIOD, once things have settled."""
+    call = LoopingCall(gc.collect, 1)
+    call.clock = clock
+    return call
