@@ -4,7 +4,6 @@ import gc
 import weakref
 
 from twisted.internet.task import Clock
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.tap import garbage
