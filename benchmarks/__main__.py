@@ -21,12 +21,13 @@ from typing import TypeVar
 from benchmarks import calls, crowds, delays, files, loads, rooms, servers, storms
 from benchmarks.chart import chart
 from benchmarks.figures import ECHO, FIGURES, Measured, Run, summed_up, table
-from benchmarks.machine import LOAD_CORE, Busy, alone, pin
+from benchmarks.machine import LOAD_CORE, TAKEN, Busy, Theft, alone, pin
 
 T = TypeVar("T")
 MIB = 1024 * 1024
 RESULTS = Path(__file__).parent / "results"
 
+STORMS = 3
 TLS_LISTENERS = ("jsonline", "http")
 
 
@@ -112,14 +113,24 @@ class Bench:
             with self.server() as server:
                 work = loads.log_ins(server.ports, format, self.log_ins)
                 self.measure(f"{format} log-ins by token", work)
-        with self.server() as server:
-            storm = asyncio.run(_timed(storms.storm(server, self.crowd, self.seconds)))
-        self.tell("storm: until all are back", Measured(storm.seconds))
-        self.tell("storm: chat's p99, times as before", Measured(storm.times))
+        storm, taken = self.undisturbed_storm()
+        self.tell("storm: until all are back", Measured(storm.seconds, stolen=taken))
+        self.tell("storm: chat's p99, times as before", Measured(storm.times, stolen=taken))
         self.tell("storm: chat's p99 before", Measured(storm.before_ms))
         self.tell("storm: chat's p99 while all are lost", Measured(storm.cut_ms))
         self.tell("storm: pages read for each", Measured(storm.reads))
         self.tell("storm: processor time for each", Measured(storm.cpu_ms))
+
+    def undisturbed_storm(self) -> tuple[storms.Storm, float]:
+        """The one from which the machine's host took least, of up to three; and how much of a core that was."""
+        tried: list[tuple[float, storms.Storm]] = []
+        while not tried or (min(tried)[0] > TAKEN and len(tried) < STORMS):
+            with self.server() as server:
+                theft = Theft()
+                storm = asyncio.run(_timed(storms.storm(server, self.crowd, self.seconds)))
+                tried.append((theft.share, storm))
+        taken, storm = min(tried)
+        return storm, taken
 
     def crowds(self, users: int, sessions: int) -> None:
         """Many users known and many connected, beside a few."""

@@ -30,11 +30,13 @@ class Measured(NamedTuple):
         value: a second of the clock's, where it is a rate.
         per_core: the same for a second of the server's processor time; 0 = not counted.
         load: share of its core that the load program took; at 1 the figure is the load program's.
+        stolen: share of a core's time that the machine's host took meanwhile.
     """
 
     value: float
     per_core: float = 0.0
     load: float = 0.0
+    stolen: float = 0.0
 
 
 class Line(NamedTuple):
@@ -46,6 +48,7 @@ class Line(NamedTuple):
     ratio: float | None
     core_ratio: float | None
     load: float
+    stolen: float
     target: float | None
     at_most: bool
     reached: bool | None
@@ -127,12 +130,15 @@ def _line(name: str, figure: Figure, runs: list[Run], shared: bool) -> Line:
     if figure.target is not None and compared is not None:
         reached = compared <= figure.target if figure.at_most else compared >= figure.target
     load = statistics.median(run[name].load for run in runs)
-    return Line(name, figure.unit, value, ratio, core_ratio, load, figure.target, figure.at_most, reached)
+    stolen = max(run[name].stolen for run in runs)
+    return Line(
+        name, figure.unit, value, ratio, core_ratio, load, stolen, figure.target, figure.at_most, reached
+    )
 
 
 def table(lines: list[Line]) -> str:
     """The lines as text, for people and for docs/performance.md."""
-    head = ("figure", "median", "unit", "× measure", "per core", "target", "", "load")
+    head = ("figure", "median", "unit", "× measure", "per core", "target", "", "load", "stolen")
     rows = [head, *(_cells(line) for line in lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     return "\n".join(
@@ -148,4 +154,5 @@ def _cells(line: Line) -> tuple[str, ...]:
         target = f"{'≤' if line.at_most else '≥'} {line.target:g}"
     verdict = {None: "", True: "reached", False: "falls short"}[line.reached]
     ratio, core = (f"{one:.2f}" if one is not None else "" for one in (line.ratio, line.core_ratio))
-    return line.name, number, line.unit, ratio, core, target, verdict, f"{line.load:.0%}" if line.load else ""
+    load, stolen = (f"{share:.0%}" if share >= 0.005 else "" for share in (line.load, line.stolen))
+    return line.name, number, line.unit, ratio, core, target, verdict, load, stolen

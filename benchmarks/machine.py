@@ -14,6 +14,10 @@ SERVER_CORE = 0
 LOAD_CORE = 1
 BUSY = 0.15
 """Share of the machine's time that others may take before figures mean nothing."""
+TAKEN = 0.02
+"""Share of a core's time the host may take from what is measured; then it is measured again,"""
+PATIENCE = 4
+"""but no longer than so many times as long as it should take."""
 
 
 class Busy(Exception):
@@ -55,6 +59,24 @@ def busy_share(seconds: float) -> float:
 def _times() -> list[int]:
     with Path("/proc/stat").open() as stat:
         return [int(field) for field in stat.readline().split()[1:]]
+
+
+def stolen() -> float:
+    """Seconds, of all cores together, for which the host of a virtual machine had something else to do."""
+    return _times()[7] / os.sysconf("SC_CLK_TCK")
+
+
+class Theft:
+    """What the host took since this was made."""
+
+    def __init__(self) -> None:
+        self._before = stolen()
+        self._begun = time.perf_counter()
+
+    @property
+    def share(self) -> float:
+        """Of one core's time."""
+        return (stolen() - self._before) / max(time.perf_counter() - self._begun, 0.001)
 
 
 def pin(core: int, pid: int = 0) -> None:

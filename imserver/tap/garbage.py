@@ -12,8 +12,8 @@ THRESHOLDS: Final = (25_000, 1_000, 10)
 """New objects before the youngest are looked through; how often until older ones are; and the oldest.
 
 Neither messages nor lost connections leave cycles. Python's own 700 has everything that
-waits for its commit looked through again and again, for nothing; in the second place the clock decides instead,
-since thousands of sessions that come at once would be looked through while everybody waits.
+waits for its commit looked through again and again, for nothing. In the second place the clock decides
+instead, since thousands of sessions that come at once would be looked through while everybody waits.
 """
 PERIOD: Final = 60.0
 """Seconds after which what has stayed since is looked through, once. The oldest follow by Python's own
