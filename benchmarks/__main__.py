@@ -122,7 +122,7 @@ class Bench:
         self.tell("storm: processor time for each", Measured(storm.cpu_ms))
 
     def undisturbed_storm(self) -> tuple[storms.Storm, float]:
-        """The one from which the machine's host took least, of up to three; and how much of a core that was."""
+        """The one from which the machine's host took least, of up to three; and that share of a core."""
         tried: list[tuple[float, storms.Storm]] = []
         while not tried or (min(tried)[0] > TAKEN and len(tried) < STORMS):
             with self.server() as server:

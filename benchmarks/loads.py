@@ -65,8 +65,8 @@ class Piece(NamedTuple):
     """What was counted in a second or so.
 
     Attributes:
-        took: seconds; `used` of them the server's processor time, `own` this program's, and `taken` a core's that
-            the machine's host took.
+        took: seconds; `used` are the server's processor time, `own` this program's, and `taken` what the
+            machine's host took of a core.
     """
 
     frames: int

@@ -99,6 +99,7 @@ class Plan:
             flush_entries=chance.choice((5, 100_000)),
             idle_flush_seconds=chance.choice((2.0, 300.0)),
             slice_entries=chance.choice((1, 5, 2000)),
+            slice_pause=chance.choice((0.0, 0.01)),
             dedupe_seconds=86_400.0,
             retention_seconds=self.retention,
             conversation_names=chance.choice((2, 64)),

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -38,6 +39,8 @@ class Indexer:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._running: Deferred[None] | None = None
+        self._pause: IDelayedCall | None = None
+        self._hurried = 0  # so many wait for the end
         self._last = core.clock.seconds()
         core.on_committed.append(self._maybe)
 
@@ -70,12 +73,27 @@ class Indexer:
 
     async def flush(self) -> None:
         """Writes everything that is committed now; returns when it is durable or failed."""
-        if self._running is not None:
-            await _wait(self._running)
-        if self._core.state.indexed_upto < self._core.state.committed:
-            self.start()
-            assert self._running is not None
-            await _wait(self._running)
+        self._hurried += 1
+        try:
+            if self._running is not None:
+                if self._pause is not None:
+                    self._pause.reset(0)
+                await _wait(self._running)
+            if self._core.state.indexed_upto < self._core.state.committed:
+                self.start()
+                assert self._running is not None
+                await _wait(self._running)
+        finally:
+            self._hurried -= 1
+
+    async def _breathe(self) -> None:
+        """Leaves the writer and the processor to messages for a moment."""
+        pause = self._core.settings.slice_pause
+        if pause and not self._hurried:
+            over: Deferred[None] = Deferred()
+            self._pause = self._core.clock.callLater(pause, over.callback, None)
+            await over
+            self._pause = None
 
     async def _flush(self) -> None:
         core = self._core
@@ -89,6 +107,7 @@ class Indexer:
         conversations = sorted(state.conversations.tails)
         for insert, rows in self._slices(inboxes, conversations, watermark):
             await core.journal.task(partial(self._write, insert, rows), isolated=False)
+            await self._breathe()
             if generation != core.journal.generation:
                 return
 

@@ -142,7 +142,7 @@ def deterministic_cellar(
         wall if wall is not None else lambda: 1_700_000_000.0 + clock.seconds(),
         random_bytes if random_bytes is not None else _counting_bytes(),
         node=node,
-        settings=settings if settings is not None else EngineSettings(failure_pause=0.0),
+        settings=settings if settings is not None else EngineSettings(failure_pause=0.0, slice_pause=0.0),
         failpoints=failpoints if failpoints is not None else NoFailpoints(),
     )
 

@@ -16,7 +16,8 @@ class EngineSettings(Struct):
         flush_rows: log rows after which the indexes are written …
         flush_entries: … or inbox entries, which large groups reach sooner.
         idle_flush_seconds: … or seconds since the last flush.
-        slice_entries: index entries written between two commits.
+        slice_entries: index entries written between two commits …
+        slice_pause: … and seconds until the next ones, in which messages do not wait for them.
         dedupe_seconds: how long client ids are remembered; at least a day.
         retention_seconds: how long messages and records of calls are kept; 0 = for ever. Never
             less than `dedupe_seconds`, since the answers to retries are read from the log.
@@ -39,7 +40,8 @@ class EngineSettings(Struct):
     flush_rows: int = 20_000
     flush_entries: int = 1_000_000
     idle_flush_seconds: float = 300.0
-    slice_entries: int = 2_000
+    slice_entries: int = 1_000
+    slice_pause: float = 0.01
     dedupe_seconds: float = 48 * 3600.0
     retention_seconds: float = 0.0
     change_seconds: float = 30 * 86400.0

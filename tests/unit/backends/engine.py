@@ -63,7 +63,7 @@ class EngineCase(CellarCase):
         """A fresh engine."""
         self.clock = Clock()
         self.database: Database = self.make_database()
-        self.settings = EngineSettings(failure_pause=0.0, **settings)
+        self.settings = EngineSettings(**{"failure_pause": 0.0, "slice_pause": 0.0, **settings})
         return self.start()
 
     def make_database(self) -> Database:

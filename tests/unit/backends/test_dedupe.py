@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded.dedupe import BUCKET_SECONDS, PROBES, Bloom, Dedupe, Row, bucket_of
+from tests.unit.backends.engine import EngineCase
 
 AT = 3 * BUCKET_SECONDS
 BUCKET = bucket_of(AT)
@@ -107,3 +108,46 @@ class DedupeTest(SynchronousTestCase):
     def test_a_probe_is_three_bits_of_a_byte(self) -> None:
         self.assertEqual({3}, {probe.bit_count() for probe in PROBES})
         self.assertEqual(64, len(PROBES))
+
+
+class PauseTest(EngineCase, SynchronousTestCase):
+    """Between two slices of the indexes messages have the writer to themselves."""
+
+    def setUp(self) -> None:
+        self.open_cellar("alice", "bob", flush_rows=6, slice_entries=1, slice_pause=0.01)
+        self.addCleanup(lambda: self.wait_for(self.embedded.close()))
+        for number in range(6):
+            self.send("alice", recipient="bob", client_id=f"{number}")
+        self.settle()
+
+    def written(self) -> int:
+        (count,) = self.embedded.core.reader.execute("SELECT count(*) FROM dedupe").fetchone()
+        return int(count)
+
+    def test_slices_wait(self) -> None:
+        before = self.written()
+        self.settle()
+        self.assertEqual(before, self.written())
+        for _ in range(20):
+            self.later(0.01)
+        self.assertEqual(6, self.written())
+        self.assertEqual({}, self.embedded.core.state.dedupe.recent)
+
+    def test_whoever_waits_for_the_end_waits_for_no_pause(self) -> None:
+        self.assertLess(self.written(), 6)
+        self.flush()
+        self.assertEqual(6, self.written())
+        self.assertEqual({}, self.embedded.core.state.dedupe.recent)
+        self.send("alice", recipient="bob", client_id="c")
+        self.flush()
+        self.assertEqual(7, self.written())
+
+    def test_memory_that_was_lost_in_a_pause_is_not_written(self) -> None:
+        self.committer.failures = 1
+        self.submit("alice", recipient="bob")
+        self.settle()
+        for _ in range(30):
+            self.later(0.01)
+        self.assertEqual(list(range(1, 7)), [seq for seq, _ in self.texts("bob")])
+        self.flush()
+        self.assertEqual(6, self.written())

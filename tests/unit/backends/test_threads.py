@@ -78,7 +78,7 @@ class ThreadTest(CellarCase, SynchronousTestCase):
             self.clock,
             time.time,
             lambda length: b"\1" * length,
-            settings=EngineSettings(failure_pause=0.0, **settings),
+            settings=EngineSettings(failure_pause=0.0, slice_pause=0.0, **settings),
             failpoints=self.gate,
         )
         self.embedded.open()

@@ -99,7 +99,7 @@ class HubCase(ServiceCase):
         self.cellar = deterministic_cellar(
             self.clock,
             committer=self.committer,
-            settings=EngineSettings(failure_pause=0.0, friends_only=self.friends.messages),
+            settings=EngineSettings(failure_pause=0.0, slice_pause=0.0, friends_only=self.friends.messages),
         )
         self.cellar.open()
         chance = Chance()
