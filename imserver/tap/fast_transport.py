@@ -171,6 +171,12 @@ class FastLoop:
                     broken += 1
                     if broken > LOSSES_PER_TURN:
                         continue  # the kernel tells of it again
+                    why = self._ending.pop(selectable, None)
+                    if why is not None:
+                        # What it said last was its end, and only then that it hears nothing either.
+                        self._tell_end(selectable, why)
+                        if find(descriptor) is not selectable:
+                            continue
             if selectable is not None:
                 log.callWithLogger(selectable, self._reactor._doReadOrWrite, selectable, descriptor, event)
         if newcomers:
@@ -214,11 +220,13 @@ class FastLoop:
         self._reactor.removeReader(selectable)
         self._ending.setdefault(selectable, why)
 
+    def _tell_end(self, selectable: Any, why: BaseException) -> None:
+        log.callWithLogger(selectable, self._reactor._disconnectSelectable, selectable, why, True)
+
     def _end_some(self) -> None:
         until = self._clock() + LOSSES_SECONDS
         for _ in range(LOSSES_PER_TURN):
-            selectable, why = self._ending.popitem(last=False)
-            log.callWithLogger(selectable, self._reactor._disconnectSelectable, selectable, why, True)
+            self._tell_end(*self._ending.popitem(last=False))
             if not self._ending or self._clock() >= until:
                 return
 

@@ -68,7 +68,7 @@ class Appender:
         self._now = self._core.clock.seconds()
         self._milliseconds = int(self._core.wall() * 1000)
         if self._core.ready is not None:
-            self._turn_to(self._core.ready, len(waiting))
+            self._turn_to(self._core.ready)
         append = self._append
         answered = self._core.journal.batch().answers.append
         last: Principal | None = None
@@ -107,20 +107,20 @@ class Appender:
         except LookupError:
             return None
 
-    def _turn_to(self, state: State, count: int) -> None:
-        """Moves the memory's time on; up to `count` sends are decided at it."""
+    def _turn_to(self, state: State) -> None:
+        """Moves the memory's time on."""
         if self._milliseconds > state.last_ms or not state.id_prefix:
             state.last_ms = max(state.last_ms, self._milliseconds)
             state.id_prefix = message_id_prefix(state.last_ms, self._core.node)
             state.begin_ids(state.next_offset, state.id_prefix)
-        state.dedupe.turn_to(state.last_ms / 1000, state.next_offset, count)
+        state.dedupe.turn_to(state.last_ms / 1000, state.next_offset)
 
     def _append(self, principal: Principal, command: SendMessage) -> MessageAccepted:
         core = self._core
         state = core.ready
         if state is None or core.journal.waiting_rows >= core.settings.queue_rows:
             state = core.check_writable()
-            self._turn_to(state, 1)
+            self._turn_to(state)
         sender = state.users.get(principal.user) or state.user(principal.user)
         if sender is None:
             raise ImError(ErrorCode.USER_NOT_FOUND, "the sender has no account")

@@ -78,6 +78,7 @@ class EmbeddedCellar:
         self.files = Files(self.core)
         self.bus = LocalBus()
         self._tick_call: IDelayedCall | None = None
+        self.core.on_reloaded.append(self._read_filters)
         self._open = False
 
     def open(self) -> None:
@@ -100,7 +101,7 @@ class EmbeddedCellar:
         self._open = True
         self._broadcasts.start()
         self._calls.start()
-        ensureDeferred(self.indexer.read_filters()).addErrback(self._without_filters)
+        self._read_filters()
         self._tick_call = self.core.clock.callLater(self.settings.tick_seconds, self._tick)
 
     def _epoch(self, writer: sqlite3.Connection) -> str:
@@ -114,6 +115,11 @@ class EmbeddedCellar:
             writer.execute("DELETE FROM meta WHERE key = 'restored'")
             writer.execute("COMMIT")
         return str(epoch)
+
+    def _read_filters(self) -> None:
+        """At the start, and when the memory was lost with a commit."""
+        if self._open:
+            ensureDeferred(self.indexer.read_filters()).addErrback(self._without_filters)
 
     def _without_filters(self, reason: object) -> None:
         # Correct without them, only slower.
@@ -165,5 +171,6 @@ class EmbeddedCellar:
             await self.indexer.flush()
         except ImError as error:
             self._log.error("the store could not be closed cleanly: {error}", error=error.text)
+        self.indexer.stop()
         self.core.journal.stop()
         self.core.database.close()

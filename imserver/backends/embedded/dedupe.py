@@ -118,6 +118,7 @@ class Dedupe:
         self.filling: tuple[bytearray, int] = (bytearray(1), 0)
         self.seconds = seconds
         self._bucket = -1
+        self._counted = 0  # of `recent`, as filters' room
         self._spans: list[tuple[int, int]] = []  # (first log offset, span of time) of the tail, in order
 
     def load(self, connection: sqlite3.Connection) -> None:
@@ -134,11 +135,11 @@ class Dedupe:
 
     # What is accepted
 
-    def turn_to(self, at: float, offset: int, count: int) -> None:
-        """Prepares for up to `count` sends, the first at log offset `offset`.
+    def turn_to(self, at: float, offset: int) -> None:
+        """Prepares for sends of one reactor turn, the first at log offset `offset`.
 
         Args:
-            at: the server's time of all of them, never earlier than before.
+            at: the server's time of all of them.
         """
         bucket = bucket_of(at)
         if bucket != self._bucket:
@@ -148,8 +149,10 @@ class Dedupe:
                 self.blooms[bucket] = Bloom()
             self._renew_layers()
         bloom = self.blooms[bucket]
-        if bloom.reserve(count):
+        count = len(self.recent)
+        if bloom.reserve(count - self._counted):
             self._renew_layers()
+        self._counted = count
         self.filling = bloom.layers[-1]
 
     def may_know(self, hashed: int) -> bool:
@@ -239,6 +242,7 @@ class Dedupe:
                     self.twins.setdefault(hashed, []).append(offset)
                 else:
                     self.recent[hashed] = offset
+        self._counted = len(self.recent)
         while len(self._spans) > 1 and self._spans[1][0] <= watermark + 1:
             del self._spans[0]
 
@@ -250,10 +254,11 @@ class Dedupe:
             self._renew_layers()
 
     def expire(self, oldest: int) -> None:
-        """Forgets spans before `oldest`."""
+        """Forgets spans before `oldest`, but for those in the tail: filters know whatever is there."""
+        in_tail = {bucket for _, bucket in self._spans}
         for bucket in [bucket for bucket in self.blooms if bucket < oldest]:
             self.unread.discard(bucket)
-            if bucket != self._bucket:
+            if bucket not in in_tail:
                 del self.blooms[bucket]
         self._renew_layers()
 

@@ -86,6 +86,12 @@ class Indexer:
         finally:
             self._hurried -= 1
 
+    def stop(self) -> None:
+        """What is not written by now is written after the next start."""
+        if self._pause is not None and self._pause.active():
+            self._pause.cancel()
+            self._pause = None
+
     async def _breathe(self) -> None:
         """Leaves the writer and the processor to messages for a moment."""
         pause = self._core.settings.slice_pause

@@ -123,6 +123,8 @@ class Journal:
         """The log row at this offset, if it is still on its way to the disk."""
         waiting = self._handed_over if self._open is None else [*self._handed_over, self._open]
         for batch in waiting:
+            if batch.generation != self.generation:
+                continue  # to be refused: its offsets are given anew
             if batch.rows and batch.rows[0][0] <= offset <= batch.rows[-1][0]:
                 return dict(batch.rows).get(offset)
         return None

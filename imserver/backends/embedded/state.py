@@ -109,7 +109,7 @@ class State:
         self.conversations.add(record.no, record.position, offset)
         if record.client_id:
             sender_no, _ = recipients(record)[0]
-            self.dedupe.turn_to(self.last_ms / 1000, offset, 1)
+            self.dedupe.turn_to(milliseconds_in_id(record.message_id) / 1000, offset)
             self.dedupe.note(key_hash(sender_no, record.format, record.client_id), offset)
 
     def indexed(self, watermark: int) -> None:
@@ -122,7 +122,9 @@ class State:
 
     def begin_ids(self, offset: int, prefix: str) -> None:
         """Ids begin so from this log offset on; "": there are none."""
-        if not self._prefixes or self._prefixes[-1] != prefix:
+        if self._prefixes_from and self._prefixes_from[-1] == offset:
+            self._prefixes[-1] = prefix  # nothing got the id that was prepared for
+        elif not self._prefixes or self._prefixes[-1] != prefix:
             self._prefixes.append(prefix)
             self._prefixes_from.append(offset)
 

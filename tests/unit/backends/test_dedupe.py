@@ -22,7 +22,7 @@ class DedupeTest(SynchronousTestCase):
         self.dedupe = Dedupe(2 * 86400.0)
 
     def accept(self, offset: int, hashed: int, at: float = AT) -> None:
-        self.dedupe.turn_to(at, offset, 1)
+        self.dedupe.turn_to(at, offset)
         self.dedupe.note(hashed, offset)
 
     def test_what_was_accepted_may_be_known(self) -> None:
@@ -71,8 +71,29 @@ class DedupeTest(SynchronousTestCase):
         self.assertEqual([(BUCKET, 11, 1), (BUCKET, 12, 2)], due(self.dedupe, 2))
         self.assertTrue(self.dedupe.may_know(12))
 
+    def test_a_span_that_is_over_does_not_expire_while_it_is_in_the_tail(self) -> None:
+        self.accept(1, 11)
+        self.accept(2, 12, AT + 9 * BUCKET_SECONDS)
+        self.dedupe.expire(BUCKET + 5)
+        self.assertTrue(self.dedupe.may_know(11))
+        self.dedupe.drop_up_to(1)
+        self.dedupe.expire(BUCKET + 5)
+        self.assertFalse(self.dedupe.may_know(11))
+        self.assertTrue(self.dedupe.may_know(12))
+
+    def test_filters_fill_by_what_was_accepted(self) -> None:
+        for turn in range(100_000):
+            self.dedupe.turn_to(AT, 1 + turn)
+        self.accept(1, 11)
+        self.assertEqual(1, len(self.dedupe.layers))
+        for offset in range(2, 40_000):
+            self.accept(offset, offset)
+        self.dedupe.drop_up_to(39_000)
+        self.accept(40_000, 40_000)
+        self.assertEqual(2, len(self.dedupe.layers))
+
     @given(
-        st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 3)), max_size=40),
+        st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), max_size=40),
         st.lists(st.integers(0, 50), max_size=4),
     )
     def test_every_one_is_due_until_it_is_dropped(
@@ -89,11 +110,12 @@ class DedupeTest(SynchronousTestCase):
             due_now = [row for row in accepted if dropped < row[2] <= watermark]
             self.assertEqual(sorted(due_now), sorted(due(dedupe, watermark, 3)))
             dedupe.drop_up_to(watermark)
+            dedupe.expire(BUCKET + 2)
             dropped = watermark
             for hashed in range(-3, 4):
                 left = [offset for _, own, offset in reversed(accepted) if own == hashed and offset > dropped]
                 self.assertEqual(left, dedupe.in_tail(hashed))
-        self.assertTrue(all(dedupe.may_know(hashed) for _, hashed, _ in accepted))
+        self.assertTrue(all(dedupe.may_know(hashed) for _, hashed, offset in accepted if offset > dropped))
 
     def test_filters_grow(self) -> None:
         bloom = Bloom()

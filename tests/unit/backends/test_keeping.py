@@ -12,7 +12,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded.database import FileDatabase, MemoryDatabase, connect
-from imserver.backends.embedded.dedupe import Bloom, bucket_of, filter_of, key_hash
+from imserver.backends.embedded.dedupe import Bloom, Row, bucket_of, filter_of, key_hash
 from imserver.backends.embedded.memory import deterministic_cellar
 from imserver.backends.embedded.records import FanoutRecord, MessageRecord, decode, encode, pack_offsets
 from imserver.backends.embedded.verify import verify, verify_connection
@@ -260,6 +260,65 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
         self.wait_for(self.embedded.trim(self.embedded.core.wall()))
         self.assertEqual((0,), self.database.reader().execute("SELECT count(*) FROM dedupe").fetchone())
         self.assertEqual(2, self.send("alice", "two", recipient="bob", client_id="c").seq)
+
+    def test_a_clock_that_jumps_and_comes_back_lets_no_retry_through(self) -> None:
+        first = self.send("alice", "one", recipient="bob", client_id="c0")
+        self.jump(3 * DAY)
+        self.send("alice", "two", recipient="bob", client_id="c1")
+        self.wait_for(self.embedded.trim(self.embedded.core.wall()))
+        self.jump(-3 * DAY)
+        self.assertEqual(first, self.send("alice", "one", recipient="bob", client_id="c0"))
+        self.assertEqual([(1, "one"), (2, "two")], self.texts("bob"))
+
+    def jump(self, seconds: float) -> None:
+        """The time of day, not the time that goes by."""
+        wall = self.embedded.core.wall
+        self.embedded.core.wall = lambda: wall() + seconds
+
+    def test_the_memory_that_is_read_back_has_every_send_in_its_span(self) -> None:
+        for number in range(3):
+            self.send("alice", f"{number}", recipient="bob", client_id=f"c{number}")
+            self.jump(15 * 3600.0)
+
+        def due() -> list[list[Row]]:
+            return list(self.embedded.core.state.dedupe.due(99, 10))
+
+        before = due()
+        self.assertEqual(3, len({row[0] for rows in before for row in rows}))
+        self.reopen()
+        self.assertEqual(before, due())
+
+    def test_filters_are_read_again_after_a_failed_commit(self) -> None:
+        self.send("alice", "one", recipient="bob", client_id="c")
+        self.flush()
+        self.committer.failures = 1
+        self.submit("alice", "lost", recipient="bob", client_id="d")
+        self.settle()
+        self.assertEqual(set(), self.embedded.core.state.dedupe.unread)
+        self.assertTrue(self.embedded.core.state.dedupe.may_know(key_hash(1, "jsonline", "c")))
+        self.assertFalse(self.embedded.core.state.dedupe.may_know(key_hash(1, "jsonline", "d")))
+
+    def test_refusals_leave_nothing_in_memory(self) -> None:
+        self.send("alice", "one", recipient="bob")
+        for _ in range(50):
+            self.jump(1.0)
+            self.refused("alice", "two", recipient="nobody")
+        state = self.embedded.core.state
+        self.assertLess(len(state._prefixes), 4)
+        answer = self.send("alice", "three", recipient="bob")
+        self.assertEqual(answer.message_id, state.id_in_tail(2))
+        self.assertIsNone(state.id_in_tail(3))
+
+    def test_ids_of_the_tail(self) -> None:
+        ids = [self.send("alice", "x", recipient="bob").message_id]
+        self.jump(1.0)
+        ids += [self.send("alice", "x", recipient="bob").message_id for _ in range(2)]
+        state = self.embedded.core.state
+        state.begin_ids(4, "")
+        state.next_offset = 5
+        self.assertEqual([*ids, ""], [state.id_in_tail(offset) for offset in (1, 2, 3, 4)])
+        state.indexed(2)
+        self.assertEqual([None, None, ids[2], ""], [state.id_in_tail(offset) for offset in (1, 2, 3, 4)])
 
     def test_keys_with_the_same_hash_are_told_apart(self) -> None:
         first = self.send("alice", "one", recipient="bob", client_id="c1")

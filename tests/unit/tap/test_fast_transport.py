@@ -386,6 +386,23 @@ class Paced(SynchronousTestCase):
         world.until(lambda: len(world.told) == 4 * FEW)
         self.assertEqual(Counter(world.told), {"no more": 2 * FEW, "ConnectionDone": 2 * FEW})
 
+    def test_whose_end_waits_hears_of_it_before_a_reset(self) -> None:
+        world = self.world(HalfWitness)
+        peers = self.peers(world, 10 * FEW, settled=True)
+        for peer in peers:
+            peer.close()  # what is written from now on is answered with a reset
+        self.all_ready(world, len(peers))
+        self.turn(world)
+        for _ in range(40):
+            for protocol in world.protocols:
+                transport: Any = protocol.transport
+                if transport.connected and not transport.disconnecting:
+                    transport.writeSomeData(b"y")
+                    transport.write(b"z")
+            self.turn(world)
+        self.assertEqual(world.told.count("no more"), 10 * FEW)
+        self.assertEqual(len(world.told), 20 * FEW)
+
     def test_resets(self) -> None:
         world = self.world(HalfWitness)
         peers = self.peers(world, 2 * FEW, settled=True)
