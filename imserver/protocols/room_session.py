@@ -142,10 +142,12 @@ class RoomSession:
                 self._link.close(NORMAL, "")
 
     def _handle(self, frame: bytes | WireError) -> None:
+        if isinstance(frame, WireError):
+            # Not raised: an error in a variable of the frame that raises it is a cycle with all that is there.
+            self._refuse(frame.tag, frame)
+            return
         tag: Any = None
         try:
-            if isinstance(frame, WireError):
-                raise frame
             request = self._codec.decode(frame)
             tag = request.tag
             if not self._tokens.take(self._clock.seconds()):

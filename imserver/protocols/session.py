@@ -81,11 +81,13 @@ class Session(SessionAuthentication):
             if not gate.take():
                 self._start(self._wait(gate, frame))
                 return
+        if type(frame) is not bytes:
+            assert isinstance(frame, WireError)
+            # Not raised: an error in a variable of the frame that raises it is a cycle with all that is there.
+            self._wire_error(frame)
+            return
         request: Request | None = None
         try:
-            if type(frame) is not bytes:
-                assert isinstance(frame, WireError)
-                raise frame
             request = self._codec.decode(frame)
             kind = type(request.command)
             if kind is SendMessage and self._state == ACTIVE:

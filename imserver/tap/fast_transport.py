@@ -141,6 +141,8 @@ class FastLoop:
         self._selectables: dict[int, Any] = reactor._selectables
         self._newest = -1  # the newcomer that was served last
         self._ending: OrderedDict[FastServer, BaseException] = OrderedDict()
+        self._told = 0  # ends in this turn,
+        self._until = 0.0  # and until when more of them are
 
     def forget(self, connection: FastServer) -> None:
         """It is not to be read any more: if its end was found, it is not told, or found again later."""
@@ -155,6 +157,7 @@ class FastLoop:
         find = selectables.get
         newcomers: list[int] = []
         broken = 0
+        self._told = 0
         for descriptor, event in events:
             selectable = find(descriptor)
             if type(selectable) is FastServer:
@@ -216,19 +219,30 @@ class FastLoop:
         log.callWithLogger(selectable, self._reactor._disconnectSelectable, selectable, raised, True)
 
     def _ended(self, selectable: Any, why: BaseException) -> None:
-        """Its peer says nothing more: that is told when its turn comes, until when it is not read again."""
-        self._reactor.removeReader(selectable)
-        self._ending.setdefault(selectable, why)
+        """Its peer says nothing more: that is told at once, before what others said after it.
+
+        Where many end, it is told when its turn comes, until when it is not read again.
+        """
+        if not self._ending and self._may_tell():
+            self._tell_end(selectable, why)
+        else:
+            self._reactor.removeReader(selectable)
+            self._ending.setdefault(selectable, why)
+
+    def _may_tell(self) -> bool:
+        """Whether one more end can be told in this turn, at least one."""
+        self._told += 1
+        if self._told == 1:
+            self._until = self._clock() + LOSSES_SECONDS
+            return True
+        return self._told <= LOSSES_PER_TURN and self._clock() < self._until
 
     def _tell_end(self, selectable: Any, why: BaseException) -> None:
         log.callWithLogger(selectable, self._reactor._disconnectSelectable, selectable, why, True)
 
     def _end_some(self) -> None:
-        until = self._clock() + LOSSES_SECONDS
-        for _ in range(LOSSES_PER_TURN):
+        while self._ending and self._may_tell():
             self._tell_end(*self._ending.popitem(last=False))
-            if not self._ending or self._clock() >= until:
-                return
 
 
 def fault(reactor: Any) -> str:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+THRESHOLDS: Final = (15_000, 3, 10)
+"""New objects before the youngest are looked through, and how often until older ones are.
 
-THRESHOLDS: Final = (25_000, 1_000, 10)
-"""New objects before the youngest are looked through; how often until older ones are; and the oldest.
-
-Neither messages nor lost connections leave cycles. Python's own 700 has everything that
-waits for its commit looked through again and again, for nothing. In the second place the clock decides
-instead, since thousands of sessions that come at once would be looked through while everybody waits.
+Messages make no cycles, nor do connections that end. Python's own 700 has
+everything that waits for its commit looked through again and again, for nothing. The second is low because
+thousands of sessions that come at once are looked through together, and everybody waits for that.
 """
-PERIOD: Final = 60.0
-"""Seconds after which what has stayed since is looked through, once. The oldest follow by Python's own
-rule: after the tenth time, if a quarter of them is new."""
 
 
 def settle() -> None:
@@ -28,10 +22,3 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
-
-
-def later(clock: IReactorTime) -> LoopingCall:
-    """What is to be started, every PERIOD, once things have settled."""
-    call = LoopingCall(gc.collect, 1)
-    call.clock = clock
-    return call

@@ -131,7 +131,6 @@ class Server(Service):
         self._control: ControlPort | None = None
         self._trimmer = LoopingCall(self._trim)
         self._trimmer.clock = reactor
-        self._collector = garbage.later(reactor)
         self._key_watch: KeyWatch | None = None
 
     def startService(self) -> None:
@@ -240,7 +239,6 @@ class Server(Service):
         self._key_watch = KeyWatch(self._reactor, services.keys, services.message_keys)
         self._key_watch.start()
         garbage.settle()
-        self._collector.start(garbage.PERIOD, now=False)
         write_ports(self._data, self._ports)
         warn_of_dates(self._contexts, datetime.now(UTC))
         self._notifier.ready()
@@ -305,9 +303,8 @@ class Server(Service):
             self._vitals.listening = False
             await departure.notice()
         self._media_servers.stop()
-        for call in (self._trimmer, self._collector):
-            if call.running:
-                call.stop()
+        if self._trimmer.running:
+            self._trimmer.stop()
         if self._key_watch is not None:
             self._key_watch.stop()
         if self._control is not None:

@@ -3,7 +3,6 @@
 import gc
 import weakref
 
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.tap import garbage
@@ -32,17 +31,3 @@ class Settling(SynchronousTestCase):
         kept = [[] for _ in range(2 * garbage.THRESHOLDS[0])]  # type: ignore[var-annotated]
         self.assertIsNone(first())
         self.assertEqual(len(kept), 2 * garbage.THRESHOLDS[0])
-
-    def test_those_that_outlived_a_look_go_when_the_time_has_come(self) -> None:
-        garbage.settle()
-        clock = Clock()
-        call = garbage.later(clock)
-        call.start(garbage.PERIOD, now=False)
-        self.addCleanup(call.stop)
-        knot: Knot | None = Knot()
-        gc.collect(0)
-        first, knot = weakref.ref(knot), None
-        gc.collect(0)
-        self.assertIsNotNone(first())
-        clock.advance(garbage.PERIOD)
-        self.assertIsNone(first())
