@@ -143,7 +143,7 @@ class RoomSession:
 
     def _handle(self, frame: bytes | WireError) -> None:
         if isinstance(frame, WireError):
-            # Not raised: an error in a variable of the frame that raises it is a cycle with all that is there.
+            # Not raised: an error in a variable of the frame that raises it makes a cycle with all of it.
             self._refuse(frame.tag, frame)
             return
         tag: Any = None

@@ -83,7 +83,7 @@ class Session(SessionAuthentication):
                 return
         if type(frame) is not bytes:
             assert isinstance(frame, WireError)
-            # Not raised: an error in a variable of the frame that raises it is a cycle with all that is there.
+            # Not raised: an error in a variable of the frame that raises it makes a cycle with all of it.
             self._wire_error(frame)
             return
         request: Request | None = None
