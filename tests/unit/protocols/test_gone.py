@@ -93,6 +93,26 @@ class Lost(HubCase):
         log_in = frame(encode_envelope(COMMANDS["AUTH_REQ"], 1, body))
         self.assertEqual(self.left_over(self.visit(HTTP, UPGRADE, log_in)), {})
 
+    def test_frames_that_are_refused(self) -> None:
+        log_in = {"id": "l", "command": "auth/login", "payload": {"token": "demo_token_alice"}}
+        lines = [json.dumps(log_in).encode(), b"x" * 1_000_000, b"\xff", b"[]", b'{"command":"message/send"}']
+
+        def visit() -> None:
+            transport = self.come(
+                {"format": "jsonline", "endpoint": "tcp:0"}, *(one + b"\n" for one in lines)
+            )
+            self.assertGreater(transport.value().count(b'"status":4'), 3)
+            self.go(transport)
+
+        self.assertEqual(self.left_over(visit), {})
+
+        def too_much() -> None:
+            head = bytes((0x82, 0xFF)) + (1_000_000).to_bytes(8, "big") + bytes(4)
+            self.go(self.come(HTTP, UPGRADE, head + b"x" * 1_000_000))
+
+        self.assertEqual(self.left_over(too_much), {})
+        self.assertEqual(self.left_over(lambda: self.go(self.come(HTTP, UPGRADE, frame(b"\xff\xff")))), {})
+
     def test_qdatastream(self) -> None:
         for framing in ("int16", "none"):
             first = b"\x07" + utf8("alice")
