@@ -269,8 +269,7 @@ class Session(SessionAuthentication):
         else:
             self._tally.accepted += 1
             try:
-                for frame in self._codec.reply(request, outcome):
-                    self._outbox.put(self._frame(frame))
+                self._put(self._codec.reply(request, outcome))
             except Exception:
                 self._broken("an answer could not be encoded")
             # Its own message has a row, too, which is not pushed: the cursor passes it.

@@ -109,9 +109,7 @@ class Messages:
         return await waiting.answered
 
     def _fault(self, principal: Principal, command: SendMessage) -> ImError | None:
-        size = len(command.content.data)
-        if command.attachments or command.meta:
-            size += len(command.attachments) + len(command.meta)
+        size = len(command.content.data) + len(command.attachments) + len(command.meta)
         if command.extra:
             for key, value in command.extra.items():
                 size += len(key.encode()) + len(value.encode())

@@ -216,7 +216,7 @@ class FastLoop:
     def _failed(self, selectable: Any, raised: BaseException) -> None:
         """Called in an except block."""
         log.callWithLogger(selectable, log.err)
-        log.callWithLogger(selectable, self._reactor._disconnectSelectable, selectable, raised, True)
+        self._tell_end(selectable, raised)
 
     def _ended(self, selectable: Any, why: BaseException) -> None:
         """Its peer says nothing more: that is told at once, before what others said after it.

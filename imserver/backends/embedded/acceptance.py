@@ -12,10 +12,15 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from imserver.backends.embedded.core import Core
-from imserver.backends.embedded.dedupe import PROBE_SHIFT, PROBES
 from imserver.backends.embedded.entities import GroupState, Pair, User
 from imserver.backends.embedded.own_names import learn, use_name
-from imserver.backends.embedded.records import PACKED_FROM, message_row, pack_recipients
+from imserver.backends.embedded.records import (
+    PACKED_FROM,
+    id_block,
+    message_id_of,
+    message_row,
+    pack_recipients,
+)
 from imserver.backends.embedded.state import State
 from imserver.model.accounts import Principal
 from imserver.model.messages import Message, MessageAccepted, SendMessage
@@ -29,7 +34,6 @@ class Send(Struct, frozen=True, gc=False):
 
     Attributes:
         hashed: of its client id, 0 = it has none.
-        doubtful: a filter knows this hash.
     """
 
     state: State
@@ -38,7 +42,6 @@ class Send(Struct, frozen=True, gc=False):
     sender: User
     canonical: str
     hashed: int
-    doubtful: bool
 
 
 class Acceptance:
@@ -160,7 +163,7 @@ class Acceptance:
         """The message and its log row. Changes nothing but the memory of the time."""
         state, command, content, sender = send.state, send.command, send.command.content, send.sender.name
         server_at = state.last_ms / 1000
-        message_id = f"{state.id_prefix}{state.next_offset:012x}"
+        message_id = message_id_of(id_block(state.id_prefix, state.next_offset), state.next_offset)
         sent_at = command.sent_at or server_at
         client_id, extra = command.client_id, command.extra
         body = message_row(
@@ -189,14 +192,8 @@ class Acceptance:
         state.tail_rows += 1
         name = message.canonical if renamed and message.sender in renamed else message.conversation
         answer = MessageAccepted(message.message_id, name, seq, message.server_at, send.command.broadcast)
-        if send.doubtful:
+        if send.hashed:
             state.dedupe.note(send.hashed, offset)
-        elif send.hashed:
-            # As `note` has it: no filter knows this hash, so the tail does not either.
-            dedupe, hashed = state.dedupe, send.hashed
-            dedupe.recent[hashed] = offset
-            layer, mask = dedupe.filling
-            layer[hashed & mask] |= PROBES[hashed >> PROBE_SHIFT & 63]
         journal = self._core.journal
         journal.waiting_rows += 1
         batch = journal.batch()

@@ -149,11 +149,9 @@ class Appender:
                 assert group is not None
                 canonical = group_name(group.gid)
         hashed = 0
-        doubtful = False
         if command.client_id:
             hashed = key_hash(sender.no, principal.format, command.client_id)
-            doubtful = state.dedupe.may_know(hashed)
-            if doubtful:
+            if state.dedupe.may_know(hashed):
                 known = self._retries.known(state, sender, principal.format, hashed, canonical, command)
                 if known is not None:
                     return known
@@ -162,7 +160,7 @@ class Appender:
             if peer.blocks is not NOBODY or sender.blocks is not NOBODY or friends_only:
                 check_may_write(core.reader, sender, peer, friends_only)
         self._rate.take(sender, command.broadcast, self._now)
-        send = Send(state, principal, command, sender, canonical, hashed, doubtful)
+        send = Send(state, principal, command, sender, canonical, hashed)
         if peer is not None:
             return self._acceptance.to_user(send, peer, pair, name)
         if group is not None:

@@ -24,7 +24,7 @@ PROBES: Final = tuple(
     islice(cycle(1 << one | 1 << two | 1 << three for one, two, three in combinations(range(8), 3)), 64)
 )
 """Three bits of a byte, by six bits of a hash."""
-PROBE_SHIFT: Final = 57
+_PROBE_SHIFT: Final = 57
 _number = Struct("<q").unpack
 
 Row = tuple[int, int, int]
@@ -72,7 +72,7 @@ class Bloom:
         for value in values:
             self.reserve(1)
             layer, mask = self.layers[-1]
-            layer[value & mask] |= PROBES[value >> PROBE_SHIFT & 63]
+            layer[value & mask] |= PROBES[value >> _PROBE_SHIFT & 63]
 
     def reserve(self, count: int) -> bool:
         """Sees to room for so many more in the last layer, where whoever calls puts them.
@@ -93,7 +93,7 @@ class Bloom:
         return grown
 
     def __contains__(self, value: int) -> bool:
-        bits = PROBES[value >> PROBE_SHIFT & 63]
+        bits = PROBES[value >> _PROBE_SHIFT & 63]
         return any(layer[value & mask] & bits == bits for layer, mask in self.layers)
 
 
@@ -157,7 +157,7 @@ class Dedupe:
 
     def may_know(self, hashed: int) -> bool:
         """Whether any filter lets this hash through: nearly never, unless there is such a send."""
-        bits = PROBES[hashed >> PROBE_SHIFT & 63]
+        bits = PROBES[hashed >> _PROBE_SHIFT & 63]
         for layer, mask in self.layers:
             if layer[hashed & mask] & bits == bits:
                 return True
@@ -170,7 +170,7 @@ class Dedupe:
         else:
             self.recent[hashed] = offset
         layer, mask = self.filling
-        layer[hashed & mask] |= PROBES[hashed >> PROBE_SHIFT & 63]
+        layer[hashed & mask] |= PROBES[hashed >> _PROBE_SHIFT & 63]
 
     # What was accepted
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from imserver.backends.embedded.committer import Batch
 from imserver.backends.embedded.core import Core
-from imserver.backends.embedded.dedupe import PROBE_SHIFT, PROBES, text_hash
+from imserver.backends.embedded.dedupe import text_hash
 from imserver.backends.embedded.journal import unavailable
 from imserver.backends.embedded.records import id_block, message_id_of, message_row
 from imserver.backends.embedded.relations import NOBODY
@@ -77,11 +77,10 @@ class Run:
             raise unavailable()
         format, client_id, canonical = self._principal.format, command.client_id, pair.canonical
         dedupe = state.dedupe
-        hashed, doubtful = 0, False
+        hashed = 0
         if client_id:
             hashed = text_hash(self._key + client_id)
-            doubtful = dedupe.may_know(hashed)
-            if doubtful:
+            if dedupe.may_know(hashed):
                 known = self._retries.known(state, sender, format, hashed, canonical, command)
                 if known is not None:
                     return known
@@ -118,13 +117,8 @@ class Run:
         state.next_offset = offset + 1
         state.tail_rows += 1
         journal.waiting_rows += 1
-        if doubtful:
+        if hashed:
             dedupe.note(hashed, offset)
-        elif hashed:
-            # As `note` has it: no filter knows this hash, so the tail does not either.
-            dedupe.recent[hashed] = offset
-            layer, mask = dedupe.filling
-            layer[hashed & mask] |= PROBES[hashed >> PROBE_SHIFT & 63]
         batch = self._batch
         batch.rows.append((offset, body))
         batch.entries.append(

@@ -17,6 +17,8 @@ from imserver.backends.embedded.records import (
     FanoutRecord,
     MessageRecord,
     decode,
+    id_block,
+    message_id_of,
     milliseconds_in_id,
     offset_in_id,
     recipients,
@@ -133,7 +135,7 @@ class State:
         if not self.indexed_upto < offset < self.next_offset:
             return None
         prefix = self._prefixes[bisect_right(self._prefixes_from, offset) - 1]
-        return f"{prefix}{offset:012x}" if prefix else ""
+        return message_id_of(id_block(prefix, offset), offset) if prefix else ""
 
     # Users
 

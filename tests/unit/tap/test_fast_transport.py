@@ -305,12 +305,15 @@ class Paced(SynchronousTestCase):
                     return
         raise AssertionError("nothing came")
 
+    def gone(self, world: World, count: int) -> None:
+        """So many, of whose end the kernel knows and the reactor does not yet."""
+        for peer in self.peers(world, count, settled=True):
+            peer.close()
+        self.all_ready(world, count)
+
     def test_ends_are_told_a_few_a_turn_and_none_is_forgotten(self) -> None:
         world = self.world()
-        peers = self.peers(world, 3 * FEW - 1, settled=True)
-        for peer in peers:
-            peer.close()
-        self.all_ready(world, len(peers))
+        self.gone(world, 3 * FEW - 1)
         turns = [self.turn(world)]
         self.assertFalse([one for one in world.reactor.getReaders() if isinstance(one, FastServer)])
         turns += [self.turn(world) for _ in range(3)]
@@ -345,10 +348,7 @@ class Paced(SynchronousTestCase):
 
     def test_who_is_lost_by_another_way_is_not_lost_again(self) -> None:
         world = self.world()
-        peers = self.peers(world, 3 * FEW, settled=True)
-        for peer in peers:
-            peer.close()
-        self.all_ready(world, len(peers))
+        self.gone(world, 3 * FEW)
         self.assertEqual(len(self.turn(world)), FEW)
         waiting = [protocol.transport for protocol in world.protocols if protocol.transport.connected]  # type: ignore[union-attr]
         aborted, closed = waiting[-1], waiting[-2]
@@ -361,10 +361,7 @@ class Paced(SynchronousTestCase):
 
     def test_who_is_not_read_any_more_hears_of_no_end(self) -> None:
         world = self.world()
-        peers = self.peers(world, 2 * FEW, settled=True)
-        for peer in peers:
-            peer.close()
-        self.all_ready(world, len(peers))
+        self.gone(world, 2 * FEW)
         self.turn(world)
         waiting: list[Any] = [one.transport for one in world.protocols if one.transport.connected]  # type: ignore[union-attr]
         waiting[0].pauseProducing()
@@ -388,10 +385,7 @@ class Paced(SynchronousTestCase):
 
     def test_whose_end_waits_hears_of_it_before_a_reset(self) -> None:
         world = self.world(HalfWitness)
-        peers = self.peers(world, 10 * FEW, settled=True)
-        for peer in peers:
-            peer.close()  # what is written from now on is answered with a reset
-        self.all_ready(world, len(peers))
+        self.gone(world, 10 * FEW)  # what is written from now on is answered with a reset
         self.turn(world)
         for _ in range(40):
             for protocol in world.protocols:
