@@ -8,9 +8,9 @@ the matter; everything else takes Twisted's own way. Bytes and their order are t
 
 `FastLoop` also sees to it that a turn stays short when thousands come or go at once, for messages wait behind
 it. Connections on which somebody has logged in (`FastServer.settled`) are all served in every turn; of
-newcomers only as many as a little time allows, in rotation, so that none is forgotten whatever the others
-send; of ends likewise, in the order in which they were found. What is not served waits, newcomers in the
-kernel, ends here.
+newcomers only as many as a little time allows, where they are many in rotation, so that none is forgotten
+whatever the others send; of ends likewise, in the order in which they were found. What is not served waits,
+newcomers in the kernel, ends here.
 
 All this relies on parts of Twisted that are not promised. Hence `fault`, which compares them with the ones
 this was written for; where it finds a difference the stock transport stays.
@@ -140,6 +140,7 @@ class FastLoop:
         self._poll = reactor._poller.poll
         self._selectables: dict[int, Any] = reactor._selectables
         self._newest = -1  # the newcomer that was served last
+        self._crowded = False  # not all of them were served the last time
         self._ending: OrderedDict[FastServer, BaseException] = OrderedDict()
         self._told = 0  # ends in this turn,
         self._until = 0.0  # and until when more of them are
@@ -199,12 +200,17 @@ class FastLoop:
     def _read_newcomers(self, descriptors: list[int]) -> None:
         """Reads the next ones; of the others the kernel tells again.
 
-        It tells in an order in which those who never stop sending could stay the first, hence the rotation.
+        As long as all are read they are in the order in which they came. Otherwise those who never stop
+        sending could stay the first, hence the rotation.
         """
         until = self._clock() + NEWCOMERS_SECONDS
-        descriptors.sort()
-        after = bisect_right(descriptors, self._newest)
-        for descriptor in (descriptors[after:] + descriptors[:after])[:NEWCOMERS_PER_TURN]:
+        if self._crowded or len(descriptors) > NEWCOMERS_PER_TURN:
+            descriptors.sort()
+            after = bisect_right(descriptors, self._newest)
+            descriptors = descriptors[after:] + descriptors[:after]
+        served = 0
+        for descriptor in descriptors[:NEWCOMERS_PER_TURN]:
+            served += 1
             self._newest = descriptor
             # What was served before may have closed it, or stopped reading it.
             selectable = self._selectables.get(descriptor)
@@ -212,6 +218,7 @@ class FastLoop:
                 self._read(selectable)
             if self._clock() >= until:
                 break
+        self._crowded = served < len(descriptors)
 
     def _failed(self, selectable: Any, raised: BaseException) -> None:
         """Called in an except block."""

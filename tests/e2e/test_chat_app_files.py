@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import DeferredList
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 
 from tests.clients import jsonline_client
@@ -382,10 +383,12 @@ async def test_strangers_at_the_channel(serve: Serve) -> None:
         assert channel.frames[0][0] == FAILED, line
         await channel.ended
     # None of it has hurt the file.
-    sender = await open_channel(reactor, place, "sender", "alice")
-    second = await open_channel(reactor, place, "sender", "alice")
-    await second.last()
+    both = [await open_channel(reactor, place, "sender", "alice") for _ in range(2)]
+    # Whichever is heard first is the sender.
+    _, refused = await DeferredList([one.last() for one in both], fireOnOneCallback=True, consumeErrors=True)
+    second, sender = both[refused], both[1 - refused]
     assert second.frames[0][0] == FAILED
+    await second.ended
     receiver = await open_channel(reactor, place, "receiver", "bob")
     sender.send(frame(DATA, b"hello"), frame(END))
     await receiver.last()

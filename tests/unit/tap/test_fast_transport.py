@@ -436,6 +436,27 @@ class Paced(SynchronousTestCase):
         self.assertEqual(self.turn(world), [b"old"] * 3 * FEW + [b"new"] * FEW)
         self.assertEqual([self.turn(world) for _ in range(3)], [[b"new"] * FEW, [b"new"] * FEW, []])
 
+    def test_few_newcomers_are_read_in_the_order_in_which_they_speak(self) -> None:
+        for order in ([2, 0, 1], [1, 0, 2], [0, 2, 1]):
+            world = self.world()
+            peers = self.peers(world, FEW, settled=False)
+            for number in order:
+                peers[number].sendall(b"%d" % number)
+                self.all_ready(world, order.index(number) + 1)
+            self.assertEqual(self.turn(world), [b"%d" % number for number in order])
+
+    def test_newcomers_for_whom_there_was_no_time_are_the_first_of_the_next_turn(self) -> None:
+        world = self.world()
+        peers = self.peers(world, 3, settled=False)
+        self.step = 1.0
+        heard = []
+        for _ in range(3):
+            for number, peer in enumerate(peers):
+                peer.sendall(b"%d" % number)
+            self.all_ready(world, 3)
+            heard += [told[:1] for told in self.turn(world)]
+        self.assertEqual(sorted(heard), [b"0", b"1", b"2"])
+
     def test_who_never_stops_does_not_keep_a_newcomer_waiting(self) -> None:
         world = self.world()
         greedy = self.peers(world, 3 * FEW, settled=False)
