@@ -22,6 +22,7 @@ from benchmarks import calls, crowds, delays, files, loads, rooms, servers, stor
 from benchmarks.chart import chart
 from benchmarks.figures import ECHO, FIGURES, Measured, Run, summed_up, table
 from benchmarks.machine import LOAD_CORE, TAKEN, Busy, Theft, alone, pin
+from benchmarks.rates import Load, measured
 
 T = TypeVar("T")
 MIB = 1024 * 1024
@@ -73,26 +74,32 @@ class Bench:
 
     def messages(self) -> None:
         """Echo, chat, groups, log-ins."""
-        seconds, log_ins = self.seconds, self.log_ins
         with servers.echo() as echo:
             for window in (16, 1):
-                self.measure(f"echo, window {window}", loads.echoed(echo, window, seconds))
-            self.measure("echo, connections", loads.connections(echo.ports, log_ins))
-        self.tell("echo per core", Measured(self.figures[ECHO].per_core))
-        for format in ("qdatastream", "protobuf", "jsonline"):
+                self.measure(f"echo, window {window}", self.rate(loads.echoing(echo, window)))
+            self.measure("echo, connections", loads.connections(echo.ports, self.log_ins))
+            self.tell("echo per core", Measured(self.figures[ECHO].per_core))
+            for format in ("qdatastream", "protobuf", "jsonline"):
+                with self.server() as server:
+                    for window in (16,) if format == "qdatastream" else (16, 1):
+                        work = self.rate(loads.one_to_one(server, format, window), echo)
+                        self.measure(f"{format} one-to-one, window {window}", work)
             with self.server() as server:
-                for window in (16,) if format == "qdatastream" else (16, 1):
-                    work = loads.one_to_one(server, format, window, seconds)
-                    self.measure(f"{format} one-to-one, window {window}", work)
+                for members in (200, 1000):
+                    work = self.rate(loads.fan_out(server, members), echo)
+                    self.measure(f"fan-out to {members:,}", work)
         capacity = min(
             self.figures[f"{format} one-to-one, window 16"].value for format in ("protobuf", "jsonline")
         )
         with self.server() as server:
-            for members in (200, 1000):
-                self.measure(f"fan-out to {members:,}", loads.fan_out(server, members, seconds))
-            middle, late = asyncio.run(_timed(delays.at_rate(server, 0.3 * capacity, seconds)))
+            middle, late = asyncio.run(_timed(delays.at_rate(server, 0.3 * capacity, self.seconds)))
         self.tell("delay at 30 % of capacity, p50", Measured(middle))
         self.tell("delay at 30 % of capacity, p99", Measured(late))
+
+    async def rate(self, load: Awaitable[Load], echo: servers.Running | None = None) -> Measured:
+        """Of what begins now; with an echo, in turn with it."""
+        measure = None if echo is None else await loads.echoing(echo)
+        return await measured(await load, self.seconds, measure)
 
     def sessions(self) -> None:
         """What silent sessions cost."""
@@ -134,13 +141,11 @@ class Bench:
 
     def crowds(self, users: int, sessions: int) -> None:
         """Many users known and many connected, beside a few."""
-        with crowds.server(200) as server:
-            few = asyncio.run(_timed(loads.one_to_one(server, crowds.FORMAT, 16, self.seconds)))
-        with crowds.server(users) as server:
+        with crowds.server(200) as few, crowds.server(users) as server:
             self.tell("crowd: start", Measured(server.start))
-            many, log_ins = asyncio.run(_timed(crowds.among(server, sessions, users, self.seconds)))
+            many, log_ins = asyncio.run(_timed(crowds.among(few, server, sessions, users, self.seconds)))
         self.tell("crowd: log-ins", Measured(log_ins))
-        self.tell("200 users: messages", few)
+        self.tell("200 users: messages", Measured(many.measure, many.measure_per_core))
         self.tell("crowd: messages", many)
 
     def rooms_calls_files(self) -> None:

@@ -10,8 +10,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from benchmarks.loads import WARM_UP, close, fresh
+from benchmarks.loads import close, fresh
 from benchmarks.machine import cpu_seconds
+from benchmarks.rates import WARM_UP
 from benchmarks.servers import Running
 from benchmarks.speakers import Speaker, connect
 from tests.clients.qdatastream_client import decode, utf8

@@ -14,8 +14,8 @@ import sys
 from collections.abc import AsyncIterator
 
 from benchmarks.delays import Steady, percentile
-from benchmarks.loads import WARM_UP
 from benchmarks.machine import LOAD_CORE, pin
+from benchmarks.rates import WARM_UP
 from benchmarks.servers import Running
 
 PAIRS = 10

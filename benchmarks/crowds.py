@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from benchmarks import servers
 from benchmarks.figures import Measured
 from benchmarks.loads import close, many, one_to_one
+from benchmarks.rates import measured
 from benchmarks.servers import Running
 from benchmarks.speakers import connect_user
 from imserver.backends.embedded.database import FileDatabase
@@ -64,9 +65,15 @@ async def connect(running: Running, sessions: int, users: int) -> tuple[list[Any
     return speakers, sessions / (time.perf_counter() - begun)
 
 
-async def among(running: Running, sessions: int, users: int, seconds: float) -> tuple[Measured, float]:
-    """Messages of 100 pairs while so many are connected beside them; and how fast these came."""
+async def among(
+    few: Running, running: Running, sessions: int, users: int, seconds: float
+) -> tuple[Measured, float]:
+    """Messages of 100 pairs while so many are connected beside them; and how fast these came.
+
+    Args:
+        few: a server that knows few users; what its pairs say is the measure.
+    """
     speakers, log_ins = await connect(running, sessions, users)
-    measured = await one_to_one(running, FORMAT, 16, seconds)
+    result = await measured(await one_to_one(running, FORMAT), seconds, await one_to_one(few, FORMAT))
     await close(speakers)
-    return measured, log_ins
+    return result, log_ins

@@ -8,8 +8,9 @@ import statistics
 import time
 from collections import deque
 
-from benchmarks.loads import TEXT, WARM_UP, close, fresh
+from benchmarks.loads import TEXT, close, fresh
 from benchmarks.machine import PATIENCE, TAKEN, Theft
+from benchmarks.rates import WARM_UP
 from benchmarks.servers import Running
 from benchmarks.speakers import DIGITS, Speaker, connect_user
 

@@ -31,12 +31,16 @@ class Measured(NamedTuple):
         per_core: the same for a second of the server's processor time; 0 = not counted.
         load: share of its core that the load program took; at 1 the figure is the load program's.
         stolen: share of a core's time that the machine's host took meanwhile.
+        measure: what the figure's measure came to in turn with it; 0 = that of the run counts.
+        measure_per_core: likewise.
     """
 
     value: float
     per_core: float = 0.0
     load: float = 0.0
     stolen: float = 0.0
+    measure: float = 0.0
+    measure_per_core: float = 0.0
 
 
 class Line(NamedTuple):
@@ -122,9 +126,10 @@ def _line(name: str, figure: Figure, runs: list[Run], shared: bool) -> Line:
     value = statistics.median(run[name].value for run in runs)
     ratio = core_ratio = None
     if figure.measure and all(figure.measure in run for run in runs):
-        ratio = statistics.median(run[name].value / run[figure.measure].value for run in runs)
-        if all(run[name].per_core and run[figure.measure].per_core for run in runs):
-            core_ratio = statistics.median(run[name].per_core / run[figure.measure].per_core for run in runs)
+        pairs = [(run[name], _measure(run, name, figure)) for run in runs]
+        ratio = statistics.median(one.value / measure.value for one, measure in pairs)
+        if all(one.per_core and measure.per_core for one, measure in pairs):
+            core_ratio = statistics.median(one.per_core / measure.per_core for one, measure in pairs)
     compared = value if not figure.measure else core_ratio if shared and core_ratio is not None else ratio
     reached = None
     if figure.target is not None and compared is not None:
@@ -134,6 +139,11 @@ def _line(name: str, figure: Figure, runs: list[Run], shared: bool) -> Line:
     return Line(
         name, figure.unit, value, ratio, core_ratio, load, stolen, figure.target, figure.at_most, reached
     )
+
+
+def _measure(run: Run, name: str, figure: Figure) -> Measured:
+    one = run[name]
+    return Measured(one.measure, one.measure_per_core) if one.measure else run[figure.measure]
 
 
 def table(lines: list[Line]) -> str:

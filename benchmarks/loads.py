@@ -1,4 +1,4 @@
-"""What is measured. Every function takes the ports and returns one figure."""
+"""What is measured: loads of messages, whose rate `rates` counts, and functions that return one figure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import os
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
-from benchmarks.figures import Measured
-from benchmarks.machine import PATIENCE, TAKEN, cpu_seconds, rss, stolen
+from benchmarks.machine import rss
+from benchmarks.rates import Load
 from benchmarks.servers import Running
 from benchmarks.speakers import (
     DIGITS,
@@ -24,7 +24,6 @@ from benchmarks.speakers import (
 )
 
 TEXT = "m" * 100
-WARM_UP = 1.0
 _OWN = f"-{os.getpid():x}-"
 """Of this process's names: others may load the same server."""
 _names = itertools.count()
@@ -56,64 +55,11 @@ class Windows:
             sender.count_from_now(_ignore)
         answered(window)
 
-    def stop(self) -> None:
-        """No new messages."""
+    async def end(self, speakers: list[Speaker]) -> None:
+        """No new messages; closes these once what was sent has arrived."""
         self._stopped = True
-
-
-class Piece(NamedTuple):
-    """What was counted in a second or so.
-
-    Attributes:
-        took: seconds; `used` are the server's processor time, `own` this program's, and `taken` what the
-            machine's host took of a core.
-    """
-
-    frames: int
-    took: float
-    used: float
-    own: float
-    taken: float
-
-
-async def rates(counters: list[Speaker], seconds: float, pid: int) -> Measured:
-    """Frames a second that these connections receive, after a while to warm up.
-
-    Seconds in which the machine's host had something else to do count only where there are not enough others.
-
-    Args:
-        pid: the server's process.
-    """
-    await asyncio.sleep(WARM_UP)
-    pieces: list[Piece] = []
-    undisturbed: list[Piece] = []
-    wanted = max(1, round(seconds))
-    while len(undisturbed) < wanted and len(pieces) < PATIENCE * wanted:
-        piece = await _piece(counters, seconds / wanted, pid)
-        pieces.append(piece)
-        if piece.taken <= TAKEN * piece.took:
-            undisturbed.append(piece)
-    counted = undisturbed if len(undisturbed) == wanted else pieces
-    frames, took, used, own, taken = (sum(column) for column in zip(*counted, strict=True))
-    return Measured(frames / took, frames / max(used, 0.01), own / took, taken / took)
-
-
-async def _piece(counters: list[Speaker], seconds: float, pid: int) -> Piece:
-    frames, begun, taken = sum(counter.frames for counter in counters), time.perf_counter(), stolen()
-    used, own = cpu_seconds(pid), time.process_time()
-    await asyncio.sleep(seconds)
-    return Piece(
-        sum(counter.frames for counter in counters) - frames,
-        time.perf_counter() - begun,
-        cpu_seconds(pid) - used,
-        time.process_time() - own,
-        stolen() - taken,
-    )
-
-
-async def rate(counters: list[Speaker], seconds: float, pid: int) -> float:
-    """The same for each second of a process's processor time."""
-    return (await rates(counters, seconds, pid)).per_core
+        await asyncio.sleep(0.5)
+        await close(speakers)
 
 
 async def close(speakers: list[Speaker]) -> None:
@@ -127,7 +73,7 @@ def _ignore(count: int) -> None:
     pass
 
 
-async def echoed(server: Running, window: int, seconds: float, pairs: int = 100) -> Measured:
+async def echoing(server: Running, window: int = 16, pairs: int = 100) -> Load:
     """Messages through the bare echo."""
     payload = frame(TEXT.encode())
     speakers: list[Speaker] = []
@@ -140,12 +86,10 @@ async def echoed(server: Running, window: int, seconds: float, pairs: int = 100)
         speaker.count_from_now(again)
         speaker.transport.write(payload * window)
         speakers.append(speaker)
-    result = await rates(speakers, seconds, server.pid)
-    await close(speakers)
-    return result
+    return Load(server.pid, speakers, lambda: close(speakers), silent=False)
 
 
-async def one_to_one(server: Running, format: str, window: int, seconds: float, pairs: int = 100) -> Measured:
+async def one_to_one(server: Running, format: str, window: int = 16, pairs: int = 100) -> Load:
     """Durable messages that arrive: each acknowledged to its sender, then replaced by the next.
 
     Where a format has no acknowledgements, the next one follows when one has arrived.
@@ -159,14 +103,10 @@ async def one_to_one(server: Running, format: str, window: int, seconds: float, 
         paced = receivers[-1] if format == "qdatastream" else senders[-1]
         receivers[-1].count_from_now(_ignore)
         windows.add(senders[-1], senders[-1].message(receiver, "", TEXT), window, paced)
-    result = await rates(receivers, seconds, server.pid)
-    windows.stop()
-    await asyncio.sleep(0.5)
-    await close(senders + receivers)
-    return result
+    return Load(server.pid, receivers, lambda: windows.end(senders + receivers))
 
 
-async def fan_out(server: Running, members: int, seconds: float) -> Measured:
+async def fan_out(server: Running, members: int) -> Load:
     """Deliveries into a group of both formats, one sender with four messages under way."""
     ports, users = server.ports, fresh(members)
     receivers = [
@@ -181,11 +121,7 @@ async def fan_out(server: Running, members: int, seconds: float) -> Measured:
         receiver.count_from_now(_ignore)
     windows = Windows()
     windows.add(sender, sender.message("", group, TEXT), 4, sender)
-    result = await rates(receivers, seconds, server.pid)
-    windows.stop()
-    await asyncio.sleep(0.5)
-    await close([sender, *receivers])
-    return result
+    return Load(server.pid, receivers, lambda: windows.end([sender, *receivers]))
 
 
 async def idle_kib(

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import servers
-from benchmarks.loads import TEXT, WARM_UP, Windows, close, fresh
+from benchmarks.loads import TEXT, Windows, fresh
 from benchmarks.machine import Busy, alone, cpu_seconds
+from benchmarks.rates import WARM_UP
 from benchmarks.speakers import Speaker, connect_user
 from tests.redis.server import RedisServer
 
@@ -114,9 +115,7 @@ async def one_to_one(redis: RedisServer, running: list[servers.Running], seconds
     await asyncio.sleep(seconds)
     count = sum(one.frames for one in receivers) - before
     spent = costs.since()
-    windows.stop()
-    await asyncio.sleep(1)
-    await close(senders + receivers)
+    await windows.end(senders + receivers)
     return (
         f"{count / spent.seconds:>10,.0f} messages/s, {spent.redis / count * 1e6:>6.1f} µs of Redis"
         f" and {spent.nodes / count * 1e6:>6.1f} µs of nodes a message, {spent.kept / count:.0f} bytes kept"
@@ -142,9 +141,7 @@ async def to_a_group(redis: RedisServer, running: list[servers.Running], seconds
     await asyncio.sleep(seconds)
     count = sum(one.frames for one in receivers) - before
     spent = costs.since()
-    windows.stop()
-    await asyncio.sleep(1)
-    await close([sender, *receivers])
+    await windows.end([sender, *receivers])
     messages = count / MEMBERS
     return (
         f"{count / spent.seconds:>10,.0f} deliveries/s, {spent.redis / count * 1e6:>6.2f} µs of Redis"

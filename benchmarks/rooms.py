@@ -8,7 +8,8 @@ import json
 import time
 from typing import Any
 
-from benchmarks.loads import TEXT, WARM_UP, close, fresh, many, rate
+from benchmarks.loads import TEXT, close, fresh, many
+from benchmarks.rates import WARM_UP, Load, measured
 from benchmarks.servers import Running
 from benchmarks.speakers import WebSocketSpeaker, connect, frame
 
@@ -84,11 +85,14 @@ async def broadcast(server: Running, count: int, seconds: float) -> float:
 
     sender.count_from_now(answered)
     answered(WINDOW)
-    result = await rate(list(receivers), seconds, server.pid)
-    stopped = True
-    await asyncio.sleep(0.5)
-    await close([sender, *receivers])
-    return result
+
+    async def end() -> None:
+        nonlocal stopped
+        stopped = True
+        await asyncio.sleep(0.5)
+        await close([sender, *receivers])
+
+    return (await measured(Load(server.pid, receivers, end), seconds)).per_core
 
 
 async def joins(ports: dict[str, int], count: int) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks import servers
 from benchmarks.loads import fresh, one_to_one
 from benchmarks.machine import LOAD_CORE, pin, rss
+from benchmarks.rates import measured
 from benchmarks.speakers import DIGITS, Speaker, connect_user
 
 FORMATS = ("protobuf", "jsonline", "qdatastream")
@@ -151,6 +152,10 @@ def _grown(samples: list[tuple[float, int]], seconds: float, sent: int) -> list[
     return [f"memory grew from {peaks[0] / MIB:.1f} to {peaks[1] / MIB:.1f} MiB in the second half"]
 
 
+async def _capacity(server: servers.Running) -> float:
+    return (await measured(await one_to_one(server, "protobuf"), 5.0)).value
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
@@ -162,7 +167,7 @@ def main() -> int:
     rate = options.rate
     if not rate:
         with servers.imserver() as server:
-            rate = asyncio.run(one_to_one(server, "protobuf", 16, 5.0)).value / 2
+            rate = asyncio.run(_capacity(server)) / 2
     print(f"{options.sessions} sessions, {rate:,.0f} messages/s, {options.minutes:g} minutes", flush=True)
     with servers.imserver() as server:
         faults = asyncio.run(run(server, options.sessions, options.minutes * 60, rate))

@@ -150,6 +150,7 @@ class RelayChannelProtocol(Protocol):
         if self._lost:
             self._closing = True
             self._gone()
+            self._pipe = None
         else:
             self.transport.resumeProducing()
 
@@ -257,6 +258,7 @@ class RelayChannelProtocol(Protocol):
             self._pipe.arrived()
         self._last = False
         self._gone()
+        self._pipe = None  # the pipe holds its ends
 
     def _gone(self) -> None:
         if self._pipe is not None:

@@ -11,6 +11,8 @@ from typing import Any
 
 from twisted.internet.tcp import Port
 
+from imserver.tap.garbage import Young
+
 PER_TURN = 2
 """Connections that one port accepts in a turn of the reactor. An idle turn takes some 50 µs, so that this
 limits nobody who comes in peace."""
@@ -26,11 +28,12 @@ def pace(port: Any) -> None:
         return
     if port.backlog == Port.backlog:  # Twisted's default, 50
         port.socket.listen(WAITING)
-    accept = port.doRead
+    accept, young = port.doRead, Young()
 
     def few() -> None:
         # Twisted's own measure, which it raises while connections wait and lowers otherwise.
         port.numberAccepts = min(port.numberAccepts, PER_TURN)
         accept()  # type: ignore[no-untyped-call]
+        young.came()
 
     port.doRead = few  # type: ignore[method-assign]

@@ -8,9 +8,9 @@ the matter; everything else takes Twisted's own way. Bytes and their order are t
 
 `FastLoop` also sees to it that a turn stays short when thousands come or go at once, for messages wait behind
 it. Connections on which somebody has logged in (`FastServer.settled`) are all served in every turn; of
-newcomers only as many as a little time allows, where they are many in rotation, so that none is forgotten
-whatever the others send; of ends likewise, in the order in which they were found. What is not served waits,
-newcomers in the kernel, ends here.
+newcomers only as many as a little time allows, and of ends likewise, in the order in which they were found.
+The kernel is not asked about those who wait: to be told of a thousand of them in every turn would cost a
+third of it.
 
 All this relies on parts of Twisted that are not promised. Hence `fault`, which compares them with the ones
 this was written for; where it finds a difference the stock transport stays.
@@ -20,7 +20,6 @@ connection's name.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from errno import ENOBUFS
@@ -118,13 +117,20 @@ class FastServer(FastConnection, tcp.Server):
     def settle(self) -> None:
         """Somebody logged in: from now on it is served before those who are new."""
         self.settled = True
+        loop = self._loop()
+        if loop is not None:
+            loop.settle(self)
 
     def stopReading(self) -> None:
         """See FileDescriptor. Called when the connection is lost, too."""
-        loop = getattr(self.reactor, "doIteration", None)
-        if type(loop) is FastLoop:
+        loop = self._loop()
+        if loop is not None:
             loop.forget(self)
         super().stopReading()  # type: ignore[no-untyped-call]
+
+    def _loop(self) -> FastLoop | None:
+        loop = getattr(self.reactor, "doIteration", None)
+        return loop if type(loop) is FastLoop else None
 
 
 class FastLoop:
@@ -139,8 +145,9 @@ class FastLoop:
         self._clock = clock
         self._poll = reactor._poller.poll
         self._selectables: dict[int, Any] = reactor._selectables
-        self._newest = -1  # the newcomer that was served last
-        self._crowded = False  # not all of them were served the last time
+        # Newcomers with something to read, by when they were found; and whether the kernel is not asked about
+        # them meanwhile.
+        self._waiting: OrderedDict[FastServer, bool] = OrderedDict()
         self._ending: OrderedDict[FastServer, BaseException] = OrderedDict()
         self._told = 0  # ends in this turn,
         self._until = 0.0  # and until when more of them are
@@ -148,15 +155,21 @@ class FastLoop:
     def forget(self, connection: FastServer) -> None:
         """It is not to be read any more: if its end was found, it is not told, or found again later."""
         self._ending.pop(connection, None)
+        self._waiting.pop(connection, None)
+
+    def settle(self, connection: FastServer) -> None:
+        """It is no newcomer any more."""
+        if self._waiting.pop(connection, False):
+            self._reactor.addReader(connection)
 
     def __call__(self, timeout: float | None) -> None:
         """Waits for events and serves them; see `EPollReactor.doPoll`."""
         selectables = self._selectables
-        if self._ending:
+        if self._ending or self._waiting:
             timeout = 0
         events = self._poll(-1 if timeout is None else timeout, min(len(selectables), MAX_EVENTS))
-        find = selectables.get
-        newcomers: list[int] = []
+        find, reads = selectables.get, self._reactor._reads
+        newcomers: list[FastServer] = []
         broken = 0
         self._told = 0
         for descriptor, event in events:
@@ -165,16 +178,22 @@ class FastLoop:
                 if event == EPOLLIN or event in _READABLE:
                     if selectable.settled:
                         self._read(selectable)
-                    else:
-                        newcomers.append(descriptor)
+                    elif descriptor in reads:  # what came before may have stopped reading it
+                        newcomers.append(selectable)
+                        self._waiting[selectable] = False
                     continue
-                if event == EPOLLIN | EPOLLOUT and not selectable.settled:
-                    newcomers.append(descriptor)
+                if event == EPOLLIN | EPOLLOUT and not selectable.settled and descriptor in reads:
+                    newcomers.append(selectable)
+                    self._waiting[selectable] = False
                     event = EPOLLOUT
                 elif event & _BROKEN:
                     broken += 1
                     if broken > LOSSES_PER_TURN:
                         continue  # the kernel tells of it again
+                    if selectable in self._waiting:
+                        # What it said comes before its end.
+                        self._read_newcomer(selectable)
+                        continue
                     why = self._ending.pop(selectable, None)
                     if why is not None:
                         # What it said last was its end, and only then that it hears nothing either.
@@ -183,7 +202,7 @@ class FastLoop:
                             continue
             if selectable is not None:
                 log.callWithLogger(selectable, self._reactor._doReadOrWrite, selectable, descriptor, event)
-        if newcomers:
+        if self._waiting:
             self._read_newcomers(newcomers)
         if self._ending:
             self._end_some()
@@ -197,28 +216,26 @@ class FastLoop:
             if why is not None:
                 self._ended(selectable, why)
 
-    def _read_newcomers(self, descriptors: list[int]) -> None:
-        """Reads the next ones; of the others the kernel tells again.
-
-        As long as all are read they are in the order in which they came. Otherwise those who never stop
-        sending could stay the first, hence the rotation.
-        """
+    def _read_newcomers(self, found: list[FastServer]) -> None:
+        """Reads the next ones. Args: found: those of whom the kernel has told now."""
+        waiting = self._waiting
         until = self._clock() + NEWCOMERS_SECONDS
-        if self._crowded or len(descriptors) > NEWCOMERS_PER_TURN:
-            descriptors.sort()
-            after = bisect_right(descriptors, self._newest)
-            descriptors = descriptors[after:] + descriptors[:after]
-        served = 0
-        for descriptor in descriptors[:NEWCOMERS_PER_TURN]:
-            served += 1
-            self._newest = descriptor
-            # What was served before may have closed it, or stopped reading it.
-            selectable = self._selectables.get(descriptor)
-            if type(selectable) is FastServer and descriptor in self._reactor._reads:
-                self._read(selectable)
+        for _ in range(NEWCOMERS_PER_TURN):
+            # What was read before may have closed others, or stopped reading them.
+            if not waiting:
+                return
+            self._read_newcomer(next(iter(waiting)))
             if self._clock() >= until:
                 break
-        self._crowded = served < len(descriptors)
+        for connection in found:
+            if waiting.get(connection) is False:
+                self._reactor.removeReader(connection)
+                waiting[connection] = True
+
+    def _read_newcomer(self, connection: FastServer) -> None:
+        if self._waiting.pop(connection):
+            self._reactor.addReader(connection)
+        self._read(connection)
 
     def _failed(self, selectable: Any, raised: BaseException) -> None:
         """Called in an except block."""

@@ -101,7 +101,7 @@ class FrameCutter:
                 try:
                     frames += split_opening(frame)
                 except NotAnOpening as error:
-                    frames.append(error)
+                    frames.append(error.with_traceback(None))
                     return frames
                 self._opening = False
             else:
@@ -117,7 +117,7 @@ class FrameCutter:
             try:
                 check_beginning(bytes(kept[2 : 2 + OPENING_HEAD]))
             except NotAnOpening as error:
-                return [error]
+                return [error.with_traceback(None)]
         return []
 
     def settle(self, now: float) -> Frames:

@@ -23,7 +23,10 @@ OPENING_HEAD: Final = 3 + MAX_ID_BYTES
 
 
 class NotAnOpening(WireError):
-    """The connection does not begin as document 000 says: it is logged and closed without an answer."""
+    """The connection does not begin as document 000 says: it is logged and closed without an answer.
+
+    It is given back among the messages, without the traceback: that would keep the list which holds it.
+    """
 
     def __init__(self, text: str, code: ErrorCode = ErrorCode.BAD_REQUEST) -> None:
         super().__init__(code, text, fatal=True)

@@ -132,7 +132,7 @@ class UnframedParser:
             frames.append(self._cannot_go_on(fault.text, fault.code))
         except NotAnOpening as fault:
             self._die()
-            frames.append(fault)
+            frames.append(fault.with_traceback(None))
         del buffer[:at]
         return frames
 

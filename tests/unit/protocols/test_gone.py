@@ -12,11 +12,13 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.testing import StringTransport
+from twisted.logger import Logger, LogPublisher
 from twisted.python.failure import Failure
 
 from benchmarks.speakers import frame
 from imserver.config import Listener
 from imserver.protocols.doors import NEWCOMERS_PER_TURN, Doors
+from imserver.protocols.qdatastream import QDataStreamProtocol
 from imserver.tap.wiring import listener_factory
 from tests.clients.protobuf_client import COMMANDS, encode, encode_envelope
 from tests.clients.qdatastream_client import utf8
@@ -119,6 +121,31 @@ class Lost(HubCase):
             sent = first if framing == "none" else len(first).to_bytes(2, "big") + first
             listener = {"format": "qdatastream", "endpoint": "tcp:0", "framing": framing, "auth": "none"}
             self.assertEqual(self.left_over(self.visit(listener, sent)), {}, framing)
+
+    def test_qdatastream_that_is_none(self) -> None:
+        # What is logged is kept for a while, and each event drives out an older one, of another test.
+        self.patch(QDataStreamProtocol, "log", Logger(observer=LogPublisher()))
+        wrong = b"\x0a" + utf8("alice")
+        cases: dict[str, list[bytes]] = {
+            "int16": [len(wrong).to_bytes(2, "big") + wrong, b"\xff\xf0" + wrong],
+            "none": [wrong],
+        }
+        for framing, all_sent in cases.items():
+            listener = {"format": "qdatastream", "endpoint": "tcp:0", "framing": framing, "auth": "none"}
+            for sent in all_sent:
+                visit = lambda listener=listener, sent=sent: self.go(self.come(listener, sent))  # noqa: E731
+                self.assertEqual(self.left_over(visit), {}, sent)
+
+    def test_a_log_in_by_handshake_that_is_refused(self) -> None:
+        listener = {"format": "http", "endpoint": "tcp:0", "paths": {"/signal": "signalling"}}
+        request = UPGRADE.replace(b"/ws", b"/signal?token=nonsense")
+
+        def visit() -> None:
+            transport = self.come(listener, request)
+            self.assertIn(b" 401 ", transport.value())
+            self.go(transport)
+
+        self.assertEqual(self.left_over(visit), {})
 
     def test_the_request_of_a_handshake(self) -> None:
         kept = []

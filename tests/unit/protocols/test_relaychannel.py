@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import weakref
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -147,6 +149,17 @@ class Moving(ChannelCase):
         self.say(receiver, first_line(relay, "receiver", "bob"))
         self.say(sender, first_line(relay, "sender", "alice"))
         return sender, receiver
+
+    def test_lost_channels_are_freed_at_once(self) -> None:
+        gc.disable()
+        self.addCleanup(gc.enable)
+        channels = []
+        for wire in self.open():
+            channels.append(weakref.ref(wire.protocol))
+            wire.protocol.connectionLost(Failure(ConnectionDone()))
+            wire.protocol = wire.producer = None
+        del wire
+        self.assertEqual([channel() for channel in channels], [None, None])
 
     def test_what_came_before_the_receiver_waits(self) -> None:
         relay = self.accepted()

@@ -10,6 +10,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Port
 from twisted.trial.unittest import SynchronousTestCase
 
+from imserver.tap import garbage
 from imserver.tap.accepting import PER_TURN, pace
 
 
@@ -44,6 +45,16 @@ class Accepting(SynchronousTestCase):
             transport: Any = protocol.transport
             transport.socket.close()
         self.assertEqual(counts, [PER_TURN, 2 * PER_TURN, many, many])
+
+    def test_who_comes_is_counted_for_the_collector(self) -> None:
+        counted: list[object] = []
+        self.patch(garbage.Young, "came", lambda young: counted.append(young))
+        port: Any = Port(0, Factory.forProtocol(Protocol), interface="127.0.0.1", reactor=Deaf())
+        port.startListening()
+        self.addCleanup(port.socket.close)
+        pace(port)
+        port.doRead()
+        self.assertEqual(len(counted), 1)
 
     def waiting(self, backlog: int) -> int:
         """How many connections fit into the kernel's queue of a port that accepts none."""

@@ -299,8 +299,10 @@ class Paced(SynchronousTestCase):
         """Waits until the kernel has something for so many."""
         for _ in range(ROUNDS):
             with select.epoll() as asked:
-                for descriptor in world.reactor._reads:
-                    asked.register(descriptor, select.EPOLLIN)
+                transports: list[Any] = [protocol.transport for protocol in world.protocols]
+                for transport in transports:
+                    if transport.fileno() != -1:
+                        asked.register(transport.fileno(), select.EPOLLIN)
                 if len(asked.poll(0.01)) >= count:
                     return
         raise AssertionError("nothing came")
@@ -499,6 +501,58 @@ class Paced(SynchronousTestCase):
         new.sendall(b"y")
         self.all_ready(world, 2)
         self.assertEqual([self.turn(world) for _ in range(2)], [[], []])
+
+    def waiting(self, world: World) -> tuple[list[socket.socket], list[Any]]:
+        """Newcomers of whom some were read and the last one waits; peers and transports."""
+        peers = self.peers(world, FEW + 2, settled=False)
+        for number, peer in enumerate(peers):
+            peer.sendall(b"%d" % number)
+            self.all_ready(world, number + 1)
+        self.assertEqual(self.turn(world), [b"0", b"1", b"2"])
+        transports: list[Any] = [protocol.transport for protocol in world.protocols]
+        self.assertEqual(
+            [one in world.reactor.getReaders() for one in transports], [True] * FEW + [False] * 2
+        )
+        return peers, transports
+
+    def test_the_kernel_is_not_asked_about_those_who_wait(self) -> None:
+        world = self.world()
+        _, transports = self.waiting(world)
+        self.assertEqual(self.turn(world), [b"3", b"4"])
+        self.assertEqual(self.waits[-1], 0)
+        self.assertTrue(all(one in world.reactor.getReaders() for one in transports))
+        self.assertEqual(self.turn(world), [])
+        self.turn(world)
+        self.assertEqual(self.waits[-1], 0.01)
+
+    def test_who_logs_in_waits_no_longer(self) -> None:
+        world = self.world()
+        peers, transports = self.waiting(world)
+        peers[0].sendall(b"0")
+        transports[4].settle()
+        self.all_ready(world, 3)
+        self.assertEqual(self.turn(world)[0], b"4")
+
+    def test_who_waits_and_is_stopped_is_not_read(self) -> None:
+        world = self.world()
+        _, transports = self.waiting(world)
+        transports[3].pauseProducing()
+        transports[4].abortConnection()
+        self.assertEqual([self.turn(world) for _ in range(2)], [["ConnectionAborted"], []])
+        transports[3].resumeProducing()
+        self.assertEqual(self.turn(world), [b"3"])
+
+    def test_what_those_said_who_wait_comes_before_their_end(self) -> None:
+        world = self.world()
+        peers, transports = self.waiting(world)
+        for transport in transports:
+            transport.startWriting()  # so that the kernel is asked about them all the same
+        for peer in peers[FEW:]:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.close()
+        told = [one for _ in range(6) for one in self.turn(world)]
+        # After an end nothing is told any more.
+        self.assertEqual(Counter(told), {b"3": 1, b"4": 1, "ConnectionLost": 2})
 
     def test_what_is_wrapped_is_settled_below(self) -> None:
         below = mock.Mock(spec=["settle"])

@@ -31,3 +31,17 @@ class Settling(SynchronousTestCase):
         kept = [[] for _ in range(2 * garbage.THRESHOLDS[0])]  # type: ignore[var-annotated]
         self.assertIsNone(first())
         self.assertEqual(len(kept), 2 * garbage.THRESHOLDS[0])
+
+
+class Newcomers(SynchronousTestCase):
+    def test_the_youngest_are_looked_through_now_and_then(self) -> None:
+        asked: list[int] = []
+        young = garbage.Young(asked.append)
+        counts = []
+        for _ in range(2 * garbage.NEWCOMERS):
+            young.came()
+            counts.append(len(asked))
+        self.assertEqual(
+            [counts.count(number) for number in range(3)], [garbage.NEWCOMERS - 1, garbage.NEWCOMERS, 1]
+        )
+        self.assertEqual(set(asked), {0})
