@@ -106,14 +106,17 @@ class Indexer:
         state = core.state
         watermark = state.committed
         rows_then = state.tail_rows
+        behind = self._behind()
         if watermark <= state.indexed_upto:
             return
         generation = core.journal.generation
         inboxes = sorted(state.inboxes.tails)
         conversations = sorted(state.conversations.tails)
-        for insert, rows in self._slices(inboxes, conversations, watermark):
+        size = core.settings.slice_entries * behind
+        for insert, rows in self._slices(inboxes, conversations, watermark, size):
             await core.journal.task(partial(self._write, insert, rows), isolated=False)
-            await self._breathe()
+            if behind == 1:
+                await self._breathe()
             if generation != core.journal.generation:
                 return
 
@@ -134,9 +137,19 @@ class Indexer:
         insert(connection, rows)
         self._core.failpoints.hit("after-index")
 
-    def _slices(self, inboxes: list[int], conversations: list[int], watermark: int) -> Iterator[Slice]:
+    def _behind(self) -> int:
+        """How many times as much waits as begins a flush; 1 = it is in time.
+
+        If more comes during a flush than it writes, the tail, which is in memory, would grow without end. So
+        slices grow with what waits, and there are no pauses between them.
+        """
+        state, settings = self._core.state, self._core.settings
+        return max(1, state.tail_rows // settings.flush_rows, state.inboxes.entries // settings.flush_entries)
+
+    def _slices(
+        self, inboxes: list[int], conversations: list[int], watermark: int, size: int
+    ) -> Iterator[Slice]:
         state = self._core.state
-        size = self._core.settings.slice_entries
         yield from _index_slices(INSERT_INBOX, state.inboxes, inboxes, watermark, size)
         yield from _index_slices(INSERT_CONVERSATION, state.conversations, conversations, watermark, size)
         for rows in state.dedupe.due(watermark, size):

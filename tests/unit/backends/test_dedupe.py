@@ -155,6 +155,19 @@ class PauseTest(EngineCase, SynchronousTestCase):
         self.assertEqual(6, self.written())
         self.assertEqual({}, self.embedded.core.state.dedupe.recent)
 
+    def test_what_waits_does_not_grow_without_end(self) -> None:
+        state = self.embedded.core.state
+        waiting = []
+        for number in range(150):
+            for one in "xy":
+                self.submit("alice", recipient="bob", client_id=f"{one}{number}")
+            self.later(0.01)
+            waiting.append(state.tail_rows)
+        # A slice has one entry, and each message makes some: one slice a pause is not enough.
+        self.assertLess(max(waiting), 10 * 6)
+        self.flush()
+        self.assertEqual(306, self.written())
+
     def test_whoever_waits_for_the_end_waits_for_no_pause(self) -> None:
         self.assertLess(self.written(), 6)
         self.flush()
