@@ -35,6 +35,10 @@ class HistoriesTests(SynchronousTestCase):
         """Always the same histories."""
         self.check(FIXED)
 
+    def test_a_retry_waits_for_its_rate_while_days_pass(self) -> None:
+        """It is accepted once more, since nobody remembers it any longer; that is no violation."""
+        self.check(range(17589945466, 17589945467), calls=False)
+
     def test_new_seeds(self) -> None:
         """Others every time."""
         base = random.SystemRandom().randrange(1000, 1 << 40)

@@ -17,8 +17,8 @@ class EngineSettings(Struct):
         flush_entries: … or inbox entries, which large groups reach sooner.
         idle_flush_seconds: … or seconds since the last flush.
         slice_entries: index entries written between two commits …
-        slice_pause: … and seconds until the next ones, in which messages do not wait for them. More are written,
-            without pauses, where more than twice `flush_rows` or `flush_entries` wait.
+        slice_pause: … and seconds until the next ones, in which messages do not wait for them. More are
+            written, without pauses, where twice `flush_rows` or `flush_entries` wait.
         dedupe_seconds: how long client ids are remembered; at least a day.
         retention_seconds: how long messages and records of calls are kept; 0 = for ever. Never
             less than `dedupe_seconds`, since the answers to retries are read from the log.
