@@ -74,6 +74,10 @@ async def among(
         few: a server that knows few users; what its pairs say is the measure.
     """
     speakers, log_ins = await connect(running, sessions, users)
+    for speaker in speakers:
+        speaker.sign_of_life()  # the first ones came a while ago
     result = await measured(await one_to_one(running, FORMAT), seconds, await one_to_one(few, FORMAT))
+    if any(speaker.ended.done() for speaker in speakers):
+        raise RuntimeError("the crowd was not there all the time")
     await close(speakers)
     return result, log_ins

@@ -8,6 +8,7 @@ it has no background work either, then the other way round.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -112,7 +113,8 @@ async def measured(load: Load, seconds: float, measure: Load | None = None) -> M
                 undisturbed.append(pieces)
     finally:
         for one in loads:
-            one.go_on()
+            with contextlib.suppress(ProcessLookupError):
+                one.go_on()
     for one in loads:
         await one.end()
     counted = undisturbed if len(undisturbed) == wanted else rounds

@@ -145,6 +145,8 @@ class RelayChannelProtocol(Protocol):
         held, self._held = self._held, []
         if held:
             self.dataReceived(b"".join(held))
+        if self._lost and self._closing:
+            self._pipe = None
         if self._deaf or self._closing:
             return
         if self._lost:

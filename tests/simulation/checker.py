@@ -156,6 +156,7 @@ class Checker:
             for push in link.pushes:
                 if push.message.revoked is None:
                     pushed[push.message.message_id] = push.message
+        copies: dict[int, list[Message]] = defaultdict(list)
         for message_id, message in self.by_id.items():
             content = message
             if message.revoked is not None:
@@ -170,11 +171,12 @@ class Checker:
                 continue
             send = behind
             self.send_of[message_id] = send
-            other = self.sent.setdefault(send.number, message)
-            # What waits in the server for its sender's rate, while days pass, is not remembered any longer.
-            remembered = not send.client_id or abs(other.server_at - message.server_at) < DAY
-            if other is not message and remembered:
-                self.fault(f"{send.text} is there twice: {other.message_id} and {message_id}")
+            self.sent.setdefault(send.number, message)
+            for other in copies[send.number]:
+                # What waits in the server for its sender's rate, while days pass, is forgotten.
+                if not send.client_id or abs(other.server_at - message.server_at) < DAY:
+                    self.fault(f"{send.text} is there twice: {other.message_id} and {message_id}")
+            copies[send.number].append(message)
             self._as_sent(send, message)
 
     def _by_client_id(self, message: Message) -> Send | None:

@@ -21,6 +21,8 @@ from imserver.model.errors import ImError
 INSERT_INBOX = Insert("INSERT OR REPLACE INTO inbox_index", 4)
 INSERT_CONVERSATION = Insert("INSERT OR REPLACE INTO conversation_index", 4)
 _INSERT_DEDUPE = Insert("INSERT OR REPLACE INTO dedupe", 3)
+MOST_BEHIND = 5
+"""The sends of one commit wait for a slice."""
 _SET_WATERMARK = "INSERT OR REPLACE INTO meta VALUES ('indexed_upto', ?)"
 
 Slice = tuple[Insert, list[Any]]
@@ -138,13 +140,16 @@ class Indexer:
         self._core.failpoints.hit("after-index")
 
     def _behind(self) -> int:
-        """How many times as much waits as begins a flush; 1 = it is in time.
+        """How many times as much waits as begins a flush, `MOST_BEHIND` at the most; 1 = it is in time.
 
         If more comes during a flush than it writes, the tail, which is in memory, would grow without end. So
         slices grow with what waits, and there are no pauses between them.
         """
         state, settings = self._core.state, self._core.settings
-        return max(1, state.tail_rows // settings.flush_rows, state.inboxes.entries // settings.flush_entries)
+        times = max(
+            1, state.tail_rows // settings.flush_rows, state.inboxes.entries // settings.flush_entries
+        )
+        return min(times, MOST_BEHIND)
 
     def _slices(
         self, inboxes: list[int], conversations: list[int], watermark: int, size: int

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from imserver.backends.embedded.bulk import Insert
 from imserver.backends.embedded.dedupe import BUCKET_SECONDS, PROBES, Bloom, Dedupe, Row, bucket_of
+from imserver.backends.embedded.indexing import MOST_BEHIND, Indexer
 from tests.unit.backends.engine import EngineCase
 
 AT = 3 * BUCKET_SECONDS
@@ -167,6 +172,21 @@ class PauseTest(EngineCase, SynchronousTestCase):
         self.assertLess(max(waiting), 10 * 6)
         self.flush()
         self.assertEqual(306, self.written())
+
+    def test_slices_grow_with_what_waits_up_to_a_bound(self) -> None:
+        self.flush()
+        sizes: list[int] = []
+        write = Indexer._write
+
+        def noted(indexer: Indexer, insert: Insert, rows: list[Any], connection: sqlite3.Connection) -> None:
+            sizes.append(len(rows))
+            write(indexer, insert, rows, connection)
+
+        self.patch(Indexer, "_write", noted)
+        for number in range(6 * MOST_BEHIND + 30):
+            self.submit("alice", recipient="bob", client_id=f"m{number}")
+        self.settle()
+        self.assertEqual(max(sizes), MOST_BEHIND)
 
     def test_whoever_waits_for_the_end_waits_for_no_pause(self) -> None:
         self.assertLess(self.written(), 6)
