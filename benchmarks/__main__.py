@@ -98,8 +98,15 @@ class Bench:
 
     async def rate(self, load: Awaitable[Load], echo: servers.Running | None = None) -> Measured:
         """Of what begins now; with an echo, in turn with it."""
-        measure = None if echo is None else await loads.echoing(echo)
-        return await measured(await load, self.seconds, measure)
+        if echo is None or self.shared is not None:  # a short run has no time for it
+            return await measured(await load, self.seconds)
+        measure = await loads.echoing(echo)
+        measure.hold()  # so that connecting takes no longer than by itself
+        try:
+            busy = await load
+        finally:
+            measure.go_on()
+        return await measured(busy, self.seconds, measure)
 
     def sessions(self) -> None:
         """What silent sessions cost."""
