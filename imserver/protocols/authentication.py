@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -115,7 +116,7 @@ class SessionAuthentication(SessionOutput, ABC):
         """See turns.Handler."""
 
     @abstractmethod
-    def answer(self, tag: Any, outcome: MessageAccepted | ImError) -> None:
+    def answer(self, tags: Sequence[Any], outcomes: Sequence[MessageAccepted | ImError]) -> None:
         """See services.sessions.Receiver."""
 
     # Formats that log in by a command

@@ -77,7 +77,7 @@ def take_messages(link: Taker, data: bytes, first_byte: int, limit: int) -> byte
         limit: bytes of the longest message.
     """
     position, end = 0, len(data)
-    binary = first_byte == BINARY
+    binary, received = first_byte == BINARY, link.received
     while end - position >= 6 and data[position] == first_byte:
         length = data[position + 1] - 0x80
         if length < 0 or length == 127:
@@ -94,7 +94,7 @@ def take_messages(link: Taker, data: bytes, first_byte: int, limit: int) -> byte
         if not (binary or is_utf8(payload)):
             break
         position = start + length
-        link.received(payload)
+        received(payload)
         if link.closing:
             return b""
     return data[position:] if position else data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -38,6 +38,23 @@ def _ends_call(event: Any) -> bool:
     """Whether a call is over, and nobody wants the media of it that still waits."""
     kind = type(event)
     return kind is CallEnded or (kind is GroupCallChanged and event.change is GroupCallChange.ENDED)
+
+
+def _form(outgoing: Outgoing, codec: ServerCodec, profile: Hashable) -> Any:
+    """What sessions of the profile share of a message."""
+    if outgoing.profile is None:
+        form = outgoing.form = codec.shared(outgoing.message)
+        outgoing.profile = profile
+        return form
+    if outgoing.profile == profile:
+        return outgoing.form
+    forms = outgoing.forms
+    if forms is None:
+        forms = outgoing.forms = {}
+    form = forms.get(profile)
+    if form is None:
+        form = forms[profile] = codec.shared(outgoing.message)
+    return form
 
 
 class SessionLink(Protocol):
@@ -127,11 +144,7 @@ class SessionOutput:
             return
         try:
             codec = self._codec
-            profile = codec.profile
-            shared = outgoing.cache.get(profile)
-            if shared is None:
-                shared = outgoing.cache[profile] = codec.shared(outgoing.message)
-            frames = codec.splice(shared, seq)
+            frames = codec.splice(_form(outgoing, codec, codec.profile), seq)
             self._tally.delivered += 1
             if isinstance(frames, bytes):
                 self._outbox.push(self._frame(frames), seq)
@@ -142,6 +155,39 @@ class SessionOutput:
             self._push_parts(frames, seq)
         except Exception:
             self._broken("a message could not be encoded")
+
+    def push_all(self, outgoings: Sequence[Outgoing], seq: int) -> int:
+        """See Receiver. What is one frame, as nearly all are, is queued together with those after it."""
+        room = self._outbox.room if self._state == ACTIVE else 0
+        codec, frame = self._codec, self._frame
+        profile, splice = codec.profile, codec.splice
+        frames: list[bytes] = []
+        size = taken = 0
+        try:
+            for outgoing in outgoings:
+                if size >= room:
+                    break
+                form = outgoing.form if outgoing.profile == profile else _form(outgoing, codec, profile)
+                spliced = splice(form, seq + taken)
+                if not isinstance(spliced, bytes):
+                    if len(spliced) != 1:
+                        break  # it may be none, or several: see `push`
+                    (spliced,) = spliced
+                frames.append(frame(spliced))
+                size += len(frames[-1])
+                taken += 1
+        except Exception:
+            self._queue(frames, size, seq + taken - 1)
+            self._broken("a message could not be encoded")
+        else:
+            self._queue(frames, size, seq + taken - 1)
+        return taken
+
+    def _queue(self, frames: list[bytes], size: int, seq: int) -> None:
+        """Messages, a frame each; the last one is `seq`."""
+        if frames:
+            self._tally.delivered += len(frames)
+            self._outbox.push_all(frames, size, seq)
 
     def push_backlog(self, page: InboxPage) -> None:
         """See Receiver."""

@@ -151,6 +151,42 @@ class FrameQueue(ABC):
                 if seq and self._pulled:
                     self._arrival.mark(self.written + self._queued, seq)
 
+    def put_all(self, frames: list[bytes]) -> None:
+        """Queues answers or events in a row."""
+        if self._finishing or self._lost or not frames:
+            return
+        total = self.total
+        if total > self._limit or (total > WRITABLE_BELOW and self._budget.exhausted):
+            self._owner.outbox_overflown()
+            return
+        self._add(frames, sum(map(len, frames)))
+
+    def push_all(self, frames: list[bytes], size: int, seq: int) -> None:
+        """Queues messages in a row, a frame each; the caller has looked at `room`.
+
+        Args:
+            size: their bytes.
+            seq: the last one's number.
+        """
+        if not (self._finishing or self._lost):
+            before = self.written + self._queued
+            self._add(frames, size)
+            if self._confirm_messages:
+                self._arrival.wanted = True
+                if self._pulled:
+                    for number, frame in enumerate(frames, seq - len(frames) + 1):
+                        before += len(frame)
+                        self._arrival.mark(before, number)
+
+    def _add(self, frames: list[bytes], size: int) -> None:
+        self._frames += frames
+        self._queued += size
+        self.total += size
+        self._budget.used += size
+        if not self._dirty and not self._blocked:
+            self._dirty = True
+            self._flusher.add(self)
+
     def put_media(self, frame: bytes) -> int:
         """Queues media behind everything else; returns how many frames were dropped for want of room."""
         if self._finishing or self._lost:
@@ -201,6 +237,17 @@ class FrameQueue(ABC):
             return not self._finishing
         self._refuse()
         return False
+
+    @property
+    def room(self) -> int:
+        """Bytes of messages that may be queued, the last one as long as it is; 0: as where not `writable`."""
+        if self._finishing or self._lost:
+            return 0
+        budget, total = self._budget, self.total
+        room = min(WRITABLE_BELOW - total, budget.tight_from - budget.used)
+        if room <= 0 and not total and budget.used < budget.limit:
+            return 1
+        return room
 
     @property
     def congested(self) -> bool:

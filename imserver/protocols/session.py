@@ -11,7 +11,7 @@ Anything else is logged, answered as INTERNAL, and closes.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -38,7 +38,7 @@ from imserver.protocols.output import ACTIVE, BROKEN, ENDED, LOGGING_IN, NORMAL,
 from imserver.protocols.tallies import Tally
 from imserver.services.sessions import SessionHub
 from imserver.services.turnstile import Turnstile
-from imserver.wire.base import Request, ServerCodec, WireError
+from imserver.wire.base import Request, ServerCodec, WireError, each_accepted
 
 # What must see, or must not overtake, the effect of the sends before it.
 _BARRIERS = frozenset({SyncInbox, ReadHistory, LeaveGroup, LogOut, Disconnect})
@@ -46,6 +46,7 @@ _LAST = frozenset({LogOut, Disconnect})
 SMALL_CHUNK = 4096
 """Bytes of a file's chunk from which on it is no command to be counted."""
 _DONE = Done()
+_ACCEPTED = frozenset({MessageAccepted})
 
 
 class Session(SessionAuthentication):
@@ -256,26 +257,49 @@ class Session(SessionAuthentication):
 
     # services.sessions.Receiver
 
-    def answer(self, tag: Any, outcome: MessageAccepted | ImError) -> None:
-        """See Receiver; `tag` is the request."""
+    def answer(self, tags: Sequence[Request], outcomes: Sequence[MessageAccepted | ImError]) -> None:
+        """See Receiver; tags are requests."""
         turns = self.turns
-        turns.unanswered -= 1
+        turns.unanswered -= len(tags)
         if self._state == ENDED:
             return
-        request: Request = tag
+        if len(tags) > 1 and _ACCEPTED.issuperset(map(type, outcomes)):
+            self._accepted(tags, outcomes)  # type: ignore[arg-type]  # which that says
+        else:
+            for request, outcome in zip(tags, outcomes, strict=True):
+                self._answer(request, outcome)
+        if turns.held is not None or turns.queue is not None or turns.input_ended:
+            turns.answered()
+
+    def _answer(self, request: Request, outcome: MessageAccepted | ImError) -> None:
+        if self._state == ENDED:
+            return
         if isinstance(outcome, ImError):
             self._tally.refuse(outcome.code)
             self._refuse(request, outcome)
-        else:
-            self._tally.accepted += 1
-            try:
-                self._put(self._codec.reply(request, outcome))
-            except Exception:
-                self._broken("an answer could not be encoded")
-            # Its own message has a row, too, which is not pushed: the cursor passes it.
-            self._outbox.pass_over()
-        if turns.held is not None or turns.queue is not None or turns.input_ended:
-            turns.answered()
+            return
+        self._tally.accepted += 1
+        try:
+            self._put(self._codec.reply(request, outcome))
+        except Exception:
+            self._broken("an answer could not be encoded")
+        # Its own message has a row, too, which is not pushed: the cursor passes it.
+        self._outbox.pass_over()
+
+    def _accepted(self, requests: Sequence[Request], replies: Sequence[MessageAccepted]) -> None:
+        """The same for several that were accepted."""
+        self._tally.accepted += len(requests)
+        try:
+            frame, codec = self._frame, self._codec
+            accepted = getattr(codec, "accepted", None)  # wire.base.AnswersRows, which a codec may have
+            if accepted is None:
+                answers = each_accepted(codec, requests, replies)
+            else:
+                answers = accepted(requests, replies)
+            self._outbox.put_all([frame(answer) for answer in answers])
+        except Exception:
+            self._broken("an answer could not be encoded")
+        self._outbox.pass_over()
 
     # The connection's side
 

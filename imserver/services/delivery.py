@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from imserver.model.errors import ImError
+from imserver.model.messages import MessageAccepted
 from imserver.services.change_cursor import Spawn
 from imserver.services.live import LiveSession
 from imserver.services.ports import Answer, Change, Entry, Store
@@ -67,33 +68,78 @@ class Delivery:
             self._on_closed(session)
 
     def answered(self, answers: Sequence[Answer]) -> None:
-        """Answers go to the sessions that asked; a ticket is (receiver, tag)."""
+        """Answers go to the sessions that asked, all in a row to one at once; a ticket is (receiver, tag)."""
+        last: Any = None
+        tags: list[Any] = []
+        outcomes: list[MessageAccepted | ImError] = []
         for answer in answers:
             receiver, tag = answer.ticket
-            receiver.answer(tag, answer.outcome)
+            if receiver is not last:
+                if tags:
+                    last.answer(tags, outcomes)
+                last, tags, outcomes = receiver, [], []
+            tags.append(tag)
+            outcomes.append(answer.outcome)
+        if tags:
+            last.answer(tags, outcomes)
 
     def committed(self, entries: Sequence[Entry]) -> None:
         """Messages go to every live session of every recipient."""
+        first, count = 0, len(entries)
+        while first < count:
+            entry = entries[first]
+            end = first + 1
+            recipient = entry.message.recipient
+            if recipient and entry.origin and not entry.renamed:
+                # What one session sends to one user often comes in a row.
+                while end < count and _goes_on(entry.origin, recipient, entries[end]):
+                    end += 1
+            if end - first == 1:
+                self._committed(entry)
+            else:
+                self._committed_run(entries[first:end])
+            first = end
+
+    def _committed(self, entry: Entry) -> None:
         of = self.registry.of
-        for entry in entries:
-            outgoing: Outgoing | None = None
-            canonical: Outgoing | None = None
-            for user, seq in entry.recipients:
-                sessions = of(user)
-                if not sessions:
-                    continue
-                if user in entry.renamed:
-                    if canonical is None:
-                        canonical = Outgoing(
-                            msgspec.structs.replace(entry.message, conversation=entry.message.canonical)
-                        )
-                    out = canonical
+        outgoing: Outgoing | None = None
+        canonical: Outgoing | None = None
+        for user, seq in entry.recipients:
+            sessions = of(user)
+            if not sessions:
+                continue
+            if user in entry.renamed:
+                if canonical is None:
+                    canonical = Outgoing(
+                        msgspec.structs.replace(entry.message, conversation=entry.message.canonical)
+                    )
+                out = canonical
+            else:
+                if outgoing is None:
+                    outgoing = Outgoing(entry.message)
+                out = outgoing
+            for session in sessions:
+                session.offer(out, seq, session.principal.session == entry.origin)
+
+    def _committed_run(self, run: Sequence[Entry]) -> None:
+        """The same for several of one session to one user."""
+        first, last = run[0], run[-1]
+        steps = len(run) - 1
+        ends = [(user, seq + steps) for user, seq in first.recipients]
+        if ends != [*last.recipients]:
+            for entry in run:
+                self._committed(entry)
+            return
+        outgoings: list[Outgoing] = []
+        for user, seq in first.recipients:
+            for session in self.registry.of(user):
+                own = session.principal.session == first.origin
+                if not (outgoings or own):
+                    outgoings = [Outgoing(entry.message) for entry in run]
+                if own:
+                    session.pass_own(seq, steps + 1)
                 else:
-                    if outgoing is None:
-                        outgoing = Outgoing(entry.message)
-                    out = outgoing
-                for session in sessions:
-                    session.offer(out, seq, session.principal.session == entry.origin)
+                    session.offer_all(outgoings, seq)
 
     def changed(self, changes: Sequence[Change]) -> None:
         """Revokes, receipts, missed calls, news of friends: to every live session of everyone concerned."""
@@ -156,3 +202,7 @@ class Delivery:
         unread, self._unread = self._unread, []
         for again in unread:
             again()
+
+
+def _goes_on(origin: str, recipient: str, entry: Entry) -> bool:
+    return entry.origin == origin and entry.message.recipient == recipient and not entry.renamed

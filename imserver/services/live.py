@@ -8,7 +8,7 @@ are therefore one code path.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from imserver.model.accounts import KickReason, Principal, SessionKicked
@@ -190,6 +190,29 @@ class LiveSession:
                 self._foreign_id = outgoing.message.message_id
                 self.receiver.push(outgoing, seq)
                 return
+        self._read_later(seq, own)
+
+    def offer_all(self, outgoings: Sequence[Outgoing], seq: int) -> None:
+        """Messages of others were committed under `seq` and the numbers after it."""
+        taken = 0
+        if self._direct and seq == self._pushed + 1:
+            taken = self.receiver.push_all(outgoings, seq)
+            if taken:
+                self._settled = False
+                self._pushed = self._head = self._foreign = seq + taken - 1
+                self._foreign_id = outgoings[taken - 1].message.message_id
+        for number in range(taken, len(outgoings)):
+            self.offer(outgoings[number], seq + number, False)
+
+    def pass_own(self, seq: int, count: int) -> None:
+        """So many that this session sent were committed under `seq` and the numbers after it."""
+        if self._direct and seq == self._pushed + 1:
+            self._pushed = self._head = seq + count - 1
+        else:
+            for number in range(seq, seq + count):
+                self._read_later(number, own=True)
+
+    def _read_later(self, seq: int, own: bool) -> None:
         if seq <= self._pushed:
             return
         if seq > self._head:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -64,8 +64,9 @@ class _Waiting:
     def __init__(self) -> None:
         self.answered: Deferred[MessageAccepted] = Deferred()
 
-    def answer(self, tag: Any, outcome: MessageAccepted | ImError) -> None:
+    def answer(self, tags: Sequence[Any], outcomes: Sequence[MessageAccepted | ImError]) -> None:
         """See services.sessions.Receiver."""
+        (outcome,) = outcomes
         if isinstance(outcome, ImError):
             self.answered.errback(outcome)
         else:

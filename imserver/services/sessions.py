@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -16,15 +17,22 @@ from imserver.model.protection import Once
 class Outgoing:
     """A message on its way out, with the encoded forms that sessions of one profile share.
 
-    Services never look into `cache`; the sessions keep there what their codec's
-    `shared` gave, by profile.
+    Services never look into the forms; the sessions keep there what their codec's
+    `shared` gave.
+
+    Attributes:
+        profile: of the first session that encoded it; None = none did.
+        form: what that gave.
+        forms: the same for other profiles; None = there are none, as for most messages.
     """
 
-    __slots__ = ("cache", "message")
+    __slots__ = ("form", "forms", "message", "profile")
 
     def __init__(self, message: Message) -> None:
         self.message = message
-        self.cache: dict[Any, Any] = {}
+        self.profile: Hashable = None
+        self.form: Any = None
+        self.forms: dict[Hashable, Any] | None = None
 
 
 class Receiver(Protocol):
@@ -37,6 +45,13 @@ class Receiver(Protocol):
     def push(self, outgoing: Outgoing, seq: int) -> None:
         """Queue one message under its inbox number; called in order, without gaps."""
 
+    def push_all(self, outgoings: Sequence[Outgoing], seq: int) -> int:
+        """Queue messages under `seq` and the numbers after it, as long as the outbox takes them.
+
+        Returns:
+            how many were queued; the rest is to be read from the store later.
+        """
+
     def push_backlog(self, page: InboxPage) -> None:
         """Queue a page of what was missed before the log-in."""
 
@@ -46,8 +61,8 @@ class Receiver(Protocol):
     def media(self, event: CallMedia) -> None:
         """Queue a piece of a call's media behind everything else; the oldest that wait are dropped for it."""
 
-    def answer(self, tag: Any, outcome: MessageAccepted | ImError) -> None:
-        """The outcome of a send; `tag` as given to `SessionHub.send`."""
+    def answer(self, tags: Sequence[Any], outcomes: Sequence[MessageAccepted | ImError]) -> None:
+        """The outcomes of sends, in their order; `tags` as given to `SessionHub.send`."""
 
     def kicked(self, event: SessionKicked) -> None:
         """Say goodbye in the format's terms, flush, close. Called at most once."""

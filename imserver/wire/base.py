@@ -9,7 +9,7 @@ serves one connection, since formats remember small things about their peer
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -17,7 +17,7 @@ from msgspec import Struct
 from imserver.model.accounts import LogIn
 from imserver.model.calls import Media
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.messages import InboxPage, Message
+from imserver.model.messages import InboxPage, Message, MessageAccepted
 
 
 class WireError(Exception):
@@ -167,6 +167,23 @@ class ServerCodec(Protocol):
 
     def backlog(self, page: InboxPage) -> list[bytes]:
         """Frames that carry a page of backlog after log-in."""
+
+
+class AnswersRows(Protocol):
+    """What a server's codec may have besides, where answering several sends at once costs less."""
+
+    def accepted(self, requests: Sequence[Request], replies: Sequence[MessageAccepted]) -> list[bytes]:
+        """The frames that `reply` gives to each of these sends, which were accepted."""
+
+
+def each_accepted(
+    codec: ServerCodec, requests: Sequence[Request], replies: Sequence[MessageAccepted]
+) -> list[bytes]:
+    """`AnswersRows.accepted` where nothing is gained by it."""
+    answers: list[bytes] = []
+    for request, reply in zip(requests, replies, strict=True):
+        answers += codec.reply(request, reply)
+    return answers
 
 
 class Upgrade(Struct, frozen=True):

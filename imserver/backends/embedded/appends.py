@@ -15,6 +15,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from imserver.backends.embedded.acceptance import Acceptance, Send
+from imserver.backends.embedded.committer import Batch
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.dedupe import key_hash
 from imserver.backends.embedded.entities import GroupState, Pair, User
@@ -69,8 +70,8 @@ class Appender:
         self._milliseconds = int(self._core.wall() * 1000)
         if self._core.ready is not None:
             self._turn_to(self._core.ready)
-        append = self._append
-        answered = self._core.journal.batch().answers.append
+        append, batch = self._append, self._core.journal.batch()
+        answered = batch.answers.append
         last: Principal | None = None
         recipient = ""
         run: Run | None = None
@@ -78,9 +79,10 @@ class Appender:
             if command.conversation or command.group or command.broadcast:
                 last = run = None
             elif principal is last and command.recipient == recipient:
-                run = run or self._run(principal, recipient)
+                run = run or self._run(batch, principal, recipient)
             else:
-                last, recipient, run = principal, command.recipient, None
+                last, recipient = principal, command.recipient
+                run = self._run(batch, principal, recipient)
             try:
                 outcome: MessageAccepted | ImError = (
                     append(principal, command) if run is None else run.send(command)
@@ -96,13 +98,12 @@ class Appender:
                 outcome = ImError(ErrorCode.INTERNAL, "internal error")
             answered(Answer(ticket, outcome))
 
-    def _run(self, principal: Principal, recipient: str) -> Run | None:
-        """For the second message in a row of one user to another; None: each by itself."""
+    def _run(self, batch: Batch, principal: Principal, recipient: str) -> Run | None:
+        """For messages in a row of one user to another, or a single one; None: each in the general way."""
         state = self._core.ready
         if state is None or self._core.settings.friends_only:
             return None
         try:
-            batch = self._core.journal.batch()
             return Run(self._core, self._retries, self._rate, state, batch, principal, recipient, self._now)
         except LookupError:
             return None

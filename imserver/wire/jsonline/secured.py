@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from imserver.model.accounts import LoggedIn
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.messages import InboxPage
-from imserver.wire.base import Request, WireError
+from imserver.model.messages import InboxPage, MessageAccepted
+from imserver.wire.base import Request, WireError, each_accepted
 from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.security import SessionSecurity, with_member
 from imserver.wire.jsonline.server import JsonLineServerCodec
@@ -40,6 +40,10 @@ class SecuredJsonLineServerCodec(JsonLineServerCodec):
         if type(reply) is LoggedIn:
             return self._safe.logged_in(reply.user, lines)
         return self._closed(lines)
+
+    def accepted(self, requests: Sequence[Request], replies: Sequence[MessageAccepted]) -> list[bytes]:
+        """See the base class."""
+        return each_accepted(self, requests, replies)
 
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
         """See the base class; where keys are concerned with the server's time, by which clients go."""

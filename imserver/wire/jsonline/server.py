@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ from imserver.model.extensions import OwnEvent
 from imserver.model.files import Channel
 from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
 from imserver.model.protection import Once
-from imserver.wire.base import Request, Traits, WireError
+from imserver.wire.base import Request, Traits, WireError, each_accepted
 from imserver.wire.jsonline.answers import accepted_payload, answer_payloads
 from imserver.wire.jsonline.commands import Command, MsgType, find
 from imserver.wire.jsonline.compression import ENCODING, WORTH_IT, pack, unpack
@@ -226,6 +226,30 @@ class JsonLineServerCodec:
         if tag.room:
             payloads = [with_room_id(payload) for payload in payloads]
         return [self._line(tag, b"response", payload) for payload in payloads]
+
+    def accepted(self, requests: Sequence[Request], replies: Sequence[MessageAccepted]) -> list[bytes]:
+        """See AnswersRows. Written in one go: what `reply` gives."""
+        if self._deflate:
+            return each_accepted(self, requests, replies)
+        at = b'","timestamp":%d,"command":' % self._now()
+        conversation: str | None = None
+        encoded = b""
+        lines = []
+        for request, reply in zip(requests, replies, strict=True):
+            tag: Tag = request.tag
+            if tag.silent:
+                continue
+            if tag.trace:
+                lines += self.reply(request, reply)
+                continue
+            if reply.conversation is not conversation:
+                conversation = reply.conversation
+                encoded = _encode(conversation)
+            lines.append(b"".join((
+                b'{"id":', tag.id, b',"type":"response', at, tag.command, b',"payload":',
+                accepted_payload(reply, encoded), b"}",
+            )))  # fmt: skip
+        return lines
 
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
         """The response with the error; after a failed send also message/ack (§6), which events get too."""

@@ -33,6 +33,7 @@ _ONE_BYTE: Final = tuple(bytes((number,)) for number in range(128))
 _MORE_FOLLOW: Final = tuple(bytes((number | 0x80,)) for number in range(128))
 _ONE_CHARACTER: Final = tuple(map(chr, range(128)))
 
+_TEXT: Final = Form.TEXT  # by a name that need not be looked up in the enumeration
 _Envelope = pb.WebSocketMessage
 _PushMessage = pb.PushMessage
 
@@ -165,7 +166,7 @@ def shared_push(message: Message, now: float) -> Push:
 def _body(message: Message) -> bytes:
     content = message.content
     if (
-        content.form == Form.TEXT and content.data and message.recipient and not message.group
+        content.form is _TEXT and content.data and message.recipient and not message.group
         and message.message_id and message.conversation and message.sender
         and not (message.extra or message.attachments or message.meta or message.revoked)
     ):  # fmt: skip
@@ -185,16 +186,23 @@ def splice_push(push: Push, seq: int) -> bytes:
     return b"".join((_PUSH_HEAD, varint(len(body) + len(number) + 1), body, _SEQ_TAG, number, end))
 
 
-def accepted_frame(sequence: int, message_id: bytes, seq: int, server_at: float, now: float) -> bytes:
-    """The SEND_MSG_RSP of a message that was accepted; times in float seconds, none of the numbers < 1.
+def timestamp(now: float) -> bytes:
+    """The end of every envelope that is written at this time (float seconds)."""
+    return _timestamp(to_ms(now))
+
+
+def accepted_frame(sequence: int, message_id: bytes, seq: int, server_at: float, end: bytes) -> bytes:
+    """The SEND_MSG_RSP of a message that was accepted; the time in float seconds, none of the numbers < 1.
 
     As `envelope` would write it: fields in order; only `sequence` and a time of 0 are left out.
+
+    Args:
+        end: see `timestamp`.
     """
     id_length, number, moment = varint(len(message_id)), varint(seq), _moment(server_at)
     length = len(message_id) + len(id_length) + len(number) + len(moment) + 3
     return b"".join((
         _ACCEPTED_HEAD,
         b"\x10" + varint(sequence) if sequence else b"",
-        b"\x1a", varint(length), b"\x1a", id_length, message_id, b"\x20", number, b"\x28", moment,
-        _timestamp(to_ms(now)),
+        b"\x1a", varint(length), b"\x1a", id_length, message_id, b"\x20", number, b"\x28", moment, end,
     ))  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
@@ -22,6 +22,7 @@ from imserver.wire.protobuf.encoding import (
     push_row,
     shared_push,
     splice_push,
+    timestamp,
     to_ms,
 )
 from imserver.wire.protobuf.plain_sends import HEAD, plain_send
@@ -144,10 +145,7 @@ class ProtobufServerCodec:
         """The RSP of a request; SYNC_FINISHED after the last SYNC_RSP, to clients that said CONNECT."""
         tag: Tag = request.tag
         if type(reply) is MessageAccepted:
-            message_id = tag.client_id if self._echo and tag.client_id else reply.message_id
-            return [
-                accepted_frame(tag.sequence, message_id.encode(), reply.seq, reply.server_at, self._clock())
-            ]
+            return [self._accepted(tag, reply, timestamp(self._clock()))]
         now = to_ms(self._clock())
         if type(reply) is LoggedIn:
             self._user = reply.user
@@ -159,6 +157,17 @@ class ProtobufServerCodec:
         if number == tables.SYNC_RSP and self._hello and not reply.has_more:
             frames.append(envelope(tables.SYNC_FINISHED, 0, b"", now))
         return frames
+
+    def accepted(self, requests: Sequence[Request], replies: Sequence[MessageAccepted]) -> list[bytes]:
+        """See AnswersRows: SEND_MSG_RSPs."""
+        end = timestamp(self._clock())
+        return [
+            self._accepted(request.tag, reply, end) for request, reply in zip(requests, replies, strict=True)
+        ]
+
+    def _accepted(self, tag: Tag, reply: MessageAccepted, end: bytes) -> bytes:
+        message_id = tag.client_id if self._echo and tag.client_id else reply.message_id
+        return accepted_frame(tag.sequence, message_id.encode(), reply.seq, reply.server_at, end)
 
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
         """The request's RSP with an error code; UNKNOWN where it has none that could carry one."""

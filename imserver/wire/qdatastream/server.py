@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import cache
 from typing import Any, Final, Literal
 
@@ -221,6 +221,10 @@ class QDataStreamServerCodec:
             self._user = reply.user
             if request.tag != REGISTRATION:
                 return [b"\x0a\x01" + encode_u16(reply.token) + encode_u16(reply.user)]
+        return []
+
+    def accepted(self, requests: Sequence[Request], replies: Sequence[MessageAccepted]) -> list[bytes]:
+        """See AnswersRows: messages have no answers."""
         return []
 
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from random import Random
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from imserver.backends.embedded import dedupe as dedupe_module
 from imserver.backends.embedded.bulk import Insert
 from imserver.backends.embedded.dedupe import BUCKET_SECONDS, PROBES, Bloom, Dedupe, Row, bucket_of
 from imserver.backends.embedded.indexing import MOST_BEHIND, Indexer
@@ -87,6 +89,7 @@ class DedupeTest(SynchronousTestCase):
         self.assertTrue(self.dedupe.may_know(12))
 
     def test_filters_fill_by_what_was_accepted(self) -> None:
+        self.patch(dedupe_module, "_SMALLEST_FILTER", 1 << 17)
         for turn in range(100_000):
             self.dedupe.turn_to(AT, 1 + turn)
         self.accept(1, 11)
@@ -131,6 +134,27 @@ class DedupeTest(SynchronousTestCase):
         self.assertEqual(4 * len(bloom.layers[0][0]), len(bloom.layers[1][0]))
         bloom.add([1, 2, 3])
         self.assertTrue(all(value in bloom for value in (1, 2, 3)))
+
+    @settings(max_examples=20, deadline=None)
+    @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=50))
+    def test_what_was_added_is_there(self, values: list[int]) -> None:
+        self.patch(dedupe_module, "_SMALLEST_FILTER", 1 << 17)
+        bloom = Bloom()
+        bloom.add(values)
+        self.assertTrue(all(value in bloom for value in values))
+        if values:
+            (layer, mask) = bloom.layers[0]
+            touched = {at >> 6 for at, bits in enumerate(layer) if bits}
+            self.assertEqual({(value & mask) >> 6 for value in values}, touched, "a line each")
+
+    def test_few_get_through_a_full_layer(self) -> None:
+        self.patch(dedupe_module, "_SMALLEST_FILTER", 1 << 17)
+        chance = Random(1)
+        bloom = Bloom()
+        bloom.add(chance.getrandbits(64) - (1 << 63) for _ in range(1 << 15))
+        self.assertEqual(1, len(bloom.layers))
+        through = sum(chance.getrandbits(64) - (1 << 63) in bloom for _ in range(100_000))
+        self.assertLess(through, 200)
 
     def test_a_probe_is_three_bits_of_a_byte(self) -> None:
         self.assertEqual({3}, {probe.bit_count() for probe in PROBES})

@@ -258,7 +258,7 @@ class StubHub:
         for _ in range(count):
             tag, _ = self.sends.pop(0)
             self.answered += 1
-            self.receivers[0].answer(tag, MessageAccepted(f"m{self.answered}", "c", self.answered, 0.0))
+            self.receivers[0].answer([tag], [MessageAccepted(f"m{self.answered}", "c", self.answered, 0.0)])
 
 
 def message(text: bytes = b"text") -> Outgoing:

@@ -209,7 +209,7 @@ class Order(SynchronousTestCase):
     def test_a_refused_send_is_answered_in_its_place(self) -> None:
         self.peer.say("send#2 a", "sync#3")
         tag, _ = self.hub.sends.pop()
-        self.hub.receivers[0].answer(tag, ImError(ErrorCode.TOO_FAST, "slowly"))
+        self.hub.receivers[0].answer([tag], [ImError(ErrorCode.TOO_FAST, "slowly")])
         self.assertEqual(self.peer.heard(), ["refused#2 TOO_FAST", "sync#3 ok"])
 
     def test_media_keeps_its_place_and_has_no_answer(self) -> None:

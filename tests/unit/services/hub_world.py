@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -54,6 +55,13 @@ class Peer:
         self.names.append(outgoing.message.conversation)
         self.order.append(f"push {seq}")
 
+    def push_all(self, outgoings: Sequence[Outgoing], seq: int) -> int:
+        for taken, outgoing in enumerate(outgoings):
+            if not self.writable:
+                return taken
+            self.push(outgoing, seq + taken)
+        return len(outgoings)
+
     def push_backlog(self, page: InboxPage) -> None:
         self._take(len(page.rows))
         self.backlog.append([row.seq for row in page.rows])
@@ -68,9 +76,10 @@ class Peer:
     def media(self, event: CallMedia) -> None:
         self.pieces.append(event)
 
-    def answer(self, tag: Any, outcome: MessageAccepted | ImError) -> None:
-        self.answers.append((tag, outcome))
-        self.order.append(f"answer {tag}")
+    def answer(self, tags: Sequence[Any], outcomes: Sequence[MessageAccepted | ImError]) -> None:
+        for tag, outcome in zip(tags, outcomes, strict=True):
+            self.answers.append((tag, outcome))
+            self.order.append(f"answer {tag}")
 
     def kicked(self, event: SessionKicked) -> None:
         self.kicks.append(event)

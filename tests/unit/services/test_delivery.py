@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from imserver.model.accounts import Hello, KickReason, LogIn, LogOut
 from imserver.model.call_records import CallMissed, CallRecord
 from imserver.model.calls import Ending
@@ -24,6 +26,8 @@ from imserver.model.presence import (
     PresenceState,
     SetPresence,
 )
+from imserver.services.delivery import LiveSession
+from imserver.services.ports import Entry
 from imserver.services.sessions import Client
 from tests.unit.services.hub_world import HubCase, Peer, text
 
@@ -422,3 +426,92 @@ class MessageRuleTests(HubCase):
         self.assertEqual(again, first)
         other = b'{"b":{"d":2,"c":3},"a":1}'
         self.assertEqual(self.refused("x", recipient="bob", client_id="c", meta=other), ErrorCode.CONFLICT)
+
+
+class InARow(HubCase):
+    """Several messages of one session to one user in one commit."""
+
+    def send_all(self, live: LiveSession, words: str, **fields: Any) -> None:
+        for word in words.split():
+            self.hub.send(live, text(word, **fields), word)
+
+    def test_they_reach_all_sessions_but_their_own(self) -> None:
+        alice, peer = self.log_in("alice", "phone")
+        _, laptop = self.log_in("alice", "laptop")
+        _, bob = self.log_in("bob", "phone")
+        _, tablet = self.log_in("bob", "tablet")
+        self.send_all(alice, "a b c", recipient="bob")
+        self.settle()
+        rows = [(1, "a"), (2, "b"), (3, "c")]
+        self.assertEqual([rows] * 3, [bob.messages, tablet.messages, laptop.messages])
+        self.assertEqual([], peer.messages)
+        self.assertEqual(["answer a", "answer b", "answer c"], peer.order)
+
+    def test_to_oneself(self) -> None:
+        alice, peer = self.log_in("alice", "phone")
+        _, laptop = self.log_in("alice", "laptop")
+        self.send_all(alice, "a b", recipient="alice")
+        self.settle()
+        self.assertEqual(([], [(1, "a"), (2, "b")]), (peer.messages, laptop.messages))
+
+    def test_others_come_between(self) -> None:
+        alice, peer = self.log_in("alice")
+        bob, bobs = self.log_in("bob")
+        carol, _ = self.log_in("carol")
+        self.send_all(alice, "a b", recipient="bob")
+        self.send_all(carol, "c d", recipient="bob")
+        self.send_all(bob, "e f", recipient="alice")
+        self.send_all(alice, "g h", recipient="carol")
+        self.send_all(alice, "i j", recipient="bob")
+        self.settle()
+        self.assertEqual([(1, "a"), (2, "b"), (3, "c"), (4, "d"), (7, "i"), (8, "j")], bobs.messages)
+        self.assertEqual([(3, "e"), (4, "f")], peer.messages)
+
+    def test_who_has_room_for_some_reads_the_others_later(self) -> None:
+        alice, _ = self.log_in("alice")
+        live, bob = self.log_in("bob")
+        self.send_all(alice, "a", recipient="bob")
+        self.settle()
+        bob.room = 2
+        self.send_all(alice, "b c d e", recipient="bob")
+        self.settle()
+        self.assertEqual([1, 2, 3], bob.seqs)
+        bob.room = None
+        live.drained()
+        self.settle()
+        self.assertEqual([1, 2, 3, 4, 5], bob.seqs)
+        self.send_all(alice, "f g", recipient="bob")
+        self.settle()
+        self.assertEqual([1, 2, 3, 4, 5, 6, 7], bob.seqs)
+
+    def test_own_ones_while_pages_are_read(self) -> None:
+        alice, peer = self.log_in("alice")
+        bob, _ = self.log_in("bob")
+        peer.room = 0
+        self.send_all(bob, "x y", recipient="alice")
+        self.settle()
+        self.send_all(alice, "a b c", recipient="bob")
+        self.settle()
+        self.assertEqual([], peer.messages)
+        peer.room = None
+        alice.drained()
+        self.settle()
+        self.assertEqual([(1, "x"), (2, "y")], peer.messages)
+        self.send_all(bob, "z", recipient="alice")
+        self.settle()
+        self.assertEqual([(1, "x"), (2, "y"), (6, "z")], peer.messages)
+
+    def test_who_has_some_of_the_feed_only(self) -> None:
+        alice, _ = self.log_in("alice")
+        _, bob = self.log_in("bob")
+        entries: list[Entry] = []
+        self.patch(self.hub.delivery, "committed", entries.extend)
+        self.send_all(alice, "a b c d", recipient="bob")
+        self.settle()
+        self.assertEqual(4, len(entries))
+        del self.hub.delivery.committed
+        self.hub.delivery.committed([entries[0], entries[2], entries[3]])
+        self.settle()
+        self.assertEqual([(1, "a"), (2, "b"), (3, "c"), (4, "d")], bob.messages)
+        self.hub.delivery.committed(entries)
+        self.assertEqual([1, 2, 3, 4], bob.seqs, "what is there is not there again")

@@ -20,6 +20,7 @@ from imserver.wire.protobuf.encoding import (
     push_message,
     shared_push,
     splice_push,
+    timestamp,
     to_ms,
     varint,
 )
@@ -60,7 +61,7 @@ class ByHand(SynchronousTestCase):
     def test_answers(self, sequence: int, message_id: str, seq: int, server_at: float, now: float) -> None:
         answer = pb.SendMessageResponse(message_id=message_id, seq=seq, server_time=to_ms(server_at))
         self.assertEqual(
-            accepted_frame(sequence, message_id.encode(), seq, server_at, now),
+            accepted_frame(sequence, message_id.encode(), seq, server_at, timestamp(now)),
             envelope(tables.SEND_MSG_RSP, sequence, answer.SerializeToString(), to_ms(now)),
         )
 
@@ -181,5 +182,5 @@ class SendsByHand(SynchronousTestCase):
                     request: Any = {"client_msg_id": "i", "message_type": 1, "content": text} | more | target
                     body = pb.SendMessageRequest(**request).SerializeToString()
                     for sequence in (0, 1, 127, 128, 70_000, 2**32 - 1):
-                        for timestamp in (0, 1763716000123):
-                            self.assertIsNotNone(plain_send(sent(sequence, body, timestamp), "alice"))
+                        for milliseconds in (0, 1763716000123):
+                            self.assertIsNotNone(plain_send(sent(sequence, body, milliseconds), "alice"))

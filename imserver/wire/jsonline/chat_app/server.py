@@ -6,7 +6,7 @@ timestamp, `headers.version`, an object payload without null, and less than 64 K
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +18,7 @@ from imserver.model.errors import ErrorCode, ImError
 from imserver.model.extensions import OwnEvent
 from imserver.model.file_relays import RelayAccepted
 from imserver.model.messages import InboxPage, Message, MessageAccepted, MessagePage, ReadHistory
-from imserver.wire.base import Request, Traits, WireError
+from imserver.wire.base import Request, Traits, WireError, each_accepted
 from imserver.wire.jsonline.answers import accepted_payload
 from imserver.wire.jsonline.chat_app.answers import answer_payload
 from imserver.wire.jsonline.chat_app.commands import ANSWERS, UNANSWERED, VOICE, ChatAppType, find
@@ -132,6 +132,10 @@ class ChatAppServerCodec(JsonLineServerCodec):
         if len(payload) > LINE_BYTES - ENVELOPE_BYTES:
             return self.refusal(tag, ImError(ErrorCode.TOO_LARGE, "the answer is too long for a line"))
         return [self._line(tag, b"response", payload), *self._let_go(tag)]
+
+    def accepted(self, requests: Sequence[Request], replies: Sequence[MessageAccepted]) -> list[bytes]:
+        """See AnswersRows."""
+        return each_accepted(self, requests, replies)
 
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
         """The answer with the error; of what came as an event a failed message/send alone is told."""
