@@ -1,6 +1,6 @@
 """Client ids: which send was this, and was it the same?
 
-The last ones are in memory, the others in the `dedupe` table as (span of time,
+The last ones are in memory, the others in the `dedupe` table as (bucket,
 hash of the key, log offset); the log row decides. Bloom filters over both spare almost
 every look-up.
 """
@@ -16,7 +16,13 @@ from struct import Struct
 from typing import Final
 
 BUCKET_SECONDS = 12 * 3600.0
-"""Spans are dropped whole. Part of the file format: the window may be configured anew, this may not."""
+"""Buckets are dropped whole. Part of the file format: the window may be configured anew, this may not."""
+_BUCKET_OFFSETS: Final = 22
+"""Bits of a log offset: so many sends are in one bucket at the most.
+
+What is written together is sorted by hash, so that it is spread over all of its bucket: in one of a whole
+span of time each send would in the end have a page of the file written for itself.
+"""
 _SMALLEST_FILTER: Final = 1 << 20
 _LARGEST_FILTER: Final = 1 << 25
 """Bytes of a filter's layer."""
@@ -31,7 +37,7 @@ _NEAR: Final = 62
 _number = Struct("<q").unpack
 
 Row = tuple[int, int, int]
-"""(span of time, hash, log offset)."""
+"""(bucket, hash, log offset)."""
 
 
 def key_hash(sender: int, format: str, client_id: str) -> int:
@@ -48,9 +54,13 @@ def text_hash(key: str) -> int:
     return _number(blake2b(key.encode(), digest_size=8).digest())[0]  # type: ignore[no-any-return]
 
 
-def bucket_of(at: float) -> int:
-    """The span of time a send belongs to."""
-    return int(at // BUCKET_SECONDS)
+def bucket_of(at: float, offset: int = 0) -> int:
+    """The bucket of a send: its span of time, and behind that its place in the log. Older ones are smaller.
+
+    Args:
+        offset: in the log; 0 gives the first bucket that the span may have.
+    """
+    return int(at // BUCKET_SECONDS) << 32 | offset >> _BUCKET_OFFSETS
 
 
 def _set(layer: bytearray, mask: int, value: int) -> None:
@@ -120,8 +130,8 @@ class Dedupe:
     Attributes:
         recent: log offsets of the log's tail, by hash, in log order; committed or on the way.
         twins: further offsets under a hash that `recent` has, in log order: hardly ever any.
-        blooms: per span of time, what was accepted and what is on the disk of it.
-        unread: spans of which `blooms` has only what was accepted since start-up: the disk is asked always.
+        blooms: per bucket, what was accepted and what is on the disk of it.
+        unread: buckets of which `blooms` has only what was accepted since start-up: the disk is asked always.
         layers: those of all filters.
         filling: the one that takes what is accepted now; see `turn_to`.
     """
@@ -136,10 +146,10 @@ class Dedupe:
         self.seconds = seconds
         self._bucket = -1
         self._counted = 0  # of `recent`, as filters' room
-        self._spans: list[tuple[int, int]] = []  # (first log offset, span of time) of the tail, in order
+        self._filled: list[tuple[int, int]] = []  # (first log offset, bucket) of the tail, in order
 
     def load(self, connection: sqlite3.Connection) -> None:
-        """Notes which spans are on the disk. Their filters come later, see `filter_of`."""
+        """Notes which buckets are on the disk. Their filters come later, see `filter_of`."""
         bucket: int | None = -(1 << 62)
         while bucket is not None:
             (bucket,) = connection.execute(
@@ -158,10 +168,10 @@ class Dedupe:
         Args:
             at: the server's time of all of them.
         """
-        bucket = bucket_of(at)
+        bucket = bucket_of(at, offset)
         if bucket != self._bucket:
             self._bucket = bucket
-            self._spans.append((offset, bucket))
+            self._filled.append((offset, bucket))
             if bucket not in self.blooms:
                 self.blooms[bucket] = Bloom()
             self._renew_layers()
@@ -211,7 +221,7 @@ class Dedupe:
     # The disk
 
     def due(self, watermark: int, at_once: int) -> Iterator[list[Row]]:
-        """Rows for the disk of all that is in the log up to there, sorted by span and hash.
+        """Rows for the disk of all that is in the log up to there, sorted by bucket and hash.
 
         Made as they are taken, so that no turn of the reactor is long; `drop_up_to` comes after.
 
@@ -219,9 +229,9 @@ class Dedupe:
             at_once: rows in one list.
         """
         offsets = list(self.recent.values())
-        spans = self._spans
-        for index, (first, bucket) in enumerate(spans):
-            last = min(spans[index + 1][0] - 1 if index + 1 < len(spans) else watermark, watermark)
+        filled = self._filled
+        for index, (first, bucket) in enumerate(filled):
+            last = min(filled[index + 1][0] - 1 if index + 1 < len(filled) else watermark, watermark)
             start, end = bisect_right(offsets, first - 1), bisect_right(offsets, last)
             hashes = sorted(islice(self.recent, start, end))
             for begin in range(0, len(hashes), at_once):
@@ -255,8 +265,8 @@ class Dedupe:
                 else:
                     self.recent[hashed] = offset
         self._counted = len(self.recent)
-        while len(self._spans) > 1 and self._spans[1][0] <= watermark + 1:
-            del self._spans[0]
+        while len(self._filled) > 1 and self._filled[1][0] <= watermark + 1:
+            del self._filled[0]
 
     def install(self, bucket: int, bloom: Bloom) -> None:
         """Uses a filter that `filter_of` read."""
@@ -266,8 +276,8 @@ class Dedupe:
             self._renew_layers()
 
     def expire(self, oldest: int) -> None:
-        """Forgets spans before `oldest`, but for those in the tail: filters know whatever is there."""
-        in_tail = {bucket for _, bucket in self._spans}
+        """Forgets buckets before `oldest`, but for those in the tail: filters know whatever is there."""
+        in_tail = {bucket for _, bucket in self._filled}
         for bucket in [bucket for bucket in self.blooms if bucket < oldest]:
             self.unread.discard(bucket)
             if bucket not in in_tail:
@@ -279,7 +289,7 @@ class Dedupe:
 
 
 def filter_of(connection: sqlite3.Connection, bucket: int) -> Bloom:
-    """Reads a span of the disk into a filter; takes a second for a million sends, so it runs on a thread."""
+    """Reads a bucket of the disk into a filter; a second for a million sends, so it runs on a thread."""
     bloom = Bloom()
     rows = connection.execute("SELECT hash FROM dedupe WHERE bucket = ?", (bucket,))
     bloom.add(hashed for (hashed,) in rows)

@@ -59,7 +59,7 @@ class DedupeTest(SynchronousTestCase):
         self.accept(2, 12)
         self.accept(3, 13, AT + BUCKET_SECONDS)
         self.accept(4, 14, AT + 3 * BUCKET_SECONDS)
-        rows = [(BUCKET, 11, 1), (BUCKET, 12, 2), (BUCKET + 1, 13, 3), (BUCKET + 3, 14, 4)]
+        rows = [(BUCKET, 11, 1), (BUCKET, 12, 2), (BUCKET + (1 << 32), 13, 3), (BUCKET + (3 << 32), 14, 4)]
         self.assertEqual(rows, due(self.dedupe, 4))
         self.assertEqual(rows[:3], due(self.dedupe, 3))
         self.dedupe.drop_up_to(1)
@@ -67,13 +67,13 @@ class DedupeTest(SynchronousTestCase):
         self.dedupe.drop_up_to(3)
         self.assertEqual(rows[3:], due(self.dedupe, 4))
         self.assertTrue(self.dedupe.may_know(11))
-        self.dedupe.expire(BUCKET + 1)
+        self.dedupe.expire(BUCKET + (1 << 32))
         self.assertFalse(self.dedupe.may_know(11))
         self.assertTrue(self.dedupe.may_know(13))
 
     def test_the_span_of_now_does_not_expire(self) -> None:
         self.accept(1, 11)
-        self.dedupe.expire(BUCKET + 1)
+        self.dedupe.expire(BUCKET + (1 << 32))
         self.accept(2, 12)
         self.assertEqual([(BUCKET, 11, 1), (BUCKET, 12, 2)], due(self.dedupe, 2))
         self.assertTrue(self.dedupe.may_know(12))
@@ -81,12 +81,31 @@ class DedupeTest(SynchronousTestCase):
     def test_a_span_that_is_over_does_not_expire_while_it_is_in_the_tail(self) -> None:
         self.accept(1, 11)
         self.accept(2, 12, AT + 9 * BUCKET_SECONDS)
-        self.dedupe.expire(BUCKET + 5)
+        self.dedupe.expire(BUCKET + (5 << 32))
         self.assertTrue(self.dedupe.may_know(11))
         self.dedupe.drop_up_to(1)
-        self.dedupe.expire(BUCKET + 5)
+        self.dedupe.expire(BUCKET + (5 << 32))
         self.assertFalse(self.dedupe.may_know(11))
         self.assertTrue(self.dedupe.may_know(12))
+
+    def test_buckets_have_a_part_of_the_log_each(self) -> None:
+        first = 1 << 22
+        self.accept(first - 2, 9)
+        self.accept(first - 1, 2)
+        self.accept(first, 7)
+        self.accept(first + 1, 1)
+        self.accept(first + 2, 5, AT + BUCKET_SECONDS)
+        self.assertEqual(
+            [
+                [(BUCKET, 2, first - 1), (BUCKET, 9, first - 2)],
+                [(BUCKET + 1, 1, first + 1), (BUCKET + 1, 7, first)],
+                [(BUCKET + (1 << 32) + 1, 5, first + 2)],
+            ],
+            list(self.dedupe.due(first + 2, 1000)),
+        )
+        self.dedupe.drop_up_to(first + 2)
+        self.dedupe.expire(bucket_of(AT + BUCKET_SECONDS))
+        self.assertEqual([False, False, True], [self.dedupe.may_know(hashed) for hashed in (9, 7, 5)])
 
     def test_filters_fill_by_what_was_accepted(self) -> None:
         self.patch(dedupe_module, "_SMALLEST_FILTER", 1 << 17)
@@ -118,7 +137,7 @@ class DedupeTest(SynchronousTestCase):
             due_now = [row for row in accepted if dropped < row[2] <= watermark]
             self.assertEqual(sorted(due_now), sorted(due(dedupe, watermark, 3)))
             dedupe.drop_up_to(watermark)
-            dedupe.expire(BUCKET + 2)
+            dedupe.expire(BUCKET + (2 << 32))
             dropped = watermark
             for hashed in range(-3, 4):
                 left = [offset for _, own, offset in reversed(accepted) if own == hashed and offset > dropped]

@@ -15,6 +15,7 @@ from imserver.backends.embedded.database import FileDatabase, MemoryDatabase, co
 from imserver.backends.embedded.dedupe import Bloom, Row, bucket_of, filter_of, key_hash
 from imserver.backends.embedded.memory import deterministic_cellar
 from imserver.backends.embedded.records import FanoutRecord, MessageRecord, decode, encode, pack_offsets
+from imserver.backends.embedded.schema import migrate
 from imserver.backends.embedded.verify import verify, verify_connection
 from imserver.model.accounts import Grant, Role
 from imserver.model.errors import ErrorCode
@@ -328,6 +329,32 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
         self.reopen()
         second = self.send("alice", "two", recipient="bob", client_id="c2")
         self.assertNotEqual(first.message_id, second.message_id)
+
+    def test_client_ids_of_the_schema_before_are_known(self) -> None:
+        first = self.send("alice", "one", recipient="bob", client_id="c1")
+        self.flush()
+        writer = self.database.writer()
+        writer.execute("UPDATE dedupe SET bucket = bucket >> 32")
+        writer.execute("PRAGMA user_version = 5")
+        self.assertEqual(5, migrate(writer))
+        self.reopen()
+        self.assertEqual(first, self.send("alice", "one", recipient="bob", client_id="c1"))
+
+    def test_they_are_known_wherever_in_the_log_they_are(self) -> None:
+        answers = []
+        for part in range(3):
+            self.embedded.core.state.next_offset = (part << 22) + 10
+            answers.append(self.send("alice", "one", recipient="bob", client_id=f"c{part}"))
+            self.flush()
+        found = self.database.reader().execute("SELECT DISTINCT bucket FROM dedupe").fetchall()
+        self.assertEqual(3, len(found))
+        for again in range(2):
+            if again:
+                self.reopen()
+            for part in range(3):
+                self.assertEqual(
+                    answers[part], self.send("alice", "one", recipient="bob", client_id=f"c{part}")
+                )
 
     def test_what_is_written_while_a_filter_is_read_is_not_missed(self) -> None:
         first = self.send("alice", "one", recipient="bob", client_id="c1")
