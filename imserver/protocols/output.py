@@ -18,7 +18,7 @@ from imserver.model.messages import InboxPage, MessageRevoked, MessagesRead, Typ
 from imserver.model.presence import PresenceChanged
 from imserver.protocols.outbox import Outbox
 from imserver.protocols.tallies import Tally
-from imserver.services.sessions import Outgoing
+from imserver.services.sessions import UNENCODED, Outgoing
 from imserver.wire.base import Request, ServerCodec, WireError
 
 FRESH, LOGGING_IN, ACTIVE, ENDED, SHAKING = range(5)
@@ -42,7 +42,7 @@ def _ends_call(event: Any) -> bool:
 
 def _form(outgoing: Outgoing, codec: ServerCodec, profile: Hashable) -> Any:
     """What sessions of the profile share of a message."""
-    if outgoing.profile is None:
+    if outgoing.profile is UNENCODED:
         form = outgoing.form = codec.shared(outgoing.message)
         outgoing.profile = profile
         return form
@@ -149,10 +149,7 @@ class SessionOutput:
             if isinstance(frames, bytes):
                 self._outbox.push(self._frame(frames), seq)
                 return
-            if not frames:
-                self._outbox.pass_over()
-                return
-            self._push_parts(frames, seq)
+            self._queue_parts([self._frame(frame) for frame in frames], seq)
         except Exception:
             self._broken("a message could not be encoded")
 
@@ -162,32 +159,46 @@ class SessionOutput:
         codec, frame = self._codec, self._frame
         profile, splice = codec.profile, codec.splice
         frames: list[bytes] = []
-        size = taken = 0
+        parts: list[bytes] | None = None
+        size = 0
         try:
             for outgoing in outgoings:
                 if size >= room:
                     break
                 form = outgoing.form if outgoing.profile == profile else _form(outgoing, codec, profile)
-                spliced = splice(form, seq + taken)
+                spliced = splice(form, seq + len(frames))
                 if not isinstance(spliced, bytes):
                     if len(spliced) != 1:
-                        break  # it may be none, or several: see `push`
+                        parts = [frame(part) for part in spliced]
+                        break
                     (spliced,) = spliced
                 frames.append(frame(spliced))
                 size += len(frames[-1])
-                taken += 1
         except Exception:
-            self._queue(frames, size, seq + taken - 1)
+            self._queue(frames, size, seq)
             self._broken("a message could not be encoded")
-        else:
-            self._queue(frames, size, seq + taken - 1)
-        return taken
+            return len(frames)
+        self._queue(frames, size, seq)
+        if parts is None:
+            return len(frames)
+        self._tally.delivered += 1
+        self._queue_parts(parts, seq + len(frames))
+        return len(frames) + 1
 
     def _queue(self, frames: list[bytes], size: int, seq: int) -> None:
-        """Messages, a frame each; the last one is `seq`."""
+        """Messages, a frame each; the first one is `seq`."""
         if frames:
             self._tally.delivered += len(frames)
-            self._outbox.push_all(frames, size, seq)
+            self._outbox.push_all(frames, size, seq + len(frames) - 1)
+
+    def _queue_parts(self, frames: list[bytes], seq: int) -> None:
+        """One message, which may be several frames, or none."""
+        left = len(frames)
+        for frame in frames:
+            left -= 1
+            self._outbox.push(frame, 0 if left else seq)
+        if not frames:
+            self._outbox.pass_over()
 
     def push_backlog(self, page: InboxPage) -> None:
         """See Receiver."""
@@ -200,17 +211,12 @@ class SessionOutput:
             else:
                 # Row by row, so that a part of the page can count as delivered.
                 for row in page.rows:
-                    self._push_parts(self._codec.backlog(replace(page, rows=[row])), row.seq)
+                    frames = self._codec.backlog(replace(page, rows=[row]))
+                    self._queue_parts([self._frame(frame) for frame in frames], row.seq)
                 self._outbox.pass_over()
             self._tally.delivered += len(page.rows)
         except Exception:
             self._broken("a page of backlog could not be encoded")
-
-    def _push_parts(self, frames: list[bytes], seq: int) -> None:
-        left = len(frames)
-        for frame in frames:
-            left -= 1
-            self._outbox.push(self._frame(frame), 0 if left else seq)
 
     def media(self, event: CallMedia) -> None:
         """See Receiver."""

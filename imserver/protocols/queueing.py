@@ -240,7 +240,10 @@ class FrameQueue(ABC):
 
     @property
     def room(self) -> int:
-        """Bytes of messages that may be queued, the last one as long as it is; 0: as where not `writable`."""
+        """Bytes of messages that may be queued, the last one as long as it is; 0 or less: not `writable`.
+
+        Unlike `writable` it has nobody told when there is more.
+        """
         if self._finishing or self._lost:
             return 0
         budget, total = self._budget, self.total

@@ -288,7 +288,6 @@ class Session(SessionAuthentication):
 
     def _accepted(self, requests: Sequence[Request], replies: Sequence[MessageAccepted]) -> None:
         """The same for several that were accepted."""
-        self._tally.accepted += len(requests)
         try:
             frame, codec = self._frame, self._codec
             accepted = getattr(codec, "accepted", None)  # wire.base.AnswersRows, which a codec may have
@@ -296,9 +295,14 @@ class Session(SessionAuthentication):
                 answers = each_accepted(codec, requests, replies)
             else:
                 answers = accepted(requests, replies)
-            self._outbox.put_all([frame(answer) for answer in answers])
+            frames = [frame(answer) for answer in answers]
         except Exception:
-            self._broken("an answer could not be encoded")
+            # Those before the one that cannot be encoded are owed all the same.
+            for request, reply in zip(requests, replies, strict=True):
+                self._answer(request, reply)
+            return
+        self._tally.accepted += len(requests)
+        self._outbox.put_all(frames)
         self._outbox.pass_over()
 
     # The connection's side

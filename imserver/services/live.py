@@ -206,10 +206,10 @@ class LiveSession:
 
     def pass_own(self, seq: int, count: int) -> None:
         """So many that this session sent were committed under `seq` and the numbers after it."""
-        if self._direct and seq == self._pushed + 1:
-            self._pushed = self._head = seq + count - 1
-        else:
-            for number in range(seq, seq + count):
+        for number in range(seq, seq + count):
+            if self._direct and number == self._pushed + 1:
+                self._pushed = self._head = number
+            else:
                 self._read_later(number, own=True)
 
     def _read_later(self, seq: int, own: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -13,6 +13,8 @@ from imserver.model.errors import ImError
 from imserver.model.messages import InboxPage, Message, MessageAccepted
 from imserver.model.protection import Once
 
+UNENCODED: Final = object()
+
 
 class Outgoing:
     """A message on its way out, with the encoded forms that sessions of one profile share.
@@ -21,7 +23,7 @@ class Outgoing:
     `shared` gave.
 
     Attributes:
-        profile: of the first session that encoded it; None = none did.
+        profile: of the first session that encoded it; `UNENCODED` = none did.
         form: what that gave.
         forms: the same for other profiles; None = there are none, as for most messages.
     """
@@ -30,7 +32,7 @@ class Outgoing:
 
     def __init__(self, message: Message) -> None:
         self.message = message
-        self.profile: Hashable = None
+        self.profile: Hashable = UNENCODED
         self.form: Any = None
         self.forms: dict[Hashable, Any] | None = None
 
@@ -49,7 +51,7 @@ class Receiver(Protocol):
         """Queue messages under `seq` and the numbers after it, as long as the outbox takes them.
 
         Returns:
-            how many were queued; the rest is to be read from the store later.
+            how many were queued; the rest is to be offered again, one by one.
         """
 
     def push_backlog(self, page: InboxPage) -> None:

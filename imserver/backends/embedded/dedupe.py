@@ -1,8 +1,8 @@
 """Client ids: which send was this, and was it the same?
 
 The last ones are in memory, the others in the `dedupe` table as (bucket,
-hash of the key, log offset); the log row decides. Bloom filters over both spare almost
-every look-up.
+hash of the key, log offset); the log row decides. Bloom filters over both, one for each span of time,
+spare almost every look-up.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from itertools import combinations, cycle, islice
 from struct import Struct
 from typing import Final
 
-BUCKET_SECONDS = 12 * 3600.0
-"""Buckets are dropped whole. Part of the file format: the window may be configured anew, this may not."""
+SPAN_SECONDS = 12 * 3600.0
+"""Spans are dropped whole. Part of the file format: the window may be configured anew, this may not."""
 _BUCKET_OFFSETS: Final = 22
-"""Bits of a log offset: so many sends are in one bucket at the most.
+"""Bits of a log offset: a bucket has about so many sends at the most.
 
 What is written together is sorted by hash, so that it is spread over all of its bucket: in one of a whole
 span of time each send would in the end have a page of the file written for itself.
@@ -54,13 +54,18 @@ def text_hash(key: str) -> int:
     return _number(blake2b(key.encode(), digest_size=8).digest())[0]  # type: ignore[no-any-return]
 
 
-def bucket_of(at: float, offset: int = 0) -> int:
-    """The bucket of a send: its span of time, and behind that its place in the log. Older ones are smaller.
+def span_of(at: float) -> int:
+    """The span of time a send belongs to."""
+    return int(at // SPAN_SECONDS)
 
-    Args:
-        offset: in the log; 0 gives the first bucket that the span may have.
-    """
-    return int(at // BUCKET_SECONDS) << 32 | offset >> _BUCKET_OFFSETS
+
+def bucket_of(span: int, offset: int) -> int:
+    """What the disk keeps together: the sends of a span of time, and of a part of the log."""
+    return span << 32 | offset >> _BUCKET_OFFSETS
+
+
+def _span_in(bucket: int) -> int:
+    return bucket >> 32 or bucket  # once they were whole spans
 
 
 def _set(layer: bytearray, mask: int, value: int) -> None:
@@ -82,9 +87,9 @@ def _is_set(layers: list[tuple[bytearray, int]], value: int) -> bool:
 class Bloom:
     """A growing Bloom filter: a layer four times as large whenever the last one is full.
 
-    A value has three bits in each of two bytes that are in one line of the processor's cache, so that asking
-    for it looks at memory once. With four bytes a value one absent value in a thousand gets through a full
-    layer; the largest one just fills up and lets more through.
+    A value has three bits in each of two bytes that are near each other, so that asking for it mostly looks
+    at memory once. With four bytes a value one absent value in a thousand gets through a full layer; the
+    largest one just fills up and lets more through.
 
     Attributes:
         layers: (bytes, mask of a hash's bits that number them), the one that is filled last.
@@ -130,8 +135,8 @@ class Dedupe:
     Attributes:
         recent: log offsets of the log's tail, by hash, in log order; committed or on the way.
         twins: further offsets under a hash that `recent` has, in log order: hardly ever any.
-        blooms: per bucket, what was accepted and what is on the disk of it.
-        unread: buckets of which `blooms` has only what was accepted since start-up: the disk is asked always.
+        blooms: per span of time, what was accepted and what is on the disk of it.
+        unread: spans of which `blooms` has only what was accepted since start-up: the disk is asked always.
         layers: those of all filters.
         filling: the one that takes what is accepted now; see `turn_to`.
     """
@@ -144,21 +149,33 @@ class Dedupe:
         self.layers: list[tuple[bytearray, int]] = []
         self.filling: tuple[bytearray, int] = (bytearray(1), 0)
         self.seconds = seconds
-        self._bucket = -1
+        self._span = self._bucket = -1
+        self._buckets: dict[int, list[int]] = {}  # per span, those that the disk may have, in order
         self._counted = 0  # of `recent`, as filters' room
         self._filled: list[tuple[int, int]] = []  # (first log offset, bucket) of the tail, in order
 
     def load(self, connection: sqlite3.Connection) -> None:
-        """Notes which buckets are on the disk. Their filters come later, see `filter_of`."""
+        """Notes what is on the disk. The filters of that come later, see `filter_of`."""
         bucket: int | None = -(1 << 62)
         while bucket is not None:
             (bucket,) = connection.execute(
                 "SELECT min(bucket) FROM dedupe WHERE bucket > ?", (bucket,)
             ).fetchone()
             if bucket is not None:
-                self.blooms[bucket] = Bloom()
-                self.unread.add(bucket)
+                span = _span_in(bucket)
+                self.blooms[span] = Bloom()
+                self.unread.add(span)
+                self._note_bucket(span, bucket)
         self._renew_layers()
+
+    def _note_bucket(self, span: int, bucket: int) -> None:
+        buckets = self._buckets.setdefault(span, [])
+        if bucket not in buckets:
+            buckets.append(bucket)
+
+    def buckets(self, span: int) -> tuple[int, ...]:
+        """Those of a span that the disk may have, in the order of time."""
+        return tuple(self._buckets.get(span, ()))
 
     # What is accepted
 
@@ -168,14 +185,16 @@ class Dedupe:
         Args:
             at: the server's time of all of them.
         """
-        bucket = bucket_of(at, offset)
+        span = span_of(at)
+        bucket = bucket_of(span, offset)
         if bucket != self._bucket:
-            self._bucket = bucket
+            self._span, self._bucket = span, bucket
             self._filled.append((offset, bucket))
-            if bucket not in self.blooms:
-                self.blooms[bucket] = Bloom()
+            self._note_bucket(span, bucket)
+            if span not in self.blooms:
+                self.blooms[span] = Bloom()
             self._renew_layers()
-        bloom = self.blooms[bucket]
+        bloom = self.blooms[span]
         count = len(self.recent)
         if bloom.reserve(count - self._counted):
             self._renew_layers()
@@ -205,15 +224,16 @@ class Dedupe:
         """Log offsets of older sends that may have this key, newest first."""
         found: list[int] = []
         oldest = 0
-        for bucket, bloom in self.blooms.items():
-            if bucket in self.unread or hashed in bloom:
-                oldest = oldest or bucket_of(now() - self.seconds)
-                if bucket < oldest:
+        for span, bloom in self.blooms.items():
+            if span in self.unread or hashed in bloom:
+                oldest = oldest or span_of(now() - self.seconds)
+                if span < oldest:
                     continue
-                rows = connection.execute(
-                    "SELECT offset FROM dedupe WHERE bucket = ? AND hash = ?", (bucket, hashed)
-                )
-                found.extend(offset for (offset,) in rows)
+                for bucket in self._buckets.get(span, ()):
+                    rows = connection.execute(
+                        "SELECT offset FROM dedupe WHERE bucket = ? AND hash = ?", (bucket, hashed)
+                    )
+                    found.extend(offset for (offset,) in rows)
         if len(found) > 1:
             found.sort(reverse=True)
         return found
@@ -268,29 +288,31 @@ class Dedupe:
         while len(self._filled) > 1 and self._filled[1][0] <= watermark + 1:
             del self._filled[0]
 
-    def install(self, bucket: int, bloom: Bloom) -> None:
+    def install(self, span: int, bloom: Bloom) -> None:
         """Uses a filter that `filter_of` read."""
-        if bucket in self.unread:
-            self.unread.discard(bucket)
-            self.blooms[bucket].layers[:0] = bloom.layers
+        if span in self.unread:
+            self.unread.discard(span)
+            self.blooms[span].layers[:0] = bloom.layers
             self._renew_layers()
 
     def expire(self, oldest: int) -> None:
-        """Forgets buckets before `oldest`, but for those in the tail: filters know whatever is there."""
-        in_tail = {bucket for _, bucket in self._filled}
-        for bucket in [bucket for bucket in self.blooms if bucket < oldest]:
-            self.unread.discard(bucket)
-            if bucket not in in_tail:
-                del self.blooms[bucket]
+        """Forgets spans before `oldest`, but for those in the tail: filters know whatever is there."""
+        in_tail = {_span_in(bucket) for _, bucket in self._filled}
+        for span in [span for span in self.blooms if span < oldest]:
+            self.unread.discard(span)
+            if span not in in_tail:
+                del self.blooms[span]
+                self._buckets.pop(span, None)
         self._renew_layers()
 
     def _renew_layers(self) -> None:
         self.layers = [layer for bloom in self.blooms.values() for layer in bloom.layers]
 
 
-def filter_of(connection: sqlite3.Connection, bucket: int) -> Bloom:
-    """Reads a bucket of the disk into a filter; a second for a million sends, so it runs on a thread."""
+def filter_of(connection: sqlite3.Connection, buckets: Iterable[int]) -> Bloom:
+    """Reads buckets of the disk into a filter; a second for a million sends, so it runs on a thread."""
     bloom = Bloom()
-    rows = connection.execute("SELECT hash FROM dedupe WHERE bucket = ?", (bucket,))
-    bloom.add(hashed for (hashed,) in rows)
+    for bucket in buckets:
+        rows = connection.execute("SELECT hash FROM dedupe WHERE bucket = ?", (bucket,))
+        bloom.add(hashed for (hashed,) in rows)
     return bloom

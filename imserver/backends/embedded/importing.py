@@ -11,7 +11,7 @@ from msgspec import structs
 from imserver.backends.common import portable
 from imserver.backends.common.digests import payload_digest
 from imserver.backends.embedded import change_log
-from imserver.backends.embedded.dedupe import bucket_of, key_hash
+from imserver.backends.embedded.dedupe import bucket_of, key_hash, span_of
 from imserver.backends.embedded.records import (
     PACKED_FROM,
     FanoutRecord,
@@ -250,7 +250,7 @@ class SqliteTarget:
             record = structs.replace(record, digest=_digest(letter, canonical_name(record)))
             if letter.format:
                 hashed = key_hash(numbers[0], letter.format, letter.client_id)
-                self._insert("dedupe", bucket_of(server_at, letter.no), hashed, letter.no)
+                self._insert("dedupe", bucket_of(span_of(server_at), letter.no), hashed, letter.no)
         self._insert("log", letter.no, encode(record))
         for user_no, seq in zip(numbers, seqs, strict=True):
             self._inboxes.add(user_no, seq, letter.no)

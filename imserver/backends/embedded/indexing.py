@@ -162,11 +162,11 @@ class Indexer:
 
     async def read_filters(self) -> None:
         """Reads the dedupe filters of what was on the disk at start-up; until then the disk is asked."""
-        for bucket in list(self._core.state.dedupe.unread):
+        for span in list(self._core.state.dedupe.unread):
             dedupe = self._core.state.dedupe
-            bloom = await self._core.read(filter_of, bucket)
+            bloom = await self._core.read(filter_of, dedupe.buckets(span))
             if self._core.state.dedupe is dedupe:
-                dedupe.install(bucket, bloom)
+                dedupe.install(span, bloom)
 
 
 def _index_slices(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from imserver.backends.embedded.core import Core, guarded
-from imserver.backends.embedded.dedupe import bucket_of
+from imserver.backends.embedded.dedupe import span_of
 from imserver.backends.embedded.indexing import Indexer
 from imserver.backends.embedded.records import MessageRecord, decode
 
@@ -30,8 +30,9 @@ _DELETE_INDEX = (
     " AND first < (SELECT max(first) FROM {0} AS newest WHERE newest.no = {0}.no)"
 )
 _DELETE_DEDUPE = (
-    "DELETE FROM dedupe WHERE (bucket, hash, offset) IN"
-    " (SELECT bucket, hash, offset FROM dedupe WHERE bucket < ? LIMIT ?)"
+    "DELETE FROM dedupe WHERE (bucket, hash, offset) IN (SELECT bucket, hash, offset FROM"
+    " (SELECT * FROM dedupe WHERE bucket < ?1"
+    " UNION ALL SELECT * FROM dedupe WHERE bucket >= 1 << 32 AND bucket < ?1 << 32) LIMIT ?2)"
 )
 _DELETE_FANOUTS = (
     "DELETE FROM fanouts WHERE (message, upto) IN"
@@ -85,7 +86,7 @@ class Retention:
             await self._move_floor(now - kept)
             deleted += await self._delete(_DELETE_CALLS, await self._core.read(_first_call_since, now - kept))
         deleted += await self._cut_log()
-        oldest = bucket_of(now - settings.dedupe_seconds)
+        oldest = span_of(now - settings.dedupe_seconds)
         self._core.state.dedupe.expire(oldest)
         deleted += await self._delete(_DELETE_DEDUPE, oldest)
         expired = await self._core.read(_first_change_since, now - settings.change_seconds)

@@ -22,8 +22,7 @@ CREATE TABLE conversation_index (
     no INTEGER NOT NULL, first INTEGER NOT NULL, last_offset INTEGER NOT NULL, offsets BLOB NOT NULL,
     PRIMARY KEY (no, first)) WITHOUT ROWID;
 
--- Hash of (sender, format, client id); the log row decides. Buckets are spans of time (since version 6
--- of time and of the log), dropped whole.
+-- Hash of (sender, format, client id); the log row decides. Buckets: see `dedupe`.
 CREATE TABLE dedupe (
     bucket INTEGER NOT NULL, hash INTEGER NOT NULL, offset INTEGER NOT NULL,
     PRIMARY KEY (bucket, hash, offset)) WITHOUT ROWID;
@@ -167,11 +166,6 @@ def _add_encrypted_groups(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE groups ADD COLUMN encrypted INTEGER NOT NULL DEFAULT 0")
 
 
-def _divide_client_ids(connection: sqlite3.Connection) -> None:
-    """Version 6: buckets of client ids end by their number, too; see `dedupe.bucket_of`."""
-    connection.execute("UPDATE dedupe SET bucket = bucket << 32")
-
-
 def _statements(script: str) -> list[str]:
     """The statements of a script one by one; executescript() would commit."""
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
@@ -186,7 +180,6 @@ MIGRATIONS: tuple[Migration, ...] = (
     _add_friends,
     _add_files,
     _add_encrypted_groups,
-    _divide_client_ids,
 )
 """Step i brings a file from version i to i + 1; released steps are never changed."""
 

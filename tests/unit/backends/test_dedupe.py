@@ -12,12 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded import dedupe as dedupe_module
 from imserver.backends.embedded.bulk import Insert
-from imserver.backends.embedded.dedupe import BUCKET_SECONDS, PROBES, Bloom, Dedupe, Row, bucket_of
+from imserver.backends.embedded.dedupe import PROBES, SPAN_SECONDS, Bloom, Dedupe, Row, bucket_of, span_of
 from imserver.backends.embedded.indexing import MOST_BEHIND, Indexer
 from tests.unit.backends.engine import EngineCase
 
-AT = 3 * BUCKET_SECONDS
-BUCKET = bucket_of(AT)
+AT = 3 * SPAN_SECONDS
+SPAN = span_of(AT)
+BUCKET = bucket_of(SPAN, 0)
 
 
 def due(dedupe: Dedupe, watermark: int, at_once: int = 1000) -> list[Row]:
@@ -57,8 +58,8 @@ class DedupeTest(SynchronousTestCase):
     def test_spans_of_time(self) -> None:
         self.accept(1, 11)
         self.accept(2, 12)
-        self.accept(3, 13, AT + BUCKET_SECONDS)
-        self.accept(4, 14, AT + 3 * BUCKET_SECONDS)
+        self.accept(3, 13, AT + SPAN_SECONDS)
+        self.accept(4, 14, AT + 3 * SPAN_SECONDS)
         rows = [(BUCKET, 11, 1), (BUCKET, 12, 2), (BUCKET + (1 << 32), 13, 3), (BUCKET + (3 << 32), 14, 4)]
         self.assertEqual(rows, due(self.dedupe, 4))
         self.assertEqual(rows[:3], due(self.dedupe, 3))
@@ -67,24 +68,24 @@ class DedupeTest(SynchronousTestCase):
         self.dedupe.drop_up_to(3)
         self.assertEqual(rows[3:], due(self.dedupe, 4))
         self.assertTrue(self.dedupe.may_know(11))
-        self.dedupe.expire(BUCKET + (1 << 32))
+        self.dedupe.expire(SPAN + 1)
         self.assertFalse(self.dedupe.may_know(11))
         self.assertTrue(self.dedupe.may_know(13))
 
     def test_the_span_of_now_does_not_expire(self) -> None:
         self.accept(1, 11)
-        self.dedupe.expire(BUCKET + (1 << 32))
+        self.dedupe.expire(SPAN + 1)
         self.accept(2, 12)
         self.assertEqual([(BUCKET, 11, 1), (BUCKET, 12, 2)], due(self.dedupe, 2))
         self.assertTrue(self.dedupe.may_know(12))
 
     def test_a_span_that_is_over_does_not_expire_while_it_is_in_the_tail(self) -> None:
         self.accept(1, 11)
-        self.accept(2, 12, AT + 9 * BUCKET_SECONDS)
-        self.dedupe.expire(BUCKET + (5 << 32))
+        self.accept(2, 12, AT + 9 * SPAN_SECONDS)
+        self.dedupe.expire(SPAN + 5)
         self.assertTrue(self.dedupe.may_know(11))
         self.dedupe.drop_up_to(1)
-        self.dedupe.expire(BUCKET + (5 << 32))
+        self.dedupe.expire(SPAN + 5)
         self.assertFalse(self.dedupe.may_know(11))
         self.assertTrue(self.dedupe.may_know(12))
 
@@ -94,7 +95,7 @@ class DedupeTest(SynchronousTestCase):
         self.accept(first - 1, 2)
         self.accept(first, 7)
         self.accept(first + 1, 1)
-        self.accept(first + 2, 5, AT + BUCKET_SECONDS)
+        self.accept(first + 2, 5, AT + SPAN_SECONDS)
         self.assertEqual(
             [
                 [(BUCKET, 2, first - 1), (BUCKET, 9, first - 2)],
@@ -104,7 +105,9 @@ class DedupeTest(SynchronousTestCase):
             list(self.dedupe.due(first + 2, 1000)),
         )
         self.dedupe.drop_up_to(first + 2)
-        self.dedupe.expire(bucket_of(AT + BUCKET_SECONDS))
+        self.assertEqual((BUCKET, BUCKET + 1), self.dedupe.buckets(SPAN))
+        self.dedupe.expire(SPAN + 1)
+        self.assertEqual((), self.dedupe.buckets(SPAN))
         self.assertEqual([False, False, True], [self.dedupe.may_know(hashed) for hashed in (9, 7, 5)])
 
     def test_filters_fill_by_what_was_accepted(self) -> None:
@@ -129,15 +132,15 @@ class DedupeTest(SynchronousTestCase):
         dedupe = self.dedupe = Dedupe(86400.0)
         at, accepted = AT, []
         for offset, (hashed, later) in enumerate(sends, 1):
-            at += later * BUCKET_SECONDS / 2
+            at += later * SPAN_SECONDS / 2
             self.accept(offset, hashed, at)
-            accepted.append((bucket_of(at), hashed, offset))
+            accepted.append((bucket_of(span_of(at), offset), hashed, offset))
         dropped = 0
         for watermark in sorted(watermarks):
             due_now = [row for row in accepted if dropped < row[2] <= watermark]
             self.assertEqual(sorted(due_now), sorted(due(dedupe, watermark, 3)))
             dedupe.drop_up_to(watermark)
-            dedupe.expire(BUCKET + (2 << 32))
+            dedupe.expire(SPAN + 2)
             dropped = watermark
             for hashed in range(-3, 4):
                 left = [offset for _, own, offset in reversed(accepted) if own == hashed and offset > dropped]

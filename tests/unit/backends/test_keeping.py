@@ -12,10 +12,9 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded.database import FileDatabase, MemoryDatabase, connect
-from imserver.backends.embedded.dedupe import Bloom, Row, bucket_of, filter_of, key_hash
+from imserver.backends.embedded.dedupe import Bloom, Row, filter_of, key_hash, span_of
 from imserver.backends.embedded.memory import deterministic_cellar
 from imserver.backends.embedded.records import FanoutRecord, MessageRecord, decode, encode, pack_offsets
-from imserver.backends.embedded.schema import migrate
 from imserver.backends.embedded.verify import verify, verify_connection
 from imserver.model.accounts import Grant, Role
 from imserver.model.errors import ErrorCode
@@ -330,15 +329,24 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
         second = self.send("alice", "two", recipient="bob", client_id="c2")
         self.assertNotEqual(first.message_id, second.message_id)
 
-    def test_client_ids_of_the_schema_before_are_known(self) -> None:
+    def test_client_ids_in_buckets_of_older_versions(self) -> None:
+        """They were whole spans of time: known, as long as they are kept, beside those of now."""
         first = self.send("alice", "one", recipient="bob", client_id="c1")
         self.flush()
-        writer = self.database.writer()
-        writer.execute("UPDATE dedupe SET bucket = bucket >> 32")
-        writer.execute("PRAGMA user_version = 5")
-        self.assertEqual(5, migrate(writer))
+        self.database.writer().execute("UPDATE dedupe SET bucket = bucket >> 32")
         self.reopen()
         self.assertEqual(first, self.send("alice", "one", recipient="bob", client_id="c1"))
+        second = self.send("alice", "two", recipient="bob", client_id="c2")
+        self.flush()
+        self.reopen()
+        self.assertEqual(first, self.send("alice", "one", recipient="bob", client_id="c1"))
+        self.assertEqual(second, self.send("alice", "two", recipient="bob", client_id="c2"))
+        count = "SELECT count(DISTINCT bucket), count(*) FROM dedupe"
+        self.assertEqual((2, 2), self.database.reader().execute(count).fetchone())
+        self.wait_for(self.embedded.trim(self.embedded.core.wall() + DAY))
+        self.assertEqual((2, 2), self.database.reader().execute(count).fetchone())
+        self.wait_for(self.embedded.trim(self.embedded.core.wall() + 4 * DAY))
+        self.assertEqual((0, 0), self.database.reader().execute(count).fetchone())
 
     def test_they_are_known_wherever_in_the_log_they_are(self) -> None:
         answers = []
@@ -361,13 +369,13 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
         self.flush()
         self.reopen()
         dedupe = self.embedded.core.state.dedupe
-        bucket = bucket_of(self.embedded.core.wall())
-        read = filter_of(self.database.reader(), bucket)
+        span = span_of(self.embedded.core.wall())
+        read = filter_of(self.database.reader(), dedupe.buckets(span))
         dedupe.load(self.database.reader())  # as at start-up, before the filters have been read
-        self.assertEqual({bucket}, dedupe.unread)
+        self.assertEqual({span}, dedupe.unread)
         second = self.send("alice", "two", recipient="bob", client_id="c2")
         self.flush()
-        dedupe.install(bucket, read)
+        dedupe.install(span, read)
         self.assertEqual(set(), dedupe.unread)
         self.assertEqual(second, self.send("alice", "two", recipient="bob", client_id="c2"))
         self.assertEqual(first, self.send("alice", "one", recipient="bob", client_id="c1"))

@@ -17,7 +17,7 @@ from imserver.protocols.kernel import DrainWatch
 from imserver.protocols.outbox import Outbox
 from imserver.protocols.queueing import WRITABLE_BELOW
 from imserver.services.sessions import Outgoing
-from tests.unit.protocols.stub import STUB, LinePeer, StubHub, doors, logged_in, message
+from tests.unit.protocols.stub import STUB, LinePeer, StubCodec, StubHub, doors, logged_in, message
 from tests.unit.protocols.test_outbox import Descriptor, OutboxCase, Owner
 
 SIZES = st.lists(st.sampled_from([1, 100, 4000, 30_000, WRITABLE_BELOW - 1, WRITABLE_BELOW]), max_size=8)
@@ -149,16 +149,19 @@ class Answered(SynchronousTestCase):
         self.assertEqual(["send#1 m1"], self.peer.heard())
         self.assertTrue(self.peer.closing)
 
-    def test_so_does_a_row(self) -> None:
-        def fail(*arguments: Any) -> list[bytes]:
-            raise ZeroDivisionError
+    def test_so_does_one_in_a_row_behind_those_before(self) -> None:
+        really = StubCodec.reply
 
-        self.say(2)
-        type(self.peer.codec).accepted = fail  # type: ignore[attr-defined]  # which it need not have
-        self.addCleanup(delattr, type(self.peer.codec), "accepted")
-        self.answer(accepted(1), accepted(2))
+        def reply(codec: StubCodec, request: Any, reply: Any) -> list[bytes]:
+            if type(reply) is MessageAccepted and reply.seq == 2:
+                raise ZeroDivisionError
+            return really(codec, request, reply)
+
+        self.say(3)
+        self.patch(StubCodec, "reply", reply)
+        self.answer(accepted(1), accepted(2), accepted(3))
         self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
-        self.assertEqual([], self.peer.heard())
+        self.assertEqual(["send#1 m1"], self.peer.heard())
         self.assertTrue(self.peer.closing)
 
     def test_after_the_end_there_are_none(self) -> None:
@@ -214,16 +217,29 @@ class Pushed(SynchronousTestCase):
             receiver.push(outgoing, 2)
             self.assertEqual([f"push 1 {profile}", f"push 2 {profile}"], peer.heard())
 
-    def test_what_is_several_frames_or_none_is_left(self) -> None:
-        peer, receiver = self.peer()
+    def test_what_is_several_frames_or_none_is_the_last_one(self) -> None:
+        peer, receiver = self.peer(acks=False)
+        spliced = []
 
         def splice(codec: Any, shared: bytes, seq: int) -> list[bytes]:
+            spliced.append(seq)
             return [b"%d " % seq + shared] * int(shared)
 
         self.patch(type(peer.codec), "splice", splice)
-        self.assertEqual(2, receiver.push_all([message(b"1"), message(b"1"), message(b"2")], 1))
-        self.assertEqual(0, receiver.push_all([message(b"0"), message(b"1")], 3))
-        self.assertEqual(["1 1", "2 1"], peer.heard())
+        self.assertEqual(
+            3, receiver.push_all([message(b"1"), message(b"1"), message(b"2"), message(b"1")], 1)
+        )
+        self.assertEqual(1, receiver.push_all([message(b"0"), message(b"1")], 4))
+        self.assertEqual(1, receiver.push_all([message(b"1")], 5))
+        self.assertEqual(["1 1", "2 1", "3 2", "3 2", "5 1"], peer.heard())
+        self.assertEqual([1, 2, 3, 4, 5], spliced, "each once, for codecs that remember")
+
+    def test_a_profile_may_be_anything(self) -> None:
+        peer, receiver = self.peer()
+        self.patch(type(peer.codec), "profile", None)
+        self.assertEqual(1, receiver.push_all([message(b"one")], 1))
+        receiver.push(message(b"two"), 2)
+        self.assertEqual(["push 1 one", "push 2 two"], peer.heard())
 
     def test_one_that_cannot_be_encoded_ends_the_connection_behind_those_before(self) -> None:
         peer, receiver = self.peer()
