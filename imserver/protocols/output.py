@@ -165,8 +165,7 @@ class SessionOutput:
             for outgoing in outgoings:
                 if size >= room:
                     break
-                form = outgoing.form if outgoing.profile == profile else _form(outgoing, codec, profile)
-                spliced = splice(form, seq + len(frames))
+                spliced = splice(_form(outgoing, codec, profile), seq + len(frames))
                 if not isinstance(spliced, bytes):
                     if len(spliced) != 1:
                         parts = [frame(part) for part in spliced]

@@ -149,7 +149,7 @@ class Dedupe:
         self.layers: list[tuple[bytearray, int]] = []
         self.filling: tuple[bytearray, int] = (bytearray(1), 0)
         self.seconds = seconds
-        self._span = self._bucket = -1
+        self._bucket = -1
         self._buckets: dict[int, list[int]] = {}  # per span, those that the disk may have, in order
         self._counted = 0  # of `recent`, as filters' room
         self._filled: list[tuple[int, int]] = []  # (first log offset, bucket) of the tail, in order
@@ -188,7 +188,7 @@ class Dedupe:
         span = span_of(at)
         bucket = bucket_of(span, offset)
         if bucket != self._bucket:
-            self._span, self._bucket = span, bucket
+            self._bucket = bucket
             self._filled.append((offset, bucket))
             self._note_bucket(span, bucket)
             if span not in self.blooms:

@@ -160,7 +160,7 @@ def push_row(row: InboxRow) -> pb.PushMessage:
 
 def shared_push(message: Message, now: float) -> Push:
     """What all sessions' pushes of a message have in common; `now` in float seconds."""
-    return _body(message), _timestamp(to_ms(now))
+    return _body(message), timestamp(now)
 
 
 def _body(message: Message) -> bytes:
