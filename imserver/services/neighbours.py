@@ -88,6 +88,8 @@ class Neighbours:
         self.lost += 1
         for homes in self._homes:
             homes.node_lost(node)
+        # Whatever it said last may not have got here.
+        self._check_sessions()
 
     def cut_off(self) -> None:
         """See Watcher."""

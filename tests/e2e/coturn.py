@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.e2e.haproxy import free_port
 from tests.e2e.server import sleep
+from tests.ports import free_port
 
 SAMPLE = Path(__file__).parents[2] / "etc/turnserver.conf"
 SECRET = "a secret of coturn and imserver"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.e2e.server import sleep
+from tests.ports import free_port
 
 _DEFAULTS = """
 global
@@ -19,12 +20,6 @@ defaults
     timeout client 60s
     timeout server 60s
 """
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 class HAProxy:

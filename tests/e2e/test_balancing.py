@@ -16,9 +16,10 @@ from twisted.internet.error import ConnectError, ConnectionClosed
 from tests.clients import jsonline_client, protobuf_client, websocket_client
 from tests.e2e.certificates import Authority
 from tests.e2e.conftest import Serve
-from tests.e2e.haproxy import HAProxy, free_port
+from tests.e2e.haproxy import HAProxy
 from tests.e2e.server import NO_RATES, Server, sleep
 from tests.e2e.tls_clients import endpoint
+from tests.ports import free_port
 
 SAMPLE = Path(__file__).parents[2] / "etc" / "haproxy.cfg"
 TRUSTED = "{trusted=['127.0.0.1']}"

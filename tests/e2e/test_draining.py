@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from tests.clients.rest_client import RestClient
 from tests.e2e.conftest import Serve
 from tests.e2e.server import NO_RATES, Server, StartFailed, sleep
 from tests.e2e.test_shutdown import Load
+from tests.ports import free_port
 
 PEOPLE = 12
 PATIENCE = 60.0
@@ -120,9 +120,7 @@ async def who_answers(servers: dict[int, Server], port: int) -> set[int]:
 
 @ensureDeferred
 async def test_two_servers_share_a_port(serve: Serve, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     one = await serve("one", listeners=sharing(port)).start()
     two = await serve("two", listeners=sharing(port)).start()
     assert await who_answers({one.pid: one, two.pid: two}, port) == {one.pid, two.pid}

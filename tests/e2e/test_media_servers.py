@@ -21,8 +21,8 @@ from tests.clients.rest_client import RestClient
 from tests.e2e.certificates import Authority
 from tests.e2e.commands import imserver
 from tests.e2e.conftest import Serve
-from tests.e2e.haproxy import free_port
 from tests.e2e.server import Server, sleep
+from tests.ports import free_port
 
 WELL = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 ILL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"

@@ -20,7 +20,8 @@ from tests.e2e.conftest import Serve
 from tests.e2e.conversations import PAIRS, Conversation, until
 from tests.e2e.server import EVERY_FORMAT, NO_RATES, Server, sleep
 from tests.e2e.variants import VARIANTS
-from tests.redis.server import RedisServer, free_port
+from tests.ports import free_port
+from tests.redis.server import RedisServer
 
 RING = list(itertools.pairwise([*VARIANTS, next(iter(VARIANTS))]))
 """Pairs in which every format is heard and spoken."""

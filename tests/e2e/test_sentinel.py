@@ -16,8 +16,9 @@ from tests.clients.rest_client import RestClient
 from tests.e2e.certificates import Authority
 from tests.e2e.conftest import Serve
 from tests.e2e.server import NO_RATES, Server, sleep
+from tests.ports import free_port
 from tests.redis.sentinels import SERVICE, Replicated, Sentinel
-from tests.redis.server import RedisServer, free_port
+from tests.redis.server import RedisServer
 
 SENDERS = 4
 PATIENCE = 2400

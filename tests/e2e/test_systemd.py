@@ -18,9 +18,9 @@ from twisted.internet import reactor
 
 from tests.clients import jsonline_client
 from tests.e2e.conftest import Serve
-from tests.e2e.haproxy import free_port
 from tests.e2e.server import FREE_PORTS, Server, StartFailed, sleep
 from tests.e2e.tls_clients import aside
+from tests.ports import free_port
 
 ETC = Path(__file__).parents[2] / "etc"
 INSTALLED = "/opt/imserver/bin/twistd"

@@ -7,7 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.redis.server import RedisServer, free_port
+from tests.ports import free_port
+from tests.redis.server import RedisServer
 
 SERVICE = "im-test"
 _PATIENCE = 60.0

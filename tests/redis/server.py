@@ -11,16 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.ports import free_port
+
 _PATIENCE = 60.0
 """Seconds; only a broken machine takes so long."""
-
-
-def free_port() -> int:
-    """A TCP port nobody uses now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class RedisServer:

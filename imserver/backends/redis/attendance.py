@@ -175,7 +175,7 @@ class Attendance:
 
     async def announced(self, user: str, rank: int) -> None:
         """See `Attendance.announced`."""
-        await self._redis.script(_ANNOUNCED, args=(user, rank))
+        _checked(await self._redis.script(_ANNOUNCED, args=(self._nodes.identity, user, rank)))
 
     def _sweep(self) -> None:
         self._sweep_timer = self._clock.callLater(SWEEP_SECONDS, self._sweep)

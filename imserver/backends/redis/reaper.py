@@ -1,4 +1,4 @@
-"""Clears away what lost nodes have left: slots first, then who was connected there."""
+"""Clears away what lost nodes have left: slots, who was connected there, what they told last."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ AT_ONCE = 200
 
 _SLOTS = Script("reap_slots", *lua("reap_slots"))
 _USERS = Script("reap_users", *lua("nodes", "attend", "reap_users"))
+_TOLD = Script("reap_told", *lua("nodes", "attend", "reap_told"))
 _OVER = Script("reap_over", *lua("reap_over"))
 
 
@@ -23,7 +24,7 @@ class Reaper:
     """One node at a time does it for each lost one: whoever has the slot.
 
     Args:
-        attendance_changed: told of users who were connected to a lost node.
+        attendance_changed: told of users who were connected to a lost node, or whom it told of last.
     """
 
     log = Logger()
@@ -65,10 +66,9 @@ class Reaper:
             try:
                 while await self._redis.script(_SLOTS, args=(node, AT_ONCE)):
                     pass
-                users = await self._redis.script(_USERS, args=(node, AT_ONCE))
-                while users:
-                    self._attendance_changed([user.decode() for user in users])
-                    users = await self._redis.script(_USERS, args=(node, AT_ONCE))
+                for taken in (_USERS, _TOLD):
+                    while users := await self._redis.script(taken, args=(node, AT_ONCE)):
+                        self._attendance_changed([user.decode() for user in users])
                 await self._redis.script(_OVER, args=(node,))
             finally:
                 self._slots.release(slot, mine)

@@ -63,8 +63,8 @@ FAMILIES = {
     "bc": "broadcasts", "oc:": "calls that last", "oca": "calls that last",
     # Of nodes that are up, of which there is none.
     "nodes": "nodes", "retired": "nodes", "dead": "nodes", "sl:": "nodes", "ns:": "nodes", "at:": "sessions",
-    "nu:": "sessions", "shown": "sessions", "late": "sessions", "hosts": "sessions", "migrating": "the mark",
-    "mark": "replicas",
+    "nu:": "sessions", "shown": "sessions", "late": "sessions", "hosts": "sessions", "told:": "sessions",
+    "migrating": "the mark", "mark": "replicas",
     # Documented as not carried.
     "ra:": "answers of ten minutes", "rz:": "answers of ten minutes", "nonces": "nonces", "no:": "nonces",
 }  # fmt: skip

@@ -184,6 +184,32 @@ class PresenceOverNodes(HouseCase):
         self.pass_time(10.0)
         self.assertEqual([("alice", AWAY)], self.told())
 
+    def test_what_a_node_told_last_is_told_by_another_if_it_dies(self) -> None:
+        """Its last words may not have got anywhere, and it says them no more."""
+        tablet = self.three.log_in("alice", device="tablet")
+        tablet.do(SetPresence(AWAY))
+        self.told()
+        self.one.cellar.bus._exchange._publish = lambda node, payload: True  # type: ignore[method-assign]
+        alice = self.one.log_in("alice")
+        tablet.do(SetPresence(ONLINE))
+        alice.close()
+        self.assertEqual([], self.told())
+        self.one.die()
+        self.pass_time(10.0)
+        self.assertEqual([("alice", ONLINE)], self.told())
+        self.assertEqual([], self.wait_for(self.link.call("KEYS", "t:told:one:*")))
+
+    def test_of_what_it_told_long_ago_nothing_is_told_again(self) -> None:
+        self.one.log_in("alice")
+        self.three.log_in("alice", device="tablet")
+        self.assertEqual([("alice", ONLINE)], self.told())
+        # Redis has a clock of its own.
+        marked = self.link.call("ZINCRBY", f"t:told:{self.one.node}", -61, "alice")
+        self.assertGreater(float(self.wait_for(marked)), 1e9)
+        self.one.die()
+        self.pass_time(10.0)
+        self.assertEqual([], self.told())
+
     def test_what_changed_while_redis_was_away_is_told_later(self) -> None:
         alice = self.one.log_in("alice")
         self.told()
@@ -282,6 +308,17 @@ class SessionsOverNodes(HouseCase):
         here, there = self.one.hub.neighbours, self.two.hub.neighbours
         self.assertEqual((1, 0, 0, 1), (here.cut_offs, here.lost, there.cut_offs, there.lost))
         self.assertEqual((2, 2), (self.one.hub.nodes, self.two.hub.nodes))
+
+    def test_a_kick_that_was_the_last_a_node_did(self) -> None:
+        alice, bob = self.one.log_in("alice"), self.one.log_in("bob")
+        self.two.cellar.bus._exchange._publish = lambda node, payload: True  # type: ignore[method-assign]
+        self.wait_for(self.two.hub.administration.operate(DisableUser("alice")))
+        self.settle()
+        self.assertEqual([], alice.peer.kicks)
+        self.two.die()
+        self.pass_time(10.0)
+        self.assertEqual(1, len(alice.peer.kicks))
+        self.assertEqual([], bob.peer.kicks)
 
     def test_while_redis_is_away_nobody_logs_in(self) -> None:
         bob = self.one.log_in("bob")
