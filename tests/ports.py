@@ -7,7 +7,7 @@ import socket
 
 _CHOICE = random.SystemRandom()
 _FIRST, _LAST = 15_000, 32_000
-"""Below those that Linux gives to connections on its own, so that nobody gets one by chance before it is used."""
+"""Below those that Linux gives away on its own, so that nobody gets one by chance before it is used."""
 
 
 def free_port() -> int:
