@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet.tcp import Port
 
-from imserver.tap.garbage import Young
+from imserver.tap.garbage import Newcomers
 
 PER_TURN = 2
 """Connections that one port accepts in a turn of the reactor. An idle turn takes some 50 µs, so that this
@@ -22,18 +22,18 @@ WAITING = 4096
 its own (`net.core.somaxconn`)."""
 
 
-def pace(port: Any) -> None:
+def pace(port: Any, newcomers: Newcomers) -> None:
     """Has a listening port accept a few connections at a time; other kinds of ports stay as they are."""
     if not isinstance(port, Port):
         return
     if port.backlog == Port.backlog:  # Twisted's default, 50
         port.socket.listen(WAITING)
-    accept, young = port.doRead, Young()
+    accept = port.doRead
 
     def few() -> None:
         # Twisted's own measure, which it raises while connections wait and lowers otherwise.
         port.numberAccepts = min(port.numberAccepts, PER_TURN)
         accept()  # type: ignore[no-untyped-call]
-        young.came()
+        newcomers.came()
 
     port.doRead = few  # type: ignore[method-assign]

@@ -19,6 +19,7 @@ from twisted.internet.protocol import Factory
 from imserver.config import ConfigError, Listener
 from imserver.config.endpoints import is_tcp, port_fault
 from imserver.tap.accepting import pace
+from imserver.tap.garbage import Newcomers
 from imserver.tap.port_sharing import PortSharing
 
 PORTS_FILE = "ports.json"
@@ -75,9 +76,15 @@ def parse_endpoints(reactor: Any, listeners: Sequence[Listener]) -> list[IStream
 
 
 async def open_ports(
-    listeners: Sequence[Listener], endpoints: Sequence[IStreamServerEndpoint], factories: Sequence[Factory]
+    listeners: Sequence[Listener],
+    endpoints: Sequence[IStreamServerEndpoint],
+    factories: Sequence[Factory],
+    newcomers: Newcomers,
 ) -> list[OpenPort]:
     """Listens everywhere.
+
+    Args:
+        newcomers: told of connections that come in.
 
     Raises:
         StartError: one could not be opened; those that were are closed again.
@@ -93,7 +100,7 @@ async def open_ports(
                 raise StartError(f"{listener.endpoint}: cannot listen: {text}") from None
             except (OSError, ValueError) as error:
                 raise StartError(f"{listener.endpoint}: cannot listen: {error}") from None
-            pace(port)
+            pace(port, newcomers)
             opened.append(OpenPort(listener, port))
     except StartError:
         await close_ports(opened)

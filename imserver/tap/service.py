@@ -221,7 +221,9 @@ class Server(Service):
                 factories, configuration.listener, self._contexts, strict=True
             )
         ]
-        self._ports = await open_ports(configuration.listener, self._endpoints, factories)
+        self._ports = await open_ports(
+            configuration.listener, self._endpoints, factories, garbage.Newcomers(self._reactor)
+        )
         self._choose_transport()
         services.hub.relays.ports = channel_ports(self._ports)
         if services.files is not None:

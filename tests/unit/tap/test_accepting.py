@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.internet.tcp import Port
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,6 +23,9 @@ class Deaf:
 
 
 class Accepting(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.newcomers = garbage.Newcomers(Clock())
+
     def test_a_few_in_one_turn_and_all_in_the_end(self) -> None:
         connected: list[Protocol] = []
 
@@ -32,7 +36,7 @@ class Accepting(SynchronousTestCase):
         port: Any = Port(0, Factory.forProtocol(Silent), interface="127.0.0.1", reactor=Deaf())
         port.startListening()
         self.addCleanup(port.socket.close)
-        pace(port)
+        pace(port, self.newcomers)
         many = 3 * PER_TURN
         for _ in range(many):
             client = socket.create_connection(("127.0.0.1", port.getHost().port))
@@ -48,20 +52,20 @@ class Accepting(SynchronousTestCase):
 
     def test_who_comes_is_counted_for_the_collector(self) -> None:
         counted: list[object] = []
-        self.patch(garbage.Young, "came", lambda young: counted.append(young))
+        self.patch(garbage.Newcomers, "came", lambda newcomers: counted.append(newcomers))
         port: Any = Port(0, Factory.forProtocol(Protocol), interface="127.0.0.1", reactor=Deaf())
         port.startListening()
         self.addCleanup(port.socket.close)
-        pace(port)
+        pace(port, self.newcomers)
         port.doRead()
-        self.assertEqual(len(counted), 1)
+        self.assertEqual(counted, [self.newcomers])
 
     def waiting(self, backlog: int) -> int:
         """How many connections fit into the kernel's queue of a port that accepts none."""
         port: Any = Port(0, Factory.forProtocol(Protocol), backlog, "127.0.0.1", Deaf())
         port.startListening()
         self.addCleanup(port.socket.close)
-        pace(port)
+        pace(port, self.newcomers)
         there = 0
         while there < 100:
             client = socket.socket()
@@ -81,4 +85,4 @@ class Accepting(SynchronousTestCase):
 
     def test_other_kinds_of_ports_are_left_alone(self) -> None:
         other = object()
-        pace(other)
+        pace(other, self.newcomers)

@@ -438,6 +438,34 @@ class Paced(SynchronousTestCase):
         self.assertEqual(self.turn(world), [b"old"] * 3 * FEW + [b"new"] * FEW)
         self.assertEqual([self.turn(world) for _ in range(3)], [[b"new"] * FEW, [b"new"] * FEW, []])
 
+    def test_where_many_wait_turns_are_shorter(self) -> None:
+        world = self.world()
+        self.patch(fast_transport, "CROWD", 2 * FEW)
+        self.patch(fast_transport, "NEWCOMERS_SECONDS", 8.0)
+        self.patch(fast_transport, "CROWD_SECONDS", 1.0)
+        for peer in self.peers(world, 2 * FEW, settled=False):
+            peer.sendall(b"new")
+        self.all_ready(world, 2 * FEW)
+        self.step = 1.0
+        self.assertEqual([len(self.turn(world)) for _ in range(4)], [1, FEW, 2, 0])
+
+    def test_it_gives_way_while_they_come_and_shortly_after(self) -> None:
+        world = self.world()
+        given: list[float] = []
+        world.reactor.doIteration._give_way = given.append
+        (old,) = self.peers(world, 1, settled=True)
+        given.clear()  # nobody was settled when he came
+        world.reactor.doIteration._restless = 0
+        old.sendall(b"x")
+        self.all_ready(world, 1)
+        self.assertEqual((self.turn(world), given), ([b"x"], []))
+        for peer in self.peers(world, 2 * FEW, settled=False):
+            peer.sendall(b"y")
+        self.all_ready(world, 2 * FEW)
+        for _ in range(2 + 2 * fast_transport.RESTLESS_TURNS):
+            self.turn(world)
+        self.assertEqual(given, [fast_transport.GIVEN_SECONDS] * (1 + fast_transport.RESTLESS_TURNS))
+
     def test_few_newcomers_are_read_in_the_order_in_which_they_speak(self) -> None:
         for order in ([2, 0, 1], [1, 0, 2], [0, 2, 1]):
             world = self.world()
