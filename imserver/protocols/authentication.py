@@ -16,7 +16,6 @@ from twisted.internet.interfaces import IReactorTime
 from imserver.model.accounts import Hello, LoggedIn, LogIn, Ping, RefreshTokens, Register, RenewToken
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import MessageAccepted
-from imserver.protocols.connections import TokenBucket
 from imserver.protocols.output import (
     ACTIVE,
     ENDED,
@@ -51,11 +50,11 @@ class SessionAuthentication(SessionOutput, ABC):
         "_attachment",
         "_client",
         "_clock",
+        "_commands_at",
         "_heartbeats",
         "_hello",
         "_hub",
         "_opened_at",
-        "_tokens",
         "turns",
     )
 
@@ -68,7 +67,7 @@ class SessionAuthentication(SessionOutput, ABC):
         self._client: Client
         self._attachment: Attachment | None = None
         self._hello = _NO_HELLO
-        self._tokens: TokenBucket | None = None  # of commands; None = nothing was asked since the log-in
+        self._commands_at = 0.0  # see `DoorLimits.command_delay`
         self._heartbeats = False
         self._opened_at = clock.seconds()
         self.turns = Turns(self, link, clock)
@@ -150,7 +149,7 @@ class SessionAuthentication(SessionOutput, ABC):
 
     def _logged_in(self) -> None:
         # There are many silent sessions: what only strangers need is let go of.
-        self._tokens = None
+        self._commands_at = 0.0
         self._opened_at = 0.0
 
     # Formats that log in with the transport's handshake

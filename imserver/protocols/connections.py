@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
+_ROUNDING = 1e-9
+
 
 class DoorLimits(Struct, frozen=True):
     """What connections may take.
@@ -38,6 +40,23 @@ class DoorLimits(Struct, frozen=True):
     closing_time: float = 5.0
     handshake_time: float = 10.0
     check_interval: float = 10.0
+
+    # What a session has taken of its commands is one number, for there are many sessions that
+    # ask little: when, in seconds, it has all of them again. 0.0 = it has.
+
+    def command_delay(self, full_at: float, now: float) -> float:
+        """Seconds until one more command is allowed; 0.0 = it is."""
+        wait = full_at - now - (self.command_burst - 1) / self.commands_per_second
+        # Not less than a clock can tell; and what rounding leaves is nothing.
+        return max(wait, 0.001) if wait > _ROUNDING else 0.0
+
+    def command_taken(self, full_at: float, now: float) -> float:
+        """The number after one more."""
+        return max(full_at, now) + 1 / self.commands_per_second
+
+    def command_given_back(self, full_at: float) -> float:
+        """The number after one that was not used."""
+        return full_at - 1 / self.commands_per_second
 
 
 class ConnectionCounter:
@@ -137,39 +156,3 @@ def settle(transport: Any) -> None:
             settled()
             return
         transport = getattr(transport, "transport", None)
-
-
-class TokenBucket:
-    """A rate with a burst."""
-
-    __slots__ = ("_at", "_burst", "_rate", "_tokens")
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        """Args:
-        rate: per second.
-        burst: how many at once after a pause.
-        now: seconds, on the clock that `take` is given.
-        """
-        self._rate = rate
-        self._burst = burst
-        self._tokens = burst
-        self._at = now
-
-    def take(self, now: float) -> bool:
-        """Whether one more is allowed now; being refused costs nothing."""
-        tokens = min(self._tokens + (now - self._at) * self._rate, self._burst)
-        self._at = now
-        if tokens < 1:
-            self._tokens = tokens
-            return False
-        self._tokens = tokens - 1
-        return True
-
-    def delay(self, now: float) -> float:
-        """Seconds until one more is allowed."""
-        # Not less than a clock can tell.
-        return max((1 - self._tokens - (now - self._at) * self._rate) / self._rate, 0.001)
-
-    def give_back(self) -> None:
-        """One that was taken was not used."""
-        self._tokens += 1

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from imserver.model.accounts import SessionKicked
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.rooms import JoinRoom, LeaveRoom, Notice, RoomError, RoomFault, RoomNotice
-from imserver.protocols.connections import DoorLimits, TokenBucket
+from imserver.protocols.connections import DoorLimits
 from imserver.protocols.output import BROKEN, GOING_AWAY, NORMAL, POLICY, SessionLink
 from imserver.protocols.room_news import encoded_news
 from imserver.protocols.tallies import Tally
@@ -46,9 +46,11 @@ class RoomSession:
         "_client",
         "_clock",
         "_codec",
+        "_commands_at",
         "_ended",
         "_input_ended",
         "_joining",
+        "_limits",
         "_link",
         "_outbox",
         "_place",
@@ -57,7 +59,6 @@ class RoomSession:
         "_rooms",
         "_session",
         "_tally",
-        "_tokens",
         "_unjoined_since",
     )
 
@@ -86,7 +87,8 @@ class RoomSession:
         self._input_ended = False  # the peer asks nothing more
         self._unjoined_since = clock.seconds()
         self._queue = WaitingFrames()
-        self._tokens = TokenBucket(limits.commands_per_second, limits.command_burst, self._unjoined_since)
+        self._limits = limits
+        self._commands_at = 0.0  # see `DoorLimits.command_delay`
 
     def start(self, address: str, secure: bool) -> None:
         """The connection is ready. Args: as in services.sessions.Client."""
@@ -150,8 +152,10 @@ class RoomSession:
         try:
             request = self._codec.decode(frame)
             tag = request.tag
-            if not self._tokens.take(self._clock.seconds()):
+            now = self._clock.seconds()
+            if self._limits.command_delay(self._commands_at, now):
                 raise ImError(ErrorCode.TOO_FAST, "too many requests a second")
+            self._commands_at = self._limits.command_taken(self._commands_at, now)
             if type(request.command) is JoinRoom:
                 if self._place is not None:
                     raise RoomError(RoomFault.CONFLICT, "this connection is in a room already")

@@ -33,7 +33,7 @@ from imserver.model.messages import (
 )
 from imserver.model.protection import Once
 from imserver.protocols.authentication import BEFORE_LOG_IN, SessionAuthentication
-from imserver.protocols.connections import DoorLimits, TokenBucket
+from imserver.protocols.connections import DoorLimits
 from imserver.protocols.output import ACTIVE, BROKEN, ENDED, LOGGING_IN, NORMAL, POLICY, SessionLink
 from imserver.protocols.tallies import Tally
 from imserver.services.sessions import SessionHub
@@ -184,19 +184,20 @@ class Session(SessionAuthentication):
         now = self._clock.seconds()
         # A chunk of a file waits for the disk instead, unless it is so small that it costs like a command.
         free = kind is SendChunk and len(command.data) >= SMALL_CHUNK
-        tokens = self._tokens
-        if tokens is None:
-            tokens = TokenBucket(self._limits.commands_per_second, self._limits.command_burst, now)
-            self._tokens = tokens
-        if not free and not tokens.take(now):
-            if self._codec.traits.waits_for_rate:
-                self.turns.slow_down(request, tokens.delay(now))
-                return
-            raise ImError(ErrorCode.TOO_FAST, "too many commands a second")
+        limits = self._limits
+        if not free:
+            delay = limits.command_delay(self._commands_at, now)
+            if delay:
+                if self._codec.traits.waits_for_rate:
+                    self.turns.slow_down(request, delay)
+                    return
+                raise ImError(ErrorCode.TOO_FAST, "too many commands a second")
+            self._commands_at = limits.command_taken(self._commands_at, now)
         if self._state == ACTIVE:
             self._check_authorization(request)
             if self.turns.unanswered and (kind in _BARRIERS or request.dedupe or self._ping_waits(kind)):
-                tokens.give_back()  # it pays when its turn has come
+                if not free:  # it pays when its turn has come
+                    self._commands_at = limits.command_given_back(self._commands_at)
                 self.turns.hold(request)
                 return
             if kind is LogIn and not self._codec.traits.reauthenticates:

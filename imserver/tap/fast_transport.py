@@ -124,6 +124,26 @@ class FastServer(FastConnection, tcp.Server):
         self.settled = False
         super().__init__(*arguments)
 
+    # Server keeps these two texts for each connection; they are asked for where something is logged.
+
+    @property
+    def logstr(self) -> str:
+        """See Server."""
+        return f"{self._getLogPrefix(self.protocol)},{self.sessionno},{self.hostname}"
+
+    @logstr.setter
+    def logstr(self, text: str) -> None:
+        pass
+
+    @property
+    def repstr(self) -> str:
+        """See Server."""
+        return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.server._realPortNumber}>"
+
+    @repstr.setter
+    def repstr(self, text: str) -> None:
+        pass
+
     def settle(self) -> None:
         """Somebody logged in: from now on it is served before those who are new."""
         self.settled = True

@@ -10,7 +10,7 @@ from imserver.model.accounts import KickReason, LogIn, Ping, SessionKicked
 from imserver.model.calls import RejectCall
 from imserver.model.files import SendChunk
 from imserver.model.messages import SendMessage
-from imserver.protocols.connections import TokenBucket
+from imserver.protocols.connections import DoorLimits
 from imserver.protocols.session import SMALL_CHUNK
 from imserver.protocols.turns import QUEUED_FRAMES
 from tests.unit.protocols.stub import StubHub
@@ -204,10 +204,23 @@ class Leaving(SynchronousTestCase):
 
 
 class Delays(SynchronousTestCase):
-    def test_a_bucket_says_when_it_has_room(self) -> None:
-        bucket = TokenBucket(10.0, 2.0, 0.0)
-        self.assertTrue(bucket.take(0.0) and bucket.take(0.0))
-        self.assertFalse(bucket.take(0.05))
-        self.assertAlmostEqual(bucket.delay(0.05), 0.05)
-        self.assertTrue(bucket.take(0.1001))
-        self.assertGreaterEqual(bucket.delay(0.2001), 0.001)
+    def test_so_many_at_once_and_then_so_many_a_second(self) -> None:
+        limits = DoorLimits(commands_per_second=10.0, command_burst=2.0)
+        taken = 0.0
+        for _ in range(2):
+            self.assertEqual(limits.command_delay(taken, 1000.0), 0.0)
+            taken = limits.command_taken(taken, 1000.0)
+        self.assertAlmostEqual(limits.command_delay(taken, 1000.05), 0.05)
+        self.assertEqual(limits.command_delay(taken, 1000.0999999), 0.001)
+        self.assertEqual(limits.command_delay(taken, 1000.1), 0.0)
+        taken = limits.command_taken(taken, 1000.1)
+        self.assertAlmostEqual(limits.command_delay(taken, 1000.1), 0.1)
+        self.assertEqual(limits.command_delay(limits.command_given_back(taken), 1000.1), 0.0)
+
+    def test_a_pause_saves_up_no_more_than_the_burst(self) -> None:
+        limits = DoorLimits(commands_per_second=10.0, command_burst=3.0)
+        taken, allowed = limits.command_taken(0.0, 5.0), 0
+        while not limits.command_delay(taken, 1e6):
+            taken = limits.command_taken(taken, 1e6)
+            allowed += 1
+        self.assertEqual(allowed, 3)

@@ -160,6 +160,15 @@ class Same(SynchronousTestCase):
 
         self.assertEqual(self.both(happens), [b"hello"] * 3 + ["ConnectionDone"] * 3)
 
+    def test_what_it_is_called(self) -> None:
+        def happens(world: World) -> None:
+            with world.connect():
+                transport: Any = world.protocols[0].transport
+                port = str(world.port.getHost().port)
+                world.told += [transport.logPrefix(), repr(transport).replace(port, "PORT")]
+
+        self.assertEqual(self.both(happens), ["Witness,0,127.0.0.1", "<Witness #0 on PORT>"])
+
     def test_what_fails_is_logged_and_closed(self) -> None:
         def happens(world: World) -> None:
             one, other = world.connect(), world.connect()
