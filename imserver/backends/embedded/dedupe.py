@@ -203,7 +203,13 @@ class Dedupe:
 
     def may_know(self, hashed: int) -> bool:
         """Whether any filter lets this hash through: nearly never, unless there is such a send."""
-        return _is_set(self.layers, hashed) or bool(self.unread)
+        # As `_is_set` has it; a call of its own would cost every send.
+        bits = PROBES[hashed >> _PROBE_SHIFT & 63]
+        for layer, mask in self.layers:
+            at = hashed & mask
+            if layer[at] & bits == bits and layer[at ^ (hashed >> _NEAR_SHIFT & _NEAR | 1)] & bits == bits:
+                return True
+        return bool(self.unread)
 
     def note(self, hashed: int, offset: int) -> None:
         """A send was accepted; `turn_to` has been called."""
@@ -211,7 +217,11 @@ class Dedupe:
             self.twins.setdefault(hashed, []).append(offset)
         else:
             self.recent[hashed] = offset
-        _set(*self.filling, hashed)
+        # As `_set` has it, likewise.
+        layer, mask = self.filling
+        bits, at = PROBES[hashed >> _PROBE_SHIFT & 63], hashed & mask
+        layer[at] |= bits
+        layer[at ^ (hashed >> _NEAR_SHIFT & _NEAR | 1)] |= bits
 
     # What was accepted
 
