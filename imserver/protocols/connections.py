@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
-_ROUNDING = 1e-9
+_ROUNDING = 1e-6
+"""Seconds; the clock is the time of day, whose floats are 2.4e-7 apart."""
 
 
 class DoorLimits(Struct, frozen=True):

@@ -17,6 +17,8 @@ from imserver.services.change_cursor import Spawn
 from imserver.services.together import together
 
 CHECK_AGAIN_SECONDS = 5.0
+CHECKED_AT_ONCE = 20
+"""Log-ins that are looked at again at the same time: there may be thousands, and no hurry."""
 
 
 class Homes(Protocol):
@@ -132,7 +134,7 @@ class Neighbours:
         try:
             while self._once_more:
                 self._once_more = False
-                await together(self._look_at, list(self._sessions))
+                await together(self._look_at, list(self._sessions), CHECKED_AT_ONCE)
         finally:
             self._checking = False
 

@@ -7,9 +7,6 @@ from collections import deque
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-CROWD = 64
-"""Where so many wait, they wait long anyway: one passes in a turn, so that it is short for everybody else."""
-
 
 class Turnstile:
     """Lets so many through in one turn of the reactor; the others follow in the next ones, in their order."""
@@ -42,7 +39,7 @@ class Turnstile:
         await mine
 
     def _next_turn(self) -> None:
-        self._left = self._per_turn if len(self._waiting) < CROWD else 1
+        self._left = self._per_turn
         if self._waiting:
             self._clock.callLater(0, self._next_turn)
             while self._waiting and self._left:

@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet.tcp import Port
 
+from imserver.tap.fast_transport import loop_of
 from imserver.tap.garbage import Newcomers
 
 PER_TURN = 2
@@ -31,6 +32,9 @@ def pace(port: Any, newcomers: Newcomers) -> None:
     accept = port.doRead
 
     def few() -> None:
+        loop = loop_of(port.reactor)
+        if loop is not None and loop.full:
+            return  # the kernel tells of them again
         # Twisted's own measure, which it raises while connections wait and lowers otherwise.
         port.numberAccepts = min(port.numberAccepts, PER_TURN)
         accept()  # type: ignore[no-untyped-call]

@@ -10,7 +10,7 @@ the matter; everything else takes Twisted's own way. Bytes and their order are t
 it. Connections on which somebody has logged in (`FastServer.settled`) are all served in every turn; of
 newcomers only as many as a little time allows, and of ends likewise, in the order in which they were found.
 The kernel is not asked about those who wait: to be told of a thousand of them in every turn would cost a
-third of it. While they come the reactor never sleeps, so it gives way once a turn: a writer that shares
+third of it. While many come the reactor never sleeps, so it gives way once a turn: a writer that shares
 its processor would else wait until the kernel's slice is over, 4 to 5 ms, up to twice for each commit.
 
 All this relies on parts of Twisted that are not promised. Hence `fault`, which compares them with the ones
@@ -42,9 +42,12 @@ NEWCOMERS_PER_TURN: Final = 8
 NEWCOMERS_SECONDS: Final = 0.002
 """After that time the turn serves no further one; the first is always served."""
 CROWD: Final = 64
-"""Where so many wait, they wait long anyway, and turns are kept shorter:"""
+"""Where so many are not settled, they wait long anyway, and turns are kept shorter:"""
 CROWD_SECONDS: Final = 0.0005
 """Likewise."""
+FULL: Final = 2 * CROWD
+"""Where so many wait no others are accepted: they wait in the kernel, where no deadline runs and no limit is
+reached."""
 
 LOSSES_PER_TURN: Final = 16
 """Connections whose end is dealt with in one turn, at the most."""
@@ -52,10 +55,10 @@ LOSSES_SECONDS: Final = 0.001
 """Likewise."""
 
 RESTLESS_TURNS: Final = 16
-"""After a newcomer was read, or an end found: what follows from it takes some turns."""
-
+"""After a turn in which some of so many were read, or so many ends wait: what follows takes some turns."""
 GIVEN_SECONDS: Final = 0.00001
-"""Given away while they come; the kernel adds some 50 µs."""
+"""Given away in each of these turns; the kernel adds some 50 µs."""
+
 _BROKEN: Final = EPOLLHUP | EPOLLERR
 _READABLE: Final = frozenset({EPOLLIN, EPOLLIN | EPOLLHUP, EPOLLIN | EPOLLERR, EPOLLIN | _BROKEN})
 """Events that are answered by reading alone."""
@@ -123,13 +126,17 @@ class FastServer(FastConnection, tcp.Server):
         # Here, so that it has its place in the layout that all instances share, and costs no dict of its own.
         self.settled = False
         super().__init__(*arguments)
+        loop = self._loop()
+        if loop is not None:
+            loop.strangers += 1
 
     # Server keeps these two texts for each connection; they are asked for where something is logged.
 
     @property
     def logstr(self) -> str:
         """See Server."""
-        return f"{self._getLogPrefix(self.protocol)},{self.sessionno},{self.hostname}"
+        protocol = getattr(self, "protocol", None)  # it is deleted when the connection is lost
+        return f"{self._getLogPrefix(protocol)},{self.sessionno},{self.hostname}"
 
     @logstr.setter
     def logstr(self, text: str) -> None:
@@ -138,7 +145,8 @@ class FastServer(FastConnection, tcp.Server):
     @property
     def repstr(self) -> str:
         """See Server."""
-        return f"<{type(self.protocol).__name__} #{self.sessionno} on {self.server._realPortNumber}>"
+        protocol = type(getattr(self, "protocol", None)).__name__
+        return f"<{protocol} #{self.sessionno} on {self.server._realPortNumber}>"
 
     @repstr.setter
     def repstr(self, text: str) -> None:
@@ -146,10 +154,17 @@ class FastServer(FastConnection, tcp.Server):
 
     def settle(self) -> None:
         """Somebody logged in: from now on it is served before those who are new."""
-        self.settled = True
-        loop = self._loop()
-        if loop is not None:
-            loop.settle(self)
+        if not self.settled:
+            self.settled = True
+            loop = self._loop()
+            if loop is not None:
+                loop.strangers -= 1
+                loop.settle(self)
+
+    def connectionLost(self, reason: Any) -> None:
+        """See Connection."""
+        self.settle()  # it is no stranger any more, either
+        super().connectionLost(reason)
 
     def stopReading(self) -> None:
         """See FileDescriptor. Called when the connection is lost, too."""
@@ -159,12 +174,15 @@ class FastServer(FastConnection, tcp.Server):
         super().stopReading()  # type: ignore[no-untyped-call]
 
     def _loop(self) -> FastLoop | None:
-        loop = getattr(self.reactor, "doIteration", None)
-        return loop if type(loop) is FastLoop else None
+        return loop_of(self.reactor)
 
 
 class FastLoop:
-    """One round of the epoll reactor, in place of its `doIteration`."""
+    """One round of the epoll reactor, in place of its `doIteration`.
+
+    Attributes:
+        strangers: connections that are not settled.
+    """
 
     def __init__(
         self,
@@ -187,9 +205,15 @@ class FastLoop:
         # them meanwhile.
         self._waiting: OrderedDict[FastServer, bool] = OrderedDict()
         self._ending: OrderedDict[FastServer, BaseException] = OrderedDict()
+        self.strangers = 0
         self._restless = 0  # turns in which there is still much to do for newcomers
         self._told = 0  # ends in this turn,
         self._until = 0.0  # and until when more of them are
+
+    @property
+    def full(self) -> bool:
+        """Whether so many newcomers wait that no others should be accepted."""
+        return len(self._waiting) >= FULL
 
     def forget(self, connection: FastServer) -> None:
         """It is not to be read any more: if its end was found, it is not told, or found again later."""
@@ -241,7 +265,7 @@ class FastLoop:
                             continue
             if selectable is not None:
                 log.callWithLogger(selectable, self._reactor._doReadOrWrite, selectable, descriptor, event)
-        if self._waiting or self._ending:
+        if (self._waiting and self.strangers >= CROWD) or len(self._ending) >= CROWD:
             self._restless = RESTLESS_TURNS
         if self._waiting:
             self._read_newcomers(newcomers)
@@ -263,7 +287,7 @@ class FastLoop:
     def _read_newcomers(self, found: list[FastServer]) -> None:
         """Reads the next ones. Args: found: those of whom the kernel has told now."""
         waiting = self._waiting
-        until = self._clock() + (NEWCOMERS_SECONDS if len(waiting) < CROWD else CROWD_SECONDS)
+        until = self._clock() + (NEWCOMERS_SECONDS if self.strangers < CROWD else CROWD_SECONDS)
         for _ in range(NEWCOMERS_PER_TURN):
             # What was read before may have closed others, or stopped reading them.
             if not waiting:
@@ -311,6 +335,12 @@ class FastLoop:
     def _end_some(self) -> None:
         while self._ending and self._may_tell():
             self._tell_end(*self._ending.popitem(last=False))
+
+
+def loop_of(reactor: Any) -> FastLoop | None:
+    """The one that was installed, if any."""
+    loop = getattr(reactor, "doIteration", None)
+    return loop if type(loop) is FastLoop else None
 
 
 def fault(reactor: Any) -> str:

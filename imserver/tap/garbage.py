@@ -17,11 +17,13 @@ everything that waits for its commit looked through again and again, for nothing
 NEWCOMERS: Final = 10
 """Times that connections came in, some two each time, before the youngest are looked through all the same:
 a look takes as long as they are many, 10 ms where 150 came."""
-EVERYBODY: Final = 20_000
-"""Such times before all that there is is looked through, once nobody has come for a while;"""
-AT_LAST: Final = 2 * EVERYBODY
-"""or although somebody has."""
+EVERYBODY: Final = 10_000
+"""Such times before all that there is is looked through, once few have come for a while;"""
+AT_LAST: Final = 10 * EVERYBODY
+"""or although many have."""
 CALM_SECONDS: Final = 5.0
+CALM: Final = 50
+"""So few in these seconds are no storm: a balancer's checks of health alone are some 20."""
 
 
 class Collector(Protocol):
@@ -66,7 +68,7 @@ class Newcomers:
         self._clock.callLater(CALM_SECONDS, self._look)
 
     def _look(self) -> None:
-        if self._looked_at != self._count < AT_LAST:
+        if self._count - self._looked_at > CALM and self._count < AT_LAST:
             self._wait()
             return
         self._count, self._looked_at = 0, -1

@@ -26,7 +26,7 @@ from tests.simulation.plan import Plan
 from tests.simulation.redis_host import RedisHost
 from tests.simulation.redis_links import Switchboard, Way
 from tests.simulation.simulation import Simulation
-from tests.simulation.world import WALL_START, World
+from tests.simulation.world import World
 
 NODES = 3
 PERIODS = NodeSettings(beat=1.0, lease=3.0)
@@ -240,7 +240,7 @@ class Cluster(Simulation):
             self.call_history.left.append(f"slots of calls that ended: {sorted(busy)}")
         if self._look_inside:
             # Links that nobody speaks over any more end at any moment, also at the last.
-            before = WALL_START + self.world.now - LATE
+            before = self.host.time() - LATE
             unannounced = self.host.ask("ZRANGEBYSCORE", "im:late", "-inf", before)
             self.history.verified = [f"{user.decode()} looks otherwise than was told" for user in unannounced]
             self.history.verified += [fault for one in self.nodes for fault in one.verify()]

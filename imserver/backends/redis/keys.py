@@ -90,7 +90,8 @@ Nodes. A node's name is its process's; its identity is "<name>:<n>", another one
   at:<user>           hash: identity -> the user's rank and sessions there (`attendance`)
   nu:<identity>       set: users with sessions on a node
   shown               hash: user -> the rank that was announced last, if it is not 0; -1 if that is not known
-  told:<identity>     sorted set: users of whom a node has announced something -> when, for a minute
+  told:<identity>     sorted set with a time to live: users of whom a node announced something, up to a
+                      minute before it last did -> when
   late                sorted set: users of whom something else was announced last than is so -> since when
   hosts               hash: user -> names of the nodes that have live sessions of the user, joined by spaces
   epoch               hash: see `epoch`; `files`: what the folder of files is known by (`files`)

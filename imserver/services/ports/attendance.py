@@ -56,7 +56,11 @@ class Attendance(Protocol):
         """The ranks of users over all nodes."""
 
     async def standing(self, user: str) -> tuple[int, int]:
-        """A user's rank over all nodes, and the one that was last announced."""
+        """A user's rank over all nodes, and the one that was last announced; -1 = it may be unheard."""
 
     async def announced(self, user: str, rank: int) -> None:
-        """The user's contacts have been told of this rank."""
+        """The user's contacts have been told of this rank.
+
+        Raises:
+            ImError: UNAVAILABLE; also where the others took this node for lost, so that they did not hear it.
+        """

@@ -208,14 +208,14 @@ class Delays(SynchronousTestCase):
         limits = DoorLimits(commands_per_second=10.0, command_burst=2.0)
         taken = 0.0
         for _ in range(2):
-            self.assertEqual(limits.command_delay(taken, 1000.0), 0.0)
-            taken = limits.command_taken(taken, 1000.0)
-        self.assertAlmostEqual(limits.command_delay(taken, 1000.05), 0.05)
-        self.assertEqual(limits.command_delay(taken, 1000.0999999), 0.001)
-        self.assertEqual(limits.command_delay(taken, 1000.1), 0.0)
-        taken = limits.command_taken(taken, 1000.1)
-        self.assertAlmostEqual(limits.command_delay(taken, 1000.1), 0.1)
-        self.assertEqual(limits.command_delay(limits.command_given_back(taken), 1000.1), 0.0)
+            self.assertEqual(limits.command_delay(taken, 1.8e9), 0.0)
+            taken = limits.command_taken(taken, 1.8e9)
+        self.assertAlmostEqual(limits.command_delay(taken, 1.8e9 + 0.05), 0.05, 5)
+        self.assertEqual(limits.command_delay(taken, 1.8e9 + 0.0999), 0.001)
+        self.assertEqual(limits.command_delay(taken, 1.8e9 + 0.1), 0.0)
+        taken = limits.command_taken(taken, 1.8e9 + 0.1)
+        self.assertAlmostEqual(limits.command_delay(taken, 1.8e9 + 0.1), 0.1, 5)
+        self.assertEqual(limits.command_delay(limits.command_given_back(taken), 1.8e9 + 0.1), 0.0)
 
     def test_a_pause_saves_up_no_more_than_the_burst(self) -> None:
         limits = DoorLimits(commands_per_second=10.0, command_burst=3.0)

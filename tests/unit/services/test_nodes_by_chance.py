@@ -204,6 +204,8 @@ class ByChance(HouseCase):
         self.check_rooms()
         left = self.wait_for(self.link.call("KEYS", "t:n[us]:*"))
         owners = {key.decode().split(":", 2)[2] for key in left if key.startswith((b"t:nu:", b"t:ns:"))}
+        told = self.wait_for(self.link.call("KEYS", "t:told:*"))
+        owners |= {key.decode().split(":", 2)[2] for key in told}
         self.assertLessEqual(owners, set(live))
         self.assertEqual([], self.wait_for(self.link.call("SMEMBERS", "t:dead")))
 

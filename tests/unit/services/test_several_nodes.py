@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 
 from imserver.model.accounts import KickReason, LogOut
 from imserver.model.admin import DisableUser, EndSession, KickUser, ListSessions
@@ -199,6 +199,17 @@ class PresenceOverNodes(HouseCase):
         self.assertEqual([("alice", ONLINE)], self.told())
         self.assertEqual([], self.wait_for(self.link.call("KEYS", "t:told:one:*")))
 
+    def test_of_what_a_node_told_that_leaves_nothing_is_told_again(self) -> None:
+        self.one.log_in("alice")
+        self.three.log_in("alice", device="tablet")
+        self.assertEqual([("alice", ONLINE)], self.told())
+        leaving = ensureDeferred(self.one.cellar.bus.stop())
+        self.pump.until(lambda: leaving.called)
+        self.one.die()
+        self.pass_time(10.0)
+        self.assertEqual([], self.told())
+        self.assertEqual([], self.wait_for(self.link.call("KEYS", "t:told:one:*")))
+
     def test_of_what_it_told_long_ago_nothing_is_told_again(self) -> None:
         self.one.log_in("alice")
         self.three.log_in("alice", device="tablet")
@@ -206,6 +217,9 @@ class PresenceOverNodes(HouseCase):
         # Redis has a clock of its own.
         marked = self.link.call("ZINCRBY", f"t:told:{self.one.node}", -61, "alice")
         self.assertGreater(float(self.wait_for(marked)), 1e9)
+        self.one.log_in("carol")
+        told = self.wait_for(self.link.call("ZRANGE", f"t:told:{self.one.node}", 0, -1))
+        self.assertEqual([b"carol"], told)
         self.one.die()
         self.pass_time(10.0)
         self.assertEqual([], self.told())

@@ -12,7 +12,7 @@ from imserver.model.accounts import Hello, LogIn
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import AckMessages, RevokeMessage
 from imserver.model.presence import PresenceChanged, PresenceState
-from imserver.services import entrance, presence, turnstile
+from imserver.services import entrance, presence
 from imserver.services.sessions import Client
 from imserver.services.turnstile import Turnstile
 from tests.unit.services.hub_world import HubCase, Peer
@@ -45,16 +45,6 @@ class Turns(SynchronousTestCase):
         ensureDeferred(come(5))  # not before those that wait
         turn(clock)
         self.assertEqual(order, [0, 1, 2, 3, 4, 5])
-
-    def test_where_many_wait_one_passes_in_a_turn(self) -> None:
-        clock = Clock()
-        stile = Turnstile(clock, 4)
-        waiting = [ensureDeferred(stile.passed()) for _ in range(4 + turnstile.CROWD + 1)]
-        passed = []
-        for _ in range(4):
-            passed.append(sum(one.called for one in waiting))
-            turn(clock)
-        self.assertEqual(passed, [4, 5, 6, 10])
 
     def test_after_a_pause_nobody_waits(self) -> None:
         clock = Clock()

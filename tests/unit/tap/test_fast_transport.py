@@ -16,12 +16,15 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from imserver.protocols.connections import settle
 from imserver.tap import fast_transport
+from imserver.tap.accepting import pace
 from imserver.tap.fast_transport import FastLoop, FastServer
+from imserver.tap.garbage import Newcomers
 
 ROUNDS = 2_000
 """Rounds of a hundredth of a second, at the most, until something has happened."""
@@ -166,8 +169,11 @@ class Same(SynchronousTestCase):
                 transport: Any = world.protocols[0].transport
                 port = str(world.port.getHost().port)
                 world.told += [transport.logPrefix(), repr(transport).replace(port, "PORT")]
+            world.until(lambda: "ConnectionDone" in world.told)
+            world.told.append(len(repr(transport)) > 0 < len(transport.logPrefix()))
 
-        self.assertEqual(self.both(happens), ["Witness,0,127.0.0.1", "<Witness #0 on PORT>"])
+        names = ["Witness,0,127.0.0.1", "<Witness #0 on PORT>"]
+        self.assertEqual(self.both(happens), [*names, "ConnectionDone", True])
 
     def test_what_fails_is_logged_and_closed(self) -> None:
         def happens(world: World) -> None:
@@ -447,7 +453,7 @@ class Paced(SynchronousTestCase):
         self.assertEqual(self.turn(world), [b"old"] * 3 * FEW + [b"new"] * FEW)
         self.assertEqual([self.turn(world) for _ in range(3)], [[b"new"] * FEW, [b"new"] * FEW, []])
 
-    def test_where_many_wait_turns_are_shorter(self) -> None:
+    def test_where_many_are_not_settled_turns_are_shorter(self) -> None:
         world = self.world()
         self.patch(fast_transport, "CROWD", 2 * FEW)
         self.patch(fast_transport, "NEWCOMERS_SECONDS", 8.0)
@@ -456,24 +462,63 @@ class Paced(SynchronousTestCase):
             peer.sendall(b"new")
         self.all_ready(world, 2 * FEW)
         self.step = 1.0
-        self.assertEqual([len(self.turn(world)) for _ in range(4)], [1, FEW, 2, 0])
+        turns = [len(self.turn(world)) for _ in range(2)]
+        for protocol in world.protocols[:2]:
+            settle(protocol.transport)
+        turns += [len(self.turn(world)) for _ in range(3)]
+        self.assertEqual(turns, [1, 1, FEW, 1, 0])
 
-    def test_it_gives_way_while_they_come_and_shortly_after(self) -> None:
+    def test_who_is_not_settled_is_counted(self) -> None:
         world = self.world()
+        loop: Any = world.reactor.doIteration
+        peers = self.peers(world, 3, settled=False)
+        self.assertEqual(loop.strangers, 3)
+        for _ in range(2):
+            settle(world.protocols[0].transport)
+        self.assertEqual(loop.strangers, 2)
+        for peer in peers:
+            peer.close()
+        world.until(lambda: len(world.told) == 3)
+        self.assertEqual(loop.strangers, 0)
+
+    def test_it_gives_way_where_many_come_and_shortly_after(self) -> None:
+        world = self.world()
+        self.patch(fast_transport, "CROWD", 2 * FEW)
+        self.patch(fast_transport, "RESTLESS_TURNS", 5)
         given: list[float] = []
         world.reactor.doIteration._give_way = given.append
-        (old,) = self.peers(world, 1, settled=True)
-        given.clear()  # nobody was settled when he came
-        world.reactor.doIteration._restless = 0
-        old.sendall(b"x")
-        self.all_ready(world, 1)
-        self.assertEqual((self.turn(world), given), ([b"x"], []))
-        for peer in self.peers(world, 2 * FEW, settled=False):
-            peer.sendall(b"y")
-        self.all_ready(world, 2 * FEW)
-        for _ in range(2 + 2 * fast_transport.RESTLESS_TURNS):
+        for count in (2 * FEW - 1, 1):
+            self.assertEqual(given, [])
+            for peer in self.peers(world, count, settled=False):
+                peer.sendall(b"x")
+            self.all_ready(world, count)
+            for _ in range(10):
+                self.turn(world)
+        self.assertEqual(given, [fast_transport.GIVEN_SECONDS] * 5)
+        self.gone(world, 3 * FEW)
+        for _ in range(10):
             self.turn(world)
-        self.assertEqual(given, [fast_transport.GIVEN_SECONDS] * (1 + fast_transport.RESTLESS_TURNS))
+        # For ends, too: in two turns 2 * FEW of them wait.
+        self.assertEqual(len(given), 5 + 1 + 5)
+
+    def test_where_too_many_wait_no_others_are_accepted(self) -> None:
+        world = self.world()
+        self.patch(fast_transport, "FULL", FEW)
+        pace(world.port, Newcomers(Clock()))
+        for peer in self.peers(world, 3 * FEW, settled=False):
+            peer.sendall(b"x")
+        self.all_ready(world, 3 * FEW)
+        self.turn(world)
+        late = socket.create_connection(("127.0.0.1", world.port.getHost().port), 30)
+        self.addCleanup(late.close)
+        with select.epoll() as asked:
+            asked.register(world.port.fileno(), select.EPOLLIN)
+            self.assertTrue(asked.poll(30))
+        accepted = []
+        for _ in range(4):
+            accepted.append(len(world.protocols) - 3 * FEW)
+            self.turn(world)
+        self.assertEqual(accepted, [0, 0, 0, 1])
 
     def test_few_newcomers_are_read_in_the_order_in_which_they_speak(self) -> None:
         for order in ([2, 0, 1], [1, 0, 2], [0, 2, 1]):

@@ -41,10 +41,3 @@ local function settle(user)
     redis.call('ZADD', P .. 'late', 'NX', string.format('%.3f', now()), user)
   end
 end
-
--- Whom a node told of so long ago is known by now, or never will be. Answers the time.
-local function forget_told(node)
-  local time = now()
-  redis.call('ZREMRANGEBYSCORE', P .. 'told:' .. node, '-inf', string.format('%.3f', time - 60))
-  return string.format('%.3f', time)
-end

@@ -10,5 +10,9 @@ if rank == 0 then
 else
   redis.call('HSET', P .. 'shown', user, rank)
 end
-redis.call('ZADD', P .. 'told:' .. node, forget_told(node), user)
+-- Whom it told of more than a minute ago is known by now, or never will be.
+local told, time = P .. 'told:' .. node, now()
+redis.call('ZREMRANGEBYSCORE', told, '-inf', string.format('%.3f', time - 60))
+redis.call('ZADD', told, string.format('%.3f', time), user)
+redis.call('EXPIRE', told, 3600) -- a node of an older version clears away without it
 settle(user)

@@ -6,6 +6,10 @@ local known = redis.call('HGET', P .. 'nodes', node)
 if not known or (beats ~= '' and known ~= beats) then
   return 0
 end
+if beats == '' then
+  -- It has said what it had to say.
+  redis.call('DEL', P .. 'told:' .. node)
+end
 redis.call('HDEL', P .. 'nodes', node)
 redis.call('SREM', P .. 'retired', node)
 redis.call('SADD', P .. 'dead', node)
