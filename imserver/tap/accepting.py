@@ -18,6 +18,10 @@ PER_TURN = 2
 """Connections that one port accepts in a turn of the reactor. An idle turn takes some 50 µs, so that this
 limits nobody who comes in peace."""
 
+TURNS_FOR_ONE = 8
+"""Where very many newcomers wait to be read, one is accepted in so many turns: those who are never done, as
+programs that ask over HTTP again and again, must not keep everybody else out."""
+
 WAITING = 4096
 """Connections that may wait in the kernel, where an endpoint says nothing else; it may have a lower limit of
 its own (`net.core.somaxconn`)."""
@@ -29,14 +33,19 @@ def pace(port: Any, newcomers: Newcomers) -> None:
         return
     if port.backlog == Port.backlog:  # Twisted's default, 50
         port.socket.listen(WAITING)
-    accept = port.doRead
+    accept, turns = port.doRead, 0
 
     def few() -> None:
+        nonlocal turns
         loop = loop_of(port.reactor)
+        many = PER_TURN
         if loop is not None and loop.full:
-            return  # the kernel tells of them again
+            turns += 1
+            if turns % TURNS_FOR_ONE:
+                return  # the kernel tells of them again
+            many = 1
         # Twisted's own measure, which it raises while connections wait and lowers otherwise.
-        port.numberAccepts = min(port.numberAccepts, PER_TURN)
+        port.numberAccepts = min(port.numberAccepts, many)
         accept()  # type: ignore[no-untyped-call]
         newcomers.came()
 

@@ -46,8 +46,8 @@ CROWD: Final = 64
 CROWD_SECONDS: Final = 0.0005
 """Likewise."""
 FULL: Final = 2 * CROWD
-"""Where so many wait no others are accepted: they wait in the kernel, where no deadline runs and no limit is
-reached."""
+"""Where so many wait hardly any others are accepted (see `accepting`): they wait in the kernel, where no
+deadline runs and no limit is reached."""
 
 LOSSES_PER_TURN: Final = 16
 """Connections whose end is dealt with in one turn, at the most."""
@@ -212,7 +212,7 @@ class FastLoop:
 
     @property
     def full(self) -> bool:
-        """Whether so many newcomers wait that no others should be accepted."""
+        """Whether so many newcomers wait that hardly any others should be accepted."""
         return len(self._waiting) >= FULL
 
     def forget(self, connection: FastServer) -> None:

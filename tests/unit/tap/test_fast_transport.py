@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from imserver.protocols.connections import settle
 from imserver.tap import fast_transport
-from imserver.tap.accepting import pace
+from imserver.tap.accepting import TURNS_FOR_ONE, pace
 from imserver.tap.fast_transport import FastLoop, FastServer
 from imserver.tap.garbage import Newcomers
 
@@ -501,7 +501,7 @@ class Paced(SynchronousTestCase):
         # For ends, too: in two turns 2 * FEW of them wait.
         self.assertEqual(len(given), 5 + 1 + 5)
 
-    def test_where_too_many_wait_no_others_are_accepted(self) -> None:
+    def test_where_too_many_wait_others_are_not_accepted_yet(self) -> None:
         world = self.world()
         self.patch(fast_transport, "FULL", FEW)
         pace(world.port, Newcomers(Clock()))
@@ -519,6 +519,26 @@ class Paced(SynchronousTestCase):
             accepted.append(len(world.protocols) - 3 * FEW)
             self.turn(world)
         self.assertEqual(accepted, [0, 0, 0, 1])
+
+    def test_where_they_are_never_done_one_is_accepted_now_and_then(self) -> None:
+        world = self.world()
+        self.patch(fast_transport, "FULL", FEW)
+        pace(world.port, Newcomers(Clock()))
+        greedy = self.peers(world, 3 * FEW, settled=False)
+        for peer in greedy:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(3):
+            late = socket.create_connection(("127.0.0.1", world.port.getHost().port), 30)
+            self.addCleanup(late.close)
+        accepted = []
+        for _ in range(2 * TURNS_FOR_ONE):
+            for peer in greedy:
+                peer.sendall(b"g")
+            self.all_ready(world, 3 * FEW)
+            self.turn(world)
+            accepted.append(len(world.protocols) - 3 * FEW)
+        # The first turn does not know yet how many wait.
+        self.assertEqual([accepted.count(number) for number in (1, 2, 3)], [TURNS_FOR_ONE, TURNS_FOR_ONE, 0])
 
     def test_few_newcomers_are_read_in_the_order_in_which_they_speak(self) -> None:
         for order in ([2, 0, 1], [1, 0, 2], [0, 2, 1]):
