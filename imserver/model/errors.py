@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Self
 
 
 class ErrorCode(enum.StrEnum):
@@ -50,3 +51,25 @@ class ImError(Exception):
 
     def __repr__(self) -> str:
         return f"ImError({self.code.value}, {self.text!r})"
+
+    def alone(self) -> Self:
+        """Itself, without the stack on which it was raised: for one that is kept, as an answer is.
+
+        Its traceback holds the variables of all functions on that stack, and one of them mostly holds it:
+        a cycle, and one that the collector does not see where it leads through a struct that is exempt.
+        """
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
+
+
+def raise_if(refusal: ImError | None) -> None:
+    """Raises it, if there is one.
+
+    A variable of the function that raises it would make a cycle with its traceback, and keep the whole
+    request until the collector comes.
+    """
+    if refusal is not None:
+        try:
+            raise refusal
+        finally:
+            del refusal

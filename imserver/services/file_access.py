@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ErrorCode, ImError, raise_if
 from imserver.model.files import RequestFile
 from imserver.model.groups import GroupMember
 from imserver.services.file_ports import FileStore, Transfer
@@ -51,9 +51,7 @@ class FileAccess:
 
     async def _check_peer(self, user: str, peer: str) -> None:
         if peer and peer != user:
-            refused = await self._refusal(user, peer)
-            if refused is not None:
-                raise refused
+            raise_if(await self._refusal(user, peer))
 
     async def visible(self, user: str, id: str) -> Transfer:
         """A transfer of which the user is the sender or a recipient. NOT_FOUND."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec import Struct
 
 from imserver.model.calls import Media
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ErrorCode, ImError, raise_if
 from imserver.model.file_relays import RequestRelay
 from imserver.services.file_rules import check_name
 from imserver.services.ports import Bus, Seat
@@ -67,9 +67,7 @@ class Audience:
         elif command.recipient == user:
             raise ImError(ErrorCode.BAD_REQUEST, "that is you yourself")
         else:
-            refused = await self._refusal(user, command.recipient)
-            if refused is not None:
-                raise refused
+            raise_if(await self._refusal(user, command.recipient))
             people = [command.recipient]
         found = []
         for one, seats in zip(people, await together(self._bus.seats, people), strict=True):

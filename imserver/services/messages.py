@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from imserver.model.accounts import Principal, Role
 from imserver.model.conversations import ConversationPage, ListConversations
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ErrorCode, ImError, raise_if
 from imserver.model.ids import (
     GROUP_PREFIX,
     MAX_ALIAS_BYTES,
@@ -169,9 +169,7 @@ class Messages:
     async def typing(self, principal: Principal, command: SetTyping) -> Done:
         """Tells the other members, up to 100 of them (document 001, 8)."""
         if command.conversation:
-            fault = name_fault(command.conversation)
-            if fault is not None:
-                raise fault
+            raise_if(name_fault(command.conversation))
         found = await self._store.resolve(
             principal.user, command.conversation, command.recipient, command.group
         )

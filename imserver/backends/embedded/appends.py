@@ -59,7 +59,7 @@ class Appender:
     def refuse(self, ticket: Any, error: ImError) -> None:
         """See `Store.refuse`."""
         self._decide()
-        self._core.journal.batch().answers.append(Answer(ticket, error))
+        self._core.journal.batch().answers.append(Answer(ticket, error.alone()))
 
     def _decide(self) -> None:
         waiting = self._waiting
@@ -88,7 +88,7 @@ class Appender:
                     append(principal, command) if run is None else run.send(command)
                 )
             except ImError as error:
-                outcome = error
+                outcome = error.alone()
             except sqlite3.Error:
                 outcome = unavailable("the message store cannot be read now")
             except UnicodeEncodeError:

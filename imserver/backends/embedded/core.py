@@ -17,6 +17,7 @@ from imserver.backends.embedded.database import Database
 from imserver.backends.embedded.journal import Journal, unavailable
 from imserver.backends.embedded.settings import EngineSettings, Failpoints
 from imserver.backends.embedded.state import State
+from imserver.model.errors import ImError
 from imserver.services.ports import Threads
 
 P = ParamSpec("P")
@@ -144,7 +145,14 @@ class Core:
             ImError: UNAVAILABLE if the disk fails.
         """
         self.reads += 1
-        return await self.threads.call(self._read, function, arguments)
+        found = await self.threads.call(self._read, function, arguments)
+        # Returned, not as a failure: that, or a variable left with it, makes a cycle with the whole request.
+        if isinstance(found, ImError):
+            try:
+                raise found
+            finally:
+                del found
+        return found
 
     def _read(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         connection = self.database.borrow()
@@ -154,6 +162,8 @@ class Core:
                 connection.execute("BEGIN")
                 begun = True
             return function(connection, *arguments)
+        except ImError as error:
+            return error.alone()
         finally:
             if begun and connection.in_transaction:
                 connection.execute("ROLLBACK")

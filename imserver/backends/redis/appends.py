@@ -66,7 +66,7 @@ class Appender:
 
     def refuse(self, ticket: Any, error: ImError) -> None:
         """See `Store.refuse`."""
-        self._redis.mark(self._refused, Answer(ticket, error))
+        self._redis.mark(self._refused, Answer(ticket, error.alone()))
 
     def _words(self, principal: Principal, command: SendMessage) -> tuple[Any, ...]:
         core, user = self._core, principal.user

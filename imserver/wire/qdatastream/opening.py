@@ -46,10 +46,11 @@ def read_id(s: Scanner) -> str:
     length = s.number(2)
     if not 1 <= length <= MAX_ID_BYTES:
         raise NotAnOpening("the first message's user id is empty")
-    try:
+    user: str | None = None
+    with suppress(ValueError):  # which, as the context of what is raised, would be in a cycle with it
         user = decode(s.take(length), StringForm.UTF8)
-    except ValueError:
-        raise NotAnOpening("the first message's user id is not UTF-8") from None
+    if user is None:
+        raise NotAnOpening("the first message's user id is not UTF-8")
     fault = id_fault(user)
     if fault is not None:
         raise NotAnOpening(f"the first message's user id {fault}")
