@@ -146,7 +146,7 @@ class Delivery:
         for change in changes:
             for user in change.users:
                 for session in self.registry.of(user):
-                    if self._behind:
+                    if self._behind or user in change.unheard:
                         # One before it may be missing, which no number would show.
                         session.look_for_changes()
                     else:

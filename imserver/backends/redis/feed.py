@@ -37,13 +37,18 @@ class EntryNews(Struct, array_like=True, frozen=True, tag=0):
 
 
 class ChangeNews(Struct, array_like=True, frozen=True, tag=1):
-    """A change (lua/changes.lua)."""
+    """A change (lua/changes.lua).
+
+    Attributes:
+        heard: which of the users this node hears of, as indexes from 1; None = all.
+    """
 
     number: int
     users: list[str]
     renamed: list[str]
     origin: str
     body: Record
+    heard: list[int] | None = None
 
 
 _decode = msgspec.msgpack.Decoder(EntryNews | ChangeNews).decode
@@ -185,7 +190,10 @@ class Feed:
         if isinstance(record, ChangeRecord) and not record.read:
             core.taken_back.add(record.message_ids[0])
         renamed = frozenset(news.renamed) if news.renamed else _NOBODY
-        change = Change(news.number, record.event(""), news.users, renamed, news.origin)
+        unheard = _NOBODY
+        if news.heard is not None and len(news.heard) < len(news.users):
+            unheard = frozenset(news.users).difference(news.users[index - 1] for index in news.heard)
+        change = Change(news.number, record.event(""), news.users, renamed, news.origin, unheard)
         assert core.sink is not None
         core.sink.changed([change])
 

@@ -38,6 +38,8 @@ class Change(Struct, frozen=True):
         users: whom it concerns, in their change logs.
         renamed: as in Entry.
         origin: id of the session that caused it; it has the answer.
+        unheard: users of whom this node hears nothing but what it does itself: none is here, or the others
+            take it for lost. What came before this may be missing.
     """
 
     change_id: int
@@ -45,6 +47,7 @@ class Change(Struct, frozen=True):
     users: Sequence[str]
     renamed: frozenset[str] = frozenset()
     origin: str = ""
+    unheard: frozenset[str] = frozenset()
 
 
 class Answer(Struct, frozen=True, gc=False):

@@ -54,6 +54,26 @@ class ChatOverNodes(HouseCase):
         self.assertEqual(1, len(self.bob.take(MessageRevoked)))
         self.assertEqual(1, len(self.tablet.take(MessageRevoked)))
 
+    def test_what_it_caused_itself_hides_nothing_from_a_node_that_was_taken_for_lost(self) -> None:
+        of_phone = self.alice.send("hi", recipient="bob")
+        of_tablet = self.tablet.send("ho", recipient="bob")
+        self.three.way.hold_answers = True  # it stands still
+
+        def is_told() -> bool:
+            self.clock.advance(0.5)
+            return b"three" in self.wait_for(self.link.call("HGET", "t:hosts", "alice"))
+
+        self.pump.until(lambda: not is_told())
+        self.wait_for(self.alice.begin(RevokeMessage(of_phone.message_id)))
+        revoked = self.tablet.begin(RevokeMessage(of_tablet.message_id))
+        self.pump.until(lambda: len(self.bob.peer.events) == 2)
+        # What it is told of first is its own deed, which comes after the other one.
+        self.three.way.let_go()
+        self.wait_for(revoked)
+        self.pass_time(5.0)
+        told = [event.message_id for event in self.tablet.take(MessageRevoked)]
+        self.assertIn(of_phone.message_id, told)
+
     def test_typing(self) -> None:
         self.alice.send("hi", recipient="bob")
         self.alice.do(SetTyping(True, recipient="bob"))

@@ -25,13 +25,16 @@ local function tell_change(body, users, everybody, renamed, seconds, node, origi
       end
     end
   end
-  local head = '\150\1' .. cmsgpack.pack(id)
   local tail = cmsgpack.pack(renamed, origin) .. body
-  redis.call('PUBLISH', C .. 'feed:' .. node, head .. cmsgpack.pack(users) .. tail)
-  for other, indexes in pairs(hosting(users)) do
+  local hosts = hosting(users)
+  -- The node hears of its own deeds even where it is taken for lost, and with them of whom it hears
+  -- everything: only of these is it certain that nothing before this is missing.
+  redis.call('PUBLISH', C .. 'feed:' .. node,
+    '\151\1' .. cmsgpack.pack(id, users) .. tail .. cmsgpack.pack(hosts[node] or {}))
+  for other, indexes in pairs(hosts) do
     if other ~= node then
       local told = only(users, indexes)
-      redis.call('PUBLISH', C .. 'feed:' .. other, head .. cmsgpack.pack(told) .. tail)
+      redis.call('PUBLISH', C .. 'feed:' .. other, '\150\1' .. cmsgpack.pack(id, told) .. tail)
     end
   end
   return id
