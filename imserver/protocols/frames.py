@@ -56,28 +56,27 @@ def is_utf8(payload: bytes) -> bool:
     return True
 
 
-class Taker(Protocol):
-    """Who takes messages: a link."""
+class Closing(Protocol):
+    """Says whether anything more is wanted: a link."""
 
     closing: bool
 
-    @property
-    def received(self) -> Callable[[bytes], None]:
-        """Takes a whole message. From then on `closing` may be True, and no more is taken."""
 
-
-def take_messages(link: Taker, data: bytes, first_byte: int, limit: int) -> bytes:
+def take_messages(
+    link: Closing, received: Callable[[bytes], None], data: bytes, first_byte: int, limit: int
+) -> bytes:
     """Takes whole, unfragmented messages off the front: nearly all that ever comes.
 
     Autobahn's general state machine costs several times as much per message.
     Whatever is unusual, wrong or not complete is left to it, and returned.
 
     Args:
+        received: takes a whole message. From then on the link may be closing, and no more is taken.
         first_byte: TEXT or BINARY.
         limit: bytes of the longest message.
     """
     position, end = 0, len(data)
-    binary, received = first_byte == BINARY, link.received
+    binary = first_byte == BINARY
     while end - position >= 6 and data[position] == first_byte:
         length = data[position + 1] - 0x80
         if length < 0 or length == 127:

@@ -18,7 +18,7 @@ from imserver.model.messages import InboxPage, MessageRevoked, MessagesRead, Typ
 from imserver.model.presence import PresenceChanged
 from imserver.protocols.outbox import Outbox
 from imserver.protocols.tallies import Tally
-from imserver.services.sessions import UNENCODED, Outgoing
+from imserver.services.sessions import UNENCODED, Outgoing, OutgoingRow
 from imserver.wire.base import Request, ServerCodec, WireError
 
 FRESH, LOGGING_IN, ACTIVE, ENDED, SHAKING = range(5)
@@ -153,9 +153,30 @@ class SessionOutput:
         except Exception:
             self._broken("a message could not be encoded")
 
-    def push_all(self, outgoings: Sequence[Outgoing], seq: int) -> int:
-        """See Receiver. What is one frame, as nearly all are, is queued together with those after it."""
+    def push_all(self, row: OutgoingRow, seq: int) -> int:
+        """See Receiver."""
         room = self._outbox.room if self._state == ACTIVE else 0
+        pushed = getattr(self._codec, "pushed", None)  # wire.base.PushesRows, which a codec may have
+        if room <= 0 or pushed is None:
+            return self._push_each(row.each(), seq, room)
+        key = (self._codec.profile, seq)
+        payloads = row.frames.get(key)
+        if payloads is None:
+            try:
+                payloads = row.frames[key] = pushed(row.messages, seq) or ()
+            except Exception:
+                payloads = ()  # which one it is shows by itself
+        if not payloads:
+            return self._push_each(row.each(), seq, room)
+        frames = [*map(self._frame, payloads)]
+        size = sum(map(len, frames))
+        while size - len(frames[-1]) >= room:
+            size -= len(frames.pop())
+        self._queue(frames, size, seq)
+        return len(frames)
+
+    def _push_each(self, outgoings: Sequence[Outgoing], seq: int, room: int) -> int:
+        """What is one frame, as nearly all are, is queued together with those after it."""
         codec, frame = self._codec, self._frame
         profile, splice = codec.profile, codec.splice
         frames: list[bytes] = []

@@ -296,7 +296,7 @@ class Session(SessionAuthentication):
                 answers = each_accepted(codec, requests, replies)
             else:
                 answers = accepted(requests, replies)
-            frames = [frame(answer) for answer in answers]
+            frames = [*map(frame, answers)]
         except Exception:
             # Those before the one that cannot be encoded are owed all the same.
             for request, reply in zip(requests, replies, strict=True):

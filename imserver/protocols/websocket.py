@@ -173,7 +173,9 @@ class WebSocketProtocol(WebSocketBounds):
             return
         if self.current_frame is None and not self.inside_message:
             self.data = b""
-            data = take_messages(link, data, self._first_byte, self.maxMessagePayloadSize)
+            if not link.closing:
+                received = link.session.turns.received  # what `Link.received` comes to
+                data = take_messages(link, received, data, self._first_byte, self.maxMessagePayloadSize)
         self.data = data
         if data:
             self.consumeData()

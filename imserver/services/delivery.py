@@ -11,12 +11,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from imserver.model.errors import ImError
-from imserver.model.messages import MessageAccepted
+from imserver.model.messages import Message, MessageAccepted
 from imserver.services.change_cursor import Spawn
 from imserver.services.live import LiveSession
-from imserver.services.ports import Answer, Change, Entry, Store
+from imserver.services.ports import Answer, Change, Entry, EntryRow, Store
 from imserver.services.registry import Registry
-from imserver.services.sessions import Outgoing
+from imserver.services.sessions import Outgoing, OutgoingRow
 
 __all__ = ["Delivery", "LiveSession", "Spawn"]
 
@@ -83,21 +83,21 @@ class Delivery:
         if tags:
             last.answer(tags, outcomes)
 
-    def committed(self, entries: Sequence[Entry]) -> None:
+    def committed(self, entries: Sequence[Entry | EntryRow]) -> None:
         """Messages go to every live session of every recipient."""
         first, count = 0, len(entries)
         while first < count:
             entry = entries[first]
             end = first + 1
-            recipient = entry.message.recipient
-            if recipient and entry.origin and not entry.renamed:
-                # What one session sends to one user often comes in a row.
-                while end < count and _goes_on(entry.origin, recipient, entries[end]):
-                    end += 1
-            if end - first == 1:
-                self._committed(entry)
+            if type(entry) is EntryRow:
+                self._committed_row(entry.messages, entry.recipients, entry.origin)
             else:
-                self._committed_run(entries[first:end])
+                while end < count and _goes_on(entry, entries[end]):  # type: ignore[arg-type]  # it is an Entry
+                    end += 1
+                if end - first == 1:
+                    self._committed(entry)  # type: ignore[arg-type]
+                else:
+                    self._committed_run(entries[first:end])  # type: ignore[arg-type]
             first = end
 
     def _committed(self, entry: Entry) -> None:
@@ -122,31 +122,41 @@ class Delivery:
                 session.offer(out, seq, session.principal.session == entry.origin)
 
     def _committed_run(self, run: Sequence[Entry]) -> None:
-        """The same for several of one session to one user."""
+        """Several of one session to one user, one after the other if nothing is missing between them."""
         first, last = run[0], run[-1]
         steps = len(run) - 1
-        ends = [(user, seq + steps) for user, seq in first.recipients]
-        if ends != [*last.recipients]:
+        if [(user, seq + steps) for user, seq in first.recipients] == [*last.recipients]:
+            self._committed_row([entry.message for entry in run], first.recipients, first.origin)
+        else:
             for entry in run:
                 self._committed(entry)
-            return
-        outgoings: list[Outgoing] = []
-        for user, seq in first.recipients:
+
+    def _committed_row(
+        self, messages: Sequence[Message], recipients: Sequence[tuple[str, int]], origin: str
+    ) -> None:
+        """Several of one session to one user; the numbers are the first one's."""
+        count = len(messages)
+        outgoing = Outgoing(messages[0]) if count == 1 else None
+        row: OutgoingRow | None = None
+        for user, seq in recipients:
             for session in self.registry.of(user):
-                own = session.principal.session == first.origin
-                if not (outgoings or own):
-                    outgoings = [Outgoing(entry.message) for entry in run]
-                if own:
-                    session.pass_own(seq, steps + 1)
+                own = session.principal.session == origin
+                if outgoing is not None:
+                    session.offer(outgoing, seq, own)
+                elif own:
+                    session.pass_own(seq, count)
                 else:
-                    session.offer_all(outgoings, seq)
+                    if row is None:
+                        row = OutgoingRow(messages)
+                    session.offer_all(row, seq)
 
     def changed(self, changes: Sequence[Change]) -> None:
         """Revokes, receipts, missed calls, news of friends: to every live session of everyone concerned."""
         for change in changes:
+            heard = change.heard
             for user in change.users:
                 for session in self.registry.of(user):
-                    if self._behind or user in change.unheard:
+                    if self._behind or (heard is not None and user not in heard):
                         # One before it may be missing, which no number would show.
                         session.look_for_changes()
                     else:
@@ -204,5 +214,10 @@ class Delivery:
             again()
 
 
-def _goes_on(origin: str, recipient: str, entry: Entry) -> bool:
-    return entry.origin == origin and entry.message.recipient == recipient and not entry.renamed
+def _goes_on(first: Entry, entry: Entry | EntryRow) -> bool:
+    """Whether it is of the same session to the same user: what one sends to one often comes in a row."""
+    recipient = first.message.recipient
+    return (
+        type(entry) is Entry and bool(recipient) and entry.message.recipient == recipient
+        and entry.origin == first.origin != "" and not (entry.renamed or first.renamed)
+    )  # fmt: skip

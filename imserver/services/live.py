@@ -8,7 +8,7 @@ are therefore one code path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from imserver.model.accounts import KickReason, Principal, SessionKicked
@@ -16,7 +16,7 @@ from imserver.model.errors import ImError
 from imserver.model.messages import AckMessages, InboxPage, InboxRow
 from imserver.services.change_cursor import ChangeCursor, Reader
 from imserver.services.ports import Change, DeviceCursor
-from imserver.services.sessions import Client, Outgoing, Receiver
+from imserver.services.sessions import Client, Outgoing, OutgoingRow, Receiver
 
 PAGE_ROWS = 200
 
@@ -192,17 +192,18 @@ class LiveSession:
                 return
         self._read_later(seq, own)
 
-    def offer_all(self, outgoings: Sequence[Outgoing], seq: int) -> None:
+    def offer_all(self, row: OutgoingRow, seq: int) -> None:
         """Messages of others were committed under `seq` and the numbers after it."""
         taken = 0
         if self._direct and seq == self._pushed + 1:
-            taken = self.receiver.push_all(outgoings, seq)
+            taken = self.receiver.push_all(row, seq)
             if taken:
                 self._settled = False
                 self._pushed = self._head = self._foreign = seq + taken - 1
-                self._foreign_id = outgoings[taken - 1].message.message_id
-        for number in range(taken, len(outgoings)):
-            self.offer(outgoings[number], seq + number, False)
+                self._foreign_id = row.messages[taken - 1].message_id
+        if taken < len(row.messages):
+            for number, outgoing in enumerate(row.each()[taken:], seq + taken):
+                self.offer(outgoing, number, False)
 
     def pass_own(self, seq: int, count: int) -> None:
         """So many that this session sent were committed under `seq` and the numbers after it."""

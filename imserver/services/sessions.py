@@ -37,6 +37,27 @@ class Outgoing:
         self.forms: dict[Hashable, Any] | None = None
 
 
+class OutgoingRow:
+    """Messages of one session to one user that were committed in a row, on their way out.
+
+    Attributes:
+        frames: what sessions keep here of them: a frame each, by profile and the first one's number.
+    """
+
+    __slots__ = ("_each", "frames", "messages")
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        self.frames: dict[tuple[Hashable, int], Sequence[bytes]] = {}
+        self._each: list[Outgoing] | None = None
+
+    def each(self) -> Sequence[Outgoing]:
+        """The same, each by itself."""
+        if self._each is None:
+            self._each = [Outgoing(message) for message in self.messages]
+        return self._each
+
+
 class Receiver(Protocol):
     """A live session as the services see it. None of these ever raises or waits."""
 
@@ -47,7 +68,7 @@ class Receiver(Protocol):
     def push(self, outgoing: Outgoing, seq: int) -> None:
         """Queue one message under its inbox number; called in order, without gaps."""
 
-    def push_all(self, outgoings: Sequence[Outgoing], seq: int) -> int:
+    def push_all(self, row: OutgoingRow, seq: int) -> int:
         """Queue messages under `seq` and the numbers after it, as long as the outbox takes them.
 
         Returns:

@@ -176,6 +176,17 @@ class AnswersRows(Protocol):
         """The frames that `reply` gives to each of these sends, which were accepted."""
 
 
+class PushesRows(Protocol):
+    """What a server's codec may have besides, where pushing several messages at once costs less."""
+
+    def pushed(self, messages: Sequence[Message], seq: int) -> list[bytes] | None:
+        """The frames, one for each, that push messages under `seq` and the numbers after it.
+
+        The bytes are those that `splice` gives; None: ask that. Sessions of one profile are given the
+        same frames.
+        """
+
+
 def each_accepted(
     codec: ServerCodec, requests: Sequence[Request], replies: Sequence[MessageAccepted]
 ) -> list[bytes]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from imserver.model.accounts import Account, Principal, Role
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import GroupMember
 from imserver.model.messages import Content, Form, InboxPage, MessageAccepted, ReadHistory, SendMessage
-from imserver.services.ports import Answer, Bus, Change, Directory, Entry, GroupRecord, Store
+from imserver.services.ports import Answer, Bus, Change, Directory, Entry, EntryRow, GroupRecord, Store
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as _Base
@@ -33,6 +33,17 @@ class Cellar(Protocol):
     def bus(self) -> Bus: ...
 
 
+def each_entry(entries: Sequence[Entry | EntryRow]) -> Iterator[Entry]:
+    """Entries of what is on the feed; of rows, as they would be by themselves."""
+    for entry in entries:
+        if isinstance(entry, Entry):
+            yield entry
+        else:
+            for number, message in enumerate(entry.messages):
+                recipients = tuple((user, seq + number) for user, seq in entry.recipients)
+                yield Entry(message, recipients, frozenset(), entry.origin)
+
+
 class Recorder:
     """A feed sink that keeps everything."""
 
@@ -45,8 +56,8 @@ class Recorder:
     def answered(self, answers: Sequence[Answer]) -> None:
         self.answers.extend(answers)
 
-    def committed(self, entries: Sequence[Entry]) -> None:
-        self.entries.extend(entries)
+    def committed(self, entries: Sequence[Entry | EntryRow]) -> None:
+        self.entries.extend(each_entry(entries))
 
     def changed(self, changes: Sequence[Change]) -> None:
         self.changes.extend(changes)
@@ -71,9 +82,9 @@ class InOrder(Recorder):
         super().__init__()
         self.told: list[str] = []
 
-    def committed(self, entries: Sequence[Entry]) -> None:
+    def committed(self, entries: Sequence[Entry | EntryRow]) -> None:
         super().committed(entries)
-        for entry in entries:
+        for entry in each_entry(entries):
             users = [user for user, _ in entry.recipients]
             self.told.append(f"{'revoked' if entry.message.revoked else 'content'} to {' '.join(users)}")
 

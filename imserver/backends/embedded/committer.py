@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from imserver.backends.embedded.bulk import Insert
 from imserver.backends.embedded.settings import Failpoints
-from imserver.services.ports import Answer, Entry
+from imserver.services.ports import Answer, Entry, EntryRow
 
 Statement = tuple[str, Sequence[Any]]
 BATCH_ROWS = 1024
@@ -70,7 +70,7 @@ class Batch:
         self.steps: list[Statement | Task] = []
         self.afterwards: list[Task] = []
         self.answers: list[Answer] = []
-        self.entries: list[Entry] = []
+        self.entries: list[Entry | EntryRow] = []
 
 
 Finished = Callable[[Sequence[Batch], Exception | None], None]
@@ -161,7 +161,7 @@ class Runner:
             try:
                 run_batches(self._connection, fresh, self._failpoints)
             except Exception as caught:
-                error = self._reason = caught
+                error = self._reason = caught.with_traceback(None)  # which would hold the batches
                 self._refused = fresh[-1].generation
             outcomes.append((fresh, error))
         return outcomes

@@ -7,8 +7,6 @@ read of their connection brings is mostly one conversation's. Everything here co
 
 from __future__ import annotations
 
-from typing import Final
-
 from imserver.backends.embedded.committer import Batch
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.dedupe import text_hash
@@ -20,16 +18,15 @@ from imserver.backends.embedded.send_rate import SendRate
 from imserver.backends.embedded.state import State
 from imserver.model.accounts import Principal
 from imserver.model.messages import Message, MessageAccepted, SendMessage
-from imserver.services.ports import Entry
-
-_NOBODY: Final[frozenset[str]] = frozenset()
+from imserver.services.ports import EntryRow
 
 
 class Run:
     """One sender's messages to one user, in one reactor turn; while it lasts nothing else is decided."""
 
     __slots__ = (
-        "_batch", "_block", "_conversation", "_core", "_ids", "_key", "_now", "_own", "_pair", "_peer",
+        "_batch", "_block", "_conversation", "_core", "_ids", "_key", "_messages", "_now", "_own", "_pair",
+        "_peer",
         "_principal", "_rate", "_retries", "_sender", "_state", "_theirs",
     )  # fmt: skip
 
@@ -51,6 +48,7 @@ class Run:
         self._state = state
         self._batch = batch
         self._principal = principal
+        self._messages: list[Message] = []  # of the entry
         self._now = now
         self._block = -1  # which offsets
         self._ids = ""  # have ids that begin so
@@ -121,7 +119,10 @@ class Run:
             dedupe.note(hashed, offset)
         batch = self._batch
         batch.rows.append((offset, body))
-        batch.entries.append(
-            Entry(message, ((name, seq), (peer_name, peer_seq)), _NOBODY, self._principal.session)
-        )
+        if self._messages:
+            self._messages.append(message)
+        else:
+            self._messages = [message]
+            recipients = ((name, seq), (peer_name, peer_seq))
+            batch.entries.append(EntryRow(self._messages, recipients, self._principal.session))
         return MessageAccepted(message_id, canonical, seq, server_at)

@@ -64,6 +64,7 @@ class Feed:
         self._subscriber = subscriber
         self._missed = False
         self._repairing = False
+        self._parted = False
         self._stopped = False
         self._retry: IDelayedCall | None = None
         subscriber.watch(self._whole, self._broken)
@@ -102,12 +103,23 @@ class Feed:
         self._interrupted()
         self._repair()
 
+    def parted(self) -> None:
+        """The others take this node for lost; until it takes part again it may hear of some things only."""
+        self._parted = True
+        self._interrupted()
+
+    def rejoined(self) -> None:
+        """It takes part again, and its users are entered again."""
+        self._parted = False
+        self.missed()
+
     def _repair(self) -> None:
         """Has the sessions look for themselves, once they can, and once they will hear what comes after."""
         core = self._core
         if (
             self._missed
             and not self._repairing
+            and not self._parted
             and core.hearing
             and core.redis.connected
             and not self._stopped
@@ -190,10 +202,10 @@ class Feed:
         if isinstance(record, ChangeRecord) and not record.read:
             core.taken_back.add(record.message_ids[0])
         renamed = frozenset(news.renamed) if news.renamed else _NOBODY
-        unheard = _NOBODY
+        heard = None
         if news.heard is not None and len(news.heard) < len(news.users):
-            unheard = frozenset(news.users).difference(news.users[index - 1] for index in news.heard)
-        change = Change(news.number, record.event(""), news.users, renamed, news.origin, unheard)
+            heard = frozenset(news.users[index - 1] for index in news.heard)
+        change = Change(news.number, record.event(""), news.users, renamed, news.origin, heard)
         assert core.sink is not None
         core.sink.changed([change])
 

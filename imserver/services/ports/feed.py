@@ -29,6 +29,20 @@ class Entry(Struct, frozen=True, gc=False):
     origin: str = ""
 
 
+class EntryRow(Struct, frozen=True, gc=False):
+    """Several messages of one session to one user, committed one after the other; none is renamed.
+
+    Attributes:
+        messages: in order; more are added until the row is handed on.
+        recipients: (user, seq of the first) for both inboxes; each has the messages without a gap.
+        origin: as in Entry.
+    """
+
+    messages: list[Message]
+    recipients: Sequence[tuple[str, int]]
+    origin: str
+
+
 class Change(Struct, frozen=True):
     """A committed revoke, read receipt, missed call or news of a friend on the feed.
 
@@ -38,8 +52,8 @@ class Change(Struct, frozen=True):
         users: whom it concerns, in their change logs.
         renamed: as in Entry.
         origin: id of the session that caused it; it has the answer.
-        unheard: users of whom this node hears nothing but what it does itself: none is here, or the others
-            take it for lost. What came before this may be missing.
+        heard: the users of whom this node hears everything; None = all. Of the others it hears only what it
+            does itself, for the other nodes take it for lost: what came before this may be missing.
     """
 
     change_id: int
@@ -47,7 +61,7 @@ class Change(Struct, frozen=True):
     users: Sequence[str]
     renamed: frozenset[str] = frozenset()
     origin: str = ""
-    unheard: frozenset[str] = frozenset()
+    heard: frozenset[str] | None = None
 
 
 class Answer(Struct, frozen=True, gc=False):
@@ -63,7 +77,7 @@ class FeedSink(Protocol):
     def answered(self, answers: Sequence[Answer]) -> None:
         """Outcomes for the local submitters, in submission order."""
 
-    def committed(self, entries: Sequence[Entry]) -> None:
+    def committed(self, entries: Sequence[Entry | EntryRow]) -> None:
         """New messages, in seq order per user."""
 
     def changed(self, changes: Sequence[Change]) -> None:

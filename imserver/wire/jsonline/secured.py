@@ -7,7 +7,7 @@ from typing import Any
 
 from imserver.model.accounts import LoggedIn
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.messages import InboxPage, MessageAccepted
+from imserver.model.messages import InboxPage, Message, MessageAccepted
 from imserver.wire.base import Request, WireError, each_accepted
 from imserver.wire.jsonline.extensions import Extensions
 from imserver.wire.jsonline.security import SessionSecurity, with_member
@@ -59,6 +59,10 @@ class SecuredJsonLineServerCodec(JsonLineServerCodec):
     def splice(self, shared: tuple[bytes, bytes], seq: int) -> bytes:
         """See the base class: what sessions share is clear, what leaves this one is not."""
         return self._safe.close(super().splice(shared, seq))
+
+    def pushed(self, messages: Sequence[Message], seq: int) -> list[bytes] | None:
+        """See PushesRows: each by itself."""
+        return None
 
     def backlog(self, page: InboxPage) -> list[bytes]:
         """See the base class."""

@@ -27,6 +27,7 @@ from imserver.wire.jsonline.messages import Envelope
 from imserver.wire.jsonline.plain import read_plain
 from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
 from imserver.wire.jsonline.requests import Read, read_command
+from imserver.wire.jsonline.rows import accepted_line, pushed_row
 from imserver.wire.jsonline.security import Seal, SessionSecurity
 from imserver.wire.jsonline.tags import Tag, check_headers, tag_of, with_room_id, with_trace
 from imserver.wire.jsonline.validator import (
@@ -233,7 +234,8 @@ class JsonLineServerCodec:
             return each_accepted(self, requests, replies)
         at = b'","timestamp":%d,"command":' % self._now()
         conversation: str | None = None
-        encoded = b""
+        sent_then = -1.0
+        encoded = sent_at = b""
         lines = []
         for request, reply in zip(requests, replies, strict=True):
             tag: Tag = request.tag
@@ -245,10 +247,10 @@ class JsonLineServerCodec:
             if reply.conversation is not conversation:
                 conversation = reply.conversation
                 encoded = _encode(conversation)
-            lines.append(b"".join((
-                b'{"id":', tag.id, b',"type":"response', at, tag.command, b',"payload":',
-                accepted_payload(reply, encoded), b"}",
-            )))  # fmt: skip
+            if reply.server_at != sent_then:
+                sent_then = reply.server_at
+                sent_at = _encode(int(sent_then))
+            lines.append(accepted_line(tag, at, reply, encoded, sent_at))
         return lines
 
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
@@ -283,6 +285,10 @@ class JsonLineServerCodec:
     def splice(self, shared: tuple[bytes, bytes], seq: int) -> bytes:
         """message/event with its seq."""
         return b"".join((shared[0], _encode(seq), shared[1]))
+
+    def pushed(self, messages: Sequence[Message], seq: int) -> list[bytes] | None:
+        """See PushesRows: message/event."""
+        return pushed_row(messages, seq)
 
     def backlog(self, page: InboxPage) -> list[bytes]:
         """message/offline."""

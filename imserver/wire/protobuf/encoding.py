@@ -26,12 +26,12 @@ MAX_TIME_MS: Final = 253_402_300_799_999
 Push = tuple[bytes, bytes]
 """The part of a push that sessions share: its body without `seq`, and the envelope's end after the body."""
 
-_PUSH_HEAD = b"\x08\xca\x01\x1a"  # command = CMD_PUSH_MSG (202), then the body's tag
-_SEQ_TAG = b"\x58"  # PushMessage.seq (11), varint
-_ACCEPTED_HEAD = b"\x08\xc9\x01"  # command = CMD_SEND_MSG_RSP (201)
-_ONE_BYTE: Final = tuple(bytes((number,)) for number in range(128))
+PUSH_HEAD: Final = b"\x08\xca\x01\x1a"  # command = CMD_PUSH_MSG (202), then the body's tag
+SEQ_TAG: Final = b"\x58"  # PushMessage.seq (11), varint
+ACCEPTED_HEAD: Final = b"\x08\xc9\x01"  # command = CMD_SEND_MSG_RSP (201)
+ONE_BYTE: Final = tuple(bytes((number,)) for number in range(128))
 _MORE_FOLLOW: Final = tuple(bytes((number | 0x80,)) for number in range(128))
-_ONE_CHARACTER: Final = tuple(map(chr, range(128)))
+ONE_CHARACTER: Final = tuple(map(chr, range(128)))
 
 _TEXT: Final = Form.TEXT  # by a name that need not be looked up in the enumeration
 _Envelope = pb.WebSocketMessage
@@ -41,11 +41,11 @@ _PushMessage = pb.PushMessage
 def varint(number: int) -> bytes:
     """A number >= 0 as a protobuf varint."""
     if number < 0x80:
-        return _ONE_BYTE[number]
+        return ONE_BYTE[number]
     if number < 0x4000:
-        return _MORE_FOLLOW[number & 0x7F] + _ONE_BYTE[number >> 7]
+        return _MORE_FOLLOW[number & 0x7F] + ONE_BYTE[number >> 7]
     if number < 0x200000:
-        return _MORE_FOLLOW[number & 0x7F] + _MORE_FOLLOW[number >> 7 & 0x7F] + _ONE_BYTE[number >> 14]
+        return _MORE_FOLLOW[number & 0x7F] + _MORE_FOLLOW[number >> 7 & 0x7F] + ONE_BYTE[number >> 14]
     digits = bytearray()
     while number > 0x7F:
         digits.append(number & 0x7F | 0x80)
@@ -55,7 +55,7 @@ def varint(number: int) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _moment(seconds: float) -> bytes:
+def moment(seconds: float) -> bytes:
     """A time as a varint of milliseconds; that of a commit is needed for all of its messages."""
     return varint(to_ms(seconds))
 
@@ -137,7 +137,7 @@ def _plain_body(message: Message) -> bytes:
     Raises:
         IndexError: a name is so long that its length takes two bytes.
     """
-    short = _ONE_CHARACTER
+    short = ONE_CHARACTER
     message_id, client_id, conversation = message.message_id, message.client_id, message.conversation
     sender, recipient, data = message.sender, message.recipient, message.content.data
     client = f"\x12{short[len(client_id)]}{client_id}" if client_id else ""
@@ -145,9 +145,9 @@ def _plain_body(message: Message) -> bytes:
         f"\x0a{short[len(message_id)]}{message_id}{client}\x1a{short[len(conversation)]}{conversation}"
         f"\x22{short[len(sender)]}{sender}\x2a{short[len(recipient)]}{recipient}\x38\x01\x42"
     )
-    served = sent = _moment(message.server_at)
+    served = sent = moment(message.server_at)
     if message.sent_at != message.server_at:
-        sent = _moment(message.sent_at)
+        sent = moment(message.sent_at)
     if served == b"\0" or sent == b"\0" or not head.isascii():
         return b""
     return b"".join((head.encode(), varint(len(data)), data, b"\x48", sent, b"\x50", served))
@@ -183,7 +183,7 @@ def splice_push(push: Push, seq: int) -> bytes:
     """The frame that pushes it under `seq` (> 0); `sequence` is 0 and so left out."""
     body, end = push
     number = varint(seq)
-    return b"".join((_PUSH_HEAD, varint(len(body) + len(number) + 1), body, _SEQ_TAG, number, end))
+    return b"".join((PUSH_HEAD, varint(len(body) + len(number) + 1), body, SEQ_TAG, number, end))
 
 
 def timestamp(now: float) -> bytes:
@@ -199,10 +199,10 @@ def accepted_frame(sequence: int, message_id: bytes, seq: int, server_at: float,
     Args:
         end: see `timestamp`.
     """
-    id_length, number, moment = varint(len(message_id)), varint(seq), _moment(server_at)
-    length = len(message_id) + len(id_length) + len(number) + len(moment) + 3
+    id_length, number, served = varint(len(message_id)), varint(seq), moment(server_at)
+    length = len(message_id) + len(id_length) + len(number) + len(served) + 3
     return b"".join((
-        _ACCEPTED_HEAD,
+        ACCEPTED_HEAD,
         b"\x10" + varint(sequence) if sequence else b"",
-        b"\x1a", varint(length), b"\x1a", id_length, message_id, b"\x20", number, b"\x28", moment, end,
+        b"\x1a", varint(length), b"\x1a", id_length, message_id, b"\x20", number, b"\x28", served, end,
     ))  # fmt: skip

@@ -7,6 +7,7 @@ everything that has to be refused, is left to protobuf.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from imserver.model.messages import Content, Form, SendMessage
@@ -48,6 +49,15 @@ def _end_of_varint(data: bytes, at: int) -> int:
     return at + 1
 
 
+@lru_cache(maxsize=64)
+def _sent_at(digits: bytes) -> float:
+    """A client's time; what comes in at once was mostly sent at the same."""
+    milliseconds, end = _varint(digits, 0, 1 << 56)
+    if end != len(digits):
+        raise _Unusual
+    return from_client_ms(milliseconds)
+
+
 def plain_send(frame: bytes, user: str) -> tuple[int, SendMessage] | None:
     """The sequence number and the command of a frame that begins with HEAD; None: ask protobuf.
 
@@ -55,75 +65,71 @@ def plain_send(frame: bytes, user: str) -> tuple[int, SendMessage] | None:
         user: who is logged in; "" = nobody yet.
     """
     try:
-        return _plain_send(frame, user)
+        at = 3
+        sequence = 0
+        if frame[3] == 0x10:
+            sequence = frame[4]
+            at = 5
+            if sequence > 0x7F:
+                if 0 < frame[5] < 0x80:
+                    sequence, at = sequence & 0x7F | frame[5] << 7, 6
+                else:
+                    sequence, at = _varint(frame, 4, 1 << 32)
+        if frame[at] != 0x1A:
+            return None
+        length = frame[at + 1]
+        at += 2
+        if length > 0x7F:
+            length, at = _varint(frame, at - 1, 1 << 31)
+        end = at + length
+        size = len(frame)
+        if end != size and (frame[end] != 0x20 or _end_of_varint(frame, end + 1) != size):
+            return None  # there is more than the time behind the body
+        client_id = conversation = recipient = group = ""
+        tag = frame[at]
+        if tag == 0x0A:
+            start = at + 2
+            at = start + _SHORT[frame[at + 1]]
+            client_id = frame[start:at].decode()
+            tag = frame[at]
+        if tag == 0x12:
+            start = at + 2
+            at = start + _SHORT[frame[at + 1]]
+            conversation = frame[start:at].decode()
+            tag = frame[at]
+        if tag == 0x1A:
+            start = at + 2
+            at = start + _SHORT[frame[at + 1]]
+            sender = frame[start:at].decode()
+            if user and sender and sender != user:
+                return None
+            tag = frame[at]
+        if tag == 0x22:
+            start = at + 2
+            at = start + _SHORT[frame[at + 1]]
+            recipient = frame[start:at].decode()
+            tag = frame[at]
+        if tag == 0x2A:
+            start = at + 2
+            at = start + _SHORT[frame[at + 1]]
+            group = frame[start:at].decode()
+            tag = frame[at]
+        if tag != 0x30 or frame[at + 1] != 1 or frame[at + 2] != 0x3A or bool(recipient) is bool(group):
+            return None
+        length = frame[at + 3]
+        start = at + 4
+        if length > 0x7F:
+            length, start = _varint(frame, at + 3, 1 << 31)
+        at = start + length
+        data = frame[start:at]
+        if not data.isascii():
+            data.decode()
+        sent_at = 0.0
+        if at != end:
+            if frame[at] != 0x40:
+                return None
+            sent_at = _sent_at(frame[at + 1 : end])
+        content = Content(Form.TEXT, data, 1)
+        return sequence, SendMessage(content, conversation, recipient, group, False, client_id, sent_at)
     except (IndexError, UnicodeDecodeError, _Unusual):
         return None
-
-
-def _plain_send(frame: bytes, user: str) -> tuple[int, SendMessage] | None:
-    at = 3
-    sequence = 0
-    if frame[3] == 0x10:
-        sequence = frame[4]
-        at = 5
-        if sequence > 0x7F:
-            sequence, at = _varint(frame, 4, 1 << 32)
-    if frame[at] != 0x1A:
-        return None
-    length = frame[at + 1]
-    at += 2
-    if length > 0x7F:
-        length, at = _varint(frame, at - 1, 1 << 31)
-    end = at + length
-    size = len(frame)
-    if end != size and (frame[end] != 0x20 or _end_of_varint(frame, end + 1) != size):
-        return None  # there is more than the time behind the body
-    client_id = conversation = recipient = group = ""
-    tag = frame[at]
-    if tag == 0x0A:
-        start = at + 2
-        at = start + _SHORT[frame[at + 1]]
-        client_id = frame[start:at].decode()
-        tag = frame[at]
-    if tag == 0x12:
-        start = at + 2
-        at = start + _SHORT[frame[at + 1]]
-        conversation = frame[start:at].decode()
-        tag = frame[at]
-    if tag == 0x1A:
-        start = at + 2
-        at = start + _SHORT[frame[at + 1]]
-        sender = frame[start:at].decode()
-        if user and sender and sender != user:
-            return None
-        tag = frame[at]
-    if tag == 0x22:
-        start = at + 2
-        at = start + _SHORT[frame[at + 1]]
-        recipient = frame[start:at].decode()
-        tag = frame[at]
-    if tag == 0x2A:
-        start = at + 2
-        at = start + _SHORT[frame[at + 1]]
-        group = frame[start:at].decode()
-        tag = frame[at]
-    if tag != 0x30 or frame[at + 1] != 1 or frame[at + 2] != 0x3A or bool(recipient) is bool(group):
-        return None
-    length = frame[at + 3]
-    start = at + 4
-    if length > 0x7F:
-        length, start = _varint(frame, at + 3, 1 << 31)
-    at = start + length
-    data = frame[start:at]
-    if not data.isascii():
-        data.decode()
-    sent_at = 0.0
-    if at != end:
-        if frame[at] != 0x40:
-            return None
-        milliseconds, at = _varint(frame, at + 1, 1 << 56)
-        if at != end:
-            return None
-        sent_at = from_client_ms(milliseconds)
-    content = Content(Form.TEXT, data, 1)
-    return sequence, SendMessage(content, conversation, recipient, group, False, client_id, sent_at)

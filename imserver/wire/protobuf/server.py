@@ -29,6 +29,7 @@ from imserver.wire.protobuf.plain_sends import HEAD, plain_send
 from imserver.wire.protobuf.pushes import EVENTS
 from imserver.wire.protobuf.replies import REPLIES
 from imserver.wire.protobuf.requests import READERS, read_send, send_command
+from imserver.wire.protobuf.rows import accepted_row, pushed_row
 
 TRAITS: Final = Traits(
     name="protobuf",
@@ -160,10 +161,7 @@ class ProtobufServerCodec:
 
     def accepted(self, requests: Sequence[Request], replies: Sequence[MessageAccepted]) -> list[bytes]:
         """See AnswersRows: SEND_MSG_RSPs."""
-        end = timestamp(self._clock())
-        return [
-            self._accepted(request.tag, reply, end) for request, reply in zip(requests, replies, strict=True)
-        ]
+        return accepted_row(requests, replies, self._echo, self._clock())
 
     def _accepted(self, tag: Tag, reply: MessageAccepted, end: bytes) -> bytes:
         message_id = tag.client_id if self._echo and tag.client_id else reply.message_id
@@ -199,6 +197,10 @@ class ProtobufServerCodec:
     def splice(self, shared: Push, seq: int) -> bytes:
         """The PUSH_MSG frame for one inbox."""
         return splice_push(shared, seq)
+
+    def pushed(self, messages: Sequence[Message], seq: int) -> list[bytes]:
+        """See PushesRows: PUSH_MSGs."""
+        return pushed_row(messages, seq, self._clock())
 
     def backlog(self, page: InboxPage) -> list[bytes]:
         """A PUSH_MSG a row, or one BATCH_MSG to a client that announced `batch`."""

@@ -48,7 +48,7 @@ from imserver.model.protection import Once
 from imserver.protocols.connections import DoorLimits
 from imserver.protocols.doors import Doors
 from imserver.protocols.jsonline import JsonLineFactory
-from imserver.services.sessions import Client, Outgoing, Receiver
+from imserver.services.sessions import Client, Outgoing, OutgoingRow, Receiver
 from imserver.wire.base import Request, Traits, WireError
 
 STUB = Traits(name="stub", login_deadline=10.0, login_deadline_alive=600.0, max_frame=1000)
@@ -264,6 +264,11 @@ class StubHub:
 def message(text: bytes = b"text") -> Outgoing:
     """A message on its way out."""
     return Outgoing(Message("m", "c", "c", 1, "alice", "bob", "", "", Content(Form.TEXT, text), 0.0, 0.0))
+
+
+def row(*texts: bytes) -> OutgoingRow:
+    """Messages in a row on their way out."""
+    return OutgoingRow([message(text).message for text in texts])
 
 
 def doors(hub: Any, clock: Any = None, **limits: Any) -> Doors:

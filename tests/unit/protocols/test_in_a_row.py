@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given, settings
@@ -11,17 +12,21 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.errors import ErrorCode, ImError
-from imserver.model.messages import MessageAccepted, SyncInbox
+from imserver.model.messages import Message, MessageAccepted, SyncInbox
 from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch
 from imserver.protocols.outbox import Outbox
 from imserver.protocols.queueing import WRITABLE_BELOW
-from imserver.services.sessions import Outgoing
-from tests.unit.protocols.stub import STUB, LinePeer, StubCodec, StubHub, doors, logged_in, message
+from tests.unit.protocols.stub import STUB, LinePeer, StubCodec, StubHub, doors, logged_in, message, row
 from tests.unit.protocols.test_outbox import Descriptor, OutboxCase, Owner
 
 SIZES = st.lists(st.sampled_from([1, 100, 4000, 30_000, WRITABLE_BELOW - 1, WRITABLE_BELOW]), max_size=8)
 SOON = WRITABLE_BELOW // 2
+
+
+def write_row(messages: Sequence[Message], seq: int) -> list[bytes]:
+    """As the stub's codec pushes each."""
+    return [b"push %d " % number + message.content.data for number, message in enumerate(messages, seq)]
 
 
 def accepted(number: int) -> MessageAccepted:
@@ -185,36 +190,69 @@ class Pushed(SynchronousTestCase):
     @given(SIZES)
     def test_as_one_by_one(self, sizes: list[int]) -> None:
         heard = []
-        for together in (False, True):
+        for way in ("one by one", "in a row", "written in a row"):
             peer, receiver = self.peer()
-            outgoings = [message(b"x" * size) for size in sizes]
-            if together:
-                taken = receiver.push_all(outgoings, 5)
-            else:
+            texts = [b"x" * size for size in sizes]
+            if way == "one by one":
                 taken = 0
-                while taken < len(outgoings) and receiver.writable:
-                    receiver.push(outgoings[taken], 5 + taken)
+                while taken < len(texts) and receiver.writable:
+                    receiver.push(message(texts[taken]), 5 + taken)
                     taken += 1
+            else:
+                if way == "written in a row":
+                    peer.codec.pushed = write_row  # type: ignore[attr-defined]
+                taken = receiver.push_all(row(*texts), 5)
             heard.append((taken, peer.heard()))
         self.assertEqual(heard[0], heard[1])
+        self.assertEqual(heard[0], heard[2])
 
     def test_sessions_of_one_format_share_what_was_encoded(self) -> None:
-        outgoings = [message(b"one"), message(b"two")]
+        both = row(b"one", b"two")
         (first, receiver), (second, other) = self.peer(), self.peer()
-        self.assertEqual(2, receiver.push_all(outgoings, 1))
-        self.assertEqual(2, other.push_all(outgoings, 8))
+        self.assertEqual(2, receiver.push_all(both, 1))
+        self.assertEqual(2, other.push_all(both, 8))
         self.assertEqual(["push 1 one", "push 2 two"], first.heard())
         self.assertEqual(["push 8 one", "push 9 two"], second.heard())
         self.assertEqual((2, 0), (first.codec.encoded, second.codec.encoded))
 
+    def test_sessions_of_one_user_share_what_was_written_in_a_row(self) -> None:
+        both = row(b"one", b"two")
+        (first, receiver), (second, same), (third, other) = self.peer(), self.peer(), self.peer()
+        written = []
+
+        def pushed(messages: Sequence[Message], seq: int) -> list[bytes]:
+            written.append(seq)
+            return write_row(messages, seq)
+
+        for peer in (first, second, third):
+            peer.codec.pushed = pushed  # type: ignore[attr-defined]
+        self.assertEqual(
+            [2, 2, 2], [receiver.push_all(both, 1), same.push_all(both, 1), other.push_all(both, 8)]
+        )
+        self.assertEqual(["push 1 one", "push 2 two"], first.heard())
+        self.assertEqual(["push 1 one", "push 2 two"], second.heard())
+        self.assertEqual(["push 8 one", "push 9 two"], third.heard())
+        self.assertEqual([1, 8], written)
+
+    def test_what_cannot_be_written_in_a_row_is_by_itself(self) -> None:
+        def fails(messages: Sequence[Message], seq: int) -> list[bytes]:
+            raise ZeroDivisionError
+
+        for pushed in (lambda messages, seq: None, fails):
+            peer, receiver = self.peer()
+            peer.codec.pushed = pushed  # type: ignore[attr-defined]
+            self.assertEqual(2, receiver.push_all(row(b"one", b"two"), 1))
+            self.assertEqual(["push 1 one", "push 2 two"], peer.heard())
+            self.assertFalse(peer.closing)
+
     def test_other_formats_have_forms_of_their_own(self) -> None:
-        outgoing: Outgoing = message(b"one")
+        one = row(b"one")
         for profile in ("a", "b", "a", "c", "b"):
             peer, receiver = self.peer()
             self.patch(type(peer.codec), "profile", profile)
             self.patch(type(peer.codec), "shared", lambda codec, _: codec.profile.encode())
-            self.assertEqual(1, receiver.push_all([outgoing], 1))
-            receiver.push(outgoing, 2)
+            self.assertEqual(1, receiver.push_all(one, 1))
+            receiver.push(one.each()[0], 2)
             self.assertEqual([f"push 1 {profile}", f"push 2 {profile}"], peer.heard())
 
     def test_what_is_several_frames_or_none_is_the_last_one(self) -> None:
@@ -226,24 +264,22 @@ class Pushed(SynchronousTestCase):
             return [b"%d " % seq + shared] * int(shared)
 
         self.patch(type(peer.codec), "splice", splice)
-        self.assertEqual(
-            3, receiver.push_all([message(b"1"), message(b"1"), message(b"2"), message(b"1")], 1)
-        )
-        self.assertEqual(1, receiver.push_all([message(b"0"), message(b"1")], 4))
-        self.assertEqual(1, receiver.push_all([message(b"1")], 5))
+        self.assertEqual(3, receiver.push_all(row(b"1", b"1", b"2", b"1"), 1))
+        self.assertEqual(1, receiver.push_all(row(b"0", b"1"), 4))
+        self.assertEqual(1, receiver.push_all(row(b"1"), 5))
         self.assertEqual(["1 1", "2 1", "3 2", "3 2", "5 1"], peer.heard())
         self.assertEqual([1, 2, 3, 4, 5], spliced, "each once, for codecs that remember")
 
     def test_a_profile_may_be_anything(self) -> None:
         peer, receiver = self.peer()
         self.patch(type(peer.codec), "profile", None)
-        self.assertEqual(1, receiver.push_all([message(b"one")], 1))
+        self.assertEqual(1, receiver.push_all(row(b"one"), 1))
         receiver.push(message(b"two"), 2)
         self.assertEqual(["push 1 one", "push 2 two"], peer.heard())
 
     def test_one_that_cannot_be_encoded_ends_the_connection_behind_those_before(self) -> None:
         peer, receiver = self.peer()
-        receiver.push_all([message(b"one"), message(b"two"), message(None)], 1)  # type: ignore[arg-type]
+        receiver.push_all(row(b"one", b"two", None), 1)  # type: ignore[arg-type]
         self.assertEqual(1, len(self.flushLoggedErrors(TypeError)))
         self.assertEqual(["push 1 one", "push 2 two"], peer.heard())
         self.assertTrue(peer.closing)
@@ -251,4 +287,4 @@ class Pushed(SynchronousTestCase):
     def test_nobody_takes_any_after_the_end(self) -> None:
         peer, receiver = self.peer()
         peer.lose()
-        self.assertEqual(0, receiver.push_all([message(b"one")], 1))
+        self.assertEqual(0, receiver.push_all(row(b"one"), 1))

@@ -112,7 +112,7 @@ def told(stream: bytes, cuts: list[int], binary: bool, skips: bool) -> dict[str,
 
 def told_by_autobahn(stream: bytes, cuts: list[int], binary: bool, skips: bool) -> dict[str, Any]:
     """The same with nothing taken in bulk."""
-    with mock.patch.object(websocket, "take_messages", lambda link, data, first_byte, limit: data):
+    with mock.patch.object(websocket, "take_messages", lambda link, received, data, first_byte, limit: data):
         return told(stream, cuts, binary, skips)
 
 

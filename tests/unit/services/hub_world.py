@@ -21,7 +21,7 @@ from imserver.services.groups import Groups
 from imserver.services.hub import Hub, HubSettings
 from imserver.services.ports import MediaServers, Store
 from imserver.services.room_state import RoomSettings
-from imserver.services.sessions import Client, Outgoing
+from imserver.services.sessions import Client, Outgoing, OutgoingRow
 from imserver.services.tokens import Tokens
 from tests.unit.services.world import Chance, ServiceCase, key_ring, weak_hasher
 
@@ -55,12 +55,12 @@ class Peer:
         self.names.append(outgoing.message.conversation)
         self.order.append(f"push {seq}")
 
-    def push_all(self, outgoings: Sequence[Outgoing], seq: int) -> int:
-        for taken, outgoing in enumerate(outgoings):
+    def push_all(self, row: OutgoingRow, seq: int) -> int:
+        for taken, outgoing in enumerate(row.each()):
             if not self.writable:
                 return taken
             self.push(outgoing, seq + taken)
-        return len(outgoings)
+        return len(row.messages)
 
     def push_backlog(self, page: InboxPage) -> None:
         self._take(len(page.rows))

@@ -29,6 +29,7 @@ from imserver.model.presence import (
 from imserver.services.delivery import LiveSession
 from imserver.services.ports import Entry
 from imserver.services.sessions import Client
+from tests.contracts.cellar_case import each_entry
 from tests.unit.services.hub_world import HubCase, Peer, text
 
 
@@ -505,7 +506,7 @@ class InARow(HubCase):
         alice, _ = self.log_in("alice")
         _, bob = self.log_in("bob")
         entries: list[Entry] = []
-        self.patch(self.hub.delivery, "committed", entries.extend)
+        self.patch(self.hub.delivery, "committed", lambda some: entries.extend(each_entry(some)))
         self.send_all(alice, "a b c d", recipient="bob")
         self.settle()
         self.assertEqual(4, len(entries))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from imserver.model.accounts import KickReason
 from imserver.model.messages import MarkRead, MessageRevoked, MessagesRead, RevokeMessage
 from imserver.services.delivery import RETRY_SECONDS, Delivery
-from imserver.services.ports import Answer, Change, Entry
+from imserver.services.ports import Answer, Change, Entry, EntryRow
 from tests.unit.services.hub_world import HubCase, Peer, text
 
 
@@ -30,7 +30,7 @@ class LossyFeed:
         """See FeedSink."""
         self._delivery.missed()
 
-    def committed(self, entries: Sequence[Entry]) -> None:
+    def committed(self, entries: Sequence[Entry | EntryRow]) -> None:
         """See FeedSink."""
         if not self.losing:
             self._delivery.committed(entries)
