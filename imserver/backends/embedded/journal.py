@@ -163,7 +163,9 @@ class Journal:
             if task.error is None:
                 task.done.callback(task.result)
             else:
-                task.done.errback(Failure(task.error))
+                # Its traceback holds the batches, and with them the task.
+                failure, task.error = Failure(task.error), None
+                task.done.errback(failure)
 
     def _release(self, batches: Sequence[Batch]) -> None:
         if len(batches) == 1:

@@ -45,8 +45,8 @@ class RedisBus:
     Attributes:
         members: which nodes there are.
         attendance: see `Bus.attendance`.
-        rejoined: called when this node was cut off and takes part again: what concerns its users may
-            not have come.
+        parted: called when this node learns that the others take it for lost.
+        rejoined: called when it takes part again after that: what concerns its users may not have come.
     """
 
     log = Logger()
@@ -72,6 +72,7 @@ class RedisBus:
         self._slots = Slots(redis, self._identity, self.members.is_lost, clock)
         self._reaper = Reaper(redis, self._slots, self._identity, self._attendance_changed)
         self.attendance = Attendance(redis, self.members, clock, self._attendance_changed)
+        self.parted: list[Callable[[], None]] = []
         self.rejoined: list[Callable[[], None]] = []
         self._media = RateLimiter(clock.seconds, MEDIA_BYTES_PER_SECOND, MEDIA_BYTES_AT_ONCE)
         self._unsaid_kicks: list[talk.Kick] = []
@@ -245,6 +246,8 @@ class RedisBus:
     def cut_off(self) -> None:
         """See Watching."""
         self._was_cut_off = True
+        for callback in self.parted:
+            callback()
         self._asking.refuse(lambda node: True)
         self._consumers.watcher.cut_off()
         self._exchange.reset()

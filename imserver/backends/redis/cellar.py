@@ -114,7 +114,8 @@ class RedisCellar:
         self.nonces = RedisNonceMemory(self.redis, clock)
         self.answers = RedisAnswerMemory(self.redis, lambda: self.bus.node, clock)
         # Its users are entered again; what was committed before that was not told here.
-        self.bus.rejoined.append(self._feed.missed)
+        self.bus.parted.append(self._feed.parted)
+        self.bus.rejoined.append(self._feed.rejoined)
         self._tick_call: IDelayedCall | None = None
         self._open = False
 

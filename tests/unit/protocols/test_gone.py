@@ -129,32 +129,40 @@ class Lost(HubCase):
 
     def test_commands_that_are_refused(self) -> None:
         to = {"type": "user", "id": "nobody"}
-        refused: list[tuple[str, dict[str, Any]]] = [
-            ("message/send", {"target": to, "content": {"type": "text", "text": "x"}}),
+        content = {"type": "text", "text": "x"}
+        refused: list[tuple[str, str, dict[str, Any]]] = [
+            ("USER_NOT_FOUND", "message/send", {"target": to, "content": content}),
             (
+                "CONVERSATION_NOT_FOUND",
                 "message/send",
-                {"target": {"type": "group", "id": "none"}, "content": {"type": "text", "text": "x"}},
+                {"target": {**to, "type": "group"}, "content": content},
             ),
-            ("message/send", {"target": to, "content": {"type": "text", "text": "x" * 70_000}}),
-            ("message/typing", {"target": to, "typing": True}),
-            ("message/typing", {"conversation_id": "/", "typing": True}),
-            ("message/history", {"conversation_id": "single_alice_nobody"}),
-            ("message/revoke", {"message_id": "x" * 26}),
-            ("message/read", {"conversation_id": "single_alice_bob", "message_ids": ["x" * 26]}),
-            ("group/join", {"group_id": "none"}),
-            ("group/create", {"group_id": "new", "members": ["nobody"]}),
-            ("friend/request", {"user_id": "nobody"}),
-            ("file/request", {"target": to, "file_name": "x", "file_size": 3}),
-            ("auth/refresh", {"refresh_token": "x"}),
+            ("TOO_LARGE", "message/send", {"target": to, "content": {**content, "text": "x" * 70_000}}),
+            ("USER_NOT_FOUND", "message/typing", {"target": to, "typing": True}),
+            ("BAD_REQUEST", "message/typing", {"conversation_id": "a" * 600, "typing": True}),
+            ("CONVERSATION_NOT_FOUND", "message/history", {"conversation_id": "single_alice_nobody"}),
+            ("NOT_FOUND", "message/revoke", {"message_id": "0" * 28}),
+            ("NOT_FOUND", "message/read", {"message_ids": ["0" * 28]}),
+            ("NOT_FOUND", "group/join", {"group_id": "none"}),
+            ("CONFLICT", "group/create", {"group_id": "taken", "members": []}),
+            ("USER_NOT_FOUND", "group/create", {"group_id": "new", "members": ["nobody"]}),
+            ("USER_NOT_FOUND", "friend/request", {"user_id": "nobody"}),
+            ("NOT_FOUND", "friend/accept", {"user_id": "bob"}),
+            ("AUTH_FAILED", "auth/refresh", {"refresh_token": "x"}),
         ]
         log_in = {"id": "l", "command": "auth/login", "payload": {"token": "demo_token_alice"}}
-        for command, payload in refused:
+        create = {"id": "1", "command": "group/create", "payload": {"group_id": "taken", "members": []}}
+        bob = {**log_in, "payload": {"token": "demo_token_bob"}}
+        for before in ([log_in, create], [bob]):
+            said = [json.dumps(line).encode() + b"\n" for line in before]
+            self.go(self.come({"format": "jsonline", "endpoint": "tcp:0"}, *said))
+        for error, command, payload in refused:
             lines = [log_in, {"id": "1", "command": command, "payload": payload}]
             sent = [json.dumps(line).encode() + b"\n" for line in lines]
 
-            def visit(sent: list[bytes] = sent) -> None:
+            def visit(sent: list[bytes] = sent, error: str = error) -> None:
                 transport = self.come({"format": "jsonline", "endpoint": "tcp:0"}, *sent)
-                self.assertIn(b'"status":4', transport.value())
+                self.assertIn(b'"error":"%b"' % error.encode(), transport.value())
                 self.go(transport)
                 self.clock.advance(1_000)
 

@@ -74,6 +74,35 @@ class ChatOverNodes(HouseCase):
         told = [event.message_id for event in self.tablet.take(MessageRevoked)]
         self.assertIn(of_phone.message_id, told)
 
+    def test_nor_does_what_it_hears_before_it_takes_part_again(self) -> None:
+        first, second = [self.alice.send(words, recipient="bob").message_id for words in ("hi", "ho")]
+        three, members = self.three, self.three.cellar.bus.members
+        three.way.hold_answers = True  # it stands still
+
+        def is_told() -> bool:
+            self.clock.advance(0.5)
+            return b"three" in self.wait_for(self.link.call("HGET", "t:hosts", "alice"))
+
+        self.pump.until(lambda: not is_told())
+        self.wait_for(self.alice.begin(RevokeMessage(first)))
+        cut_off = members._cut_off
+
+        def and_the_answer_to_its_joining_is_late() -> None:
+            cut_off()
+            three.way.hold_only, three.way.hold_answers = three.cellar.redis._protocol, True
+
+        self.patch(members, "_cut_off", and_the_answer_to_its_joining_is_late)
+        three.way.let_go()
+        self.pump.until(lambda: three.way.hold_answers)
+        three.cellar.bus.attendance.changed("alice")
+        self.pump.until(is_told)
+        self.wait_for(self.alice.begin(RevokeMessage(second)))
+        for _ in range(20):
+            self.pump.turn(0.002)
+        three.way.let_go()
+        self.pass_time(5.0)
+        self.assertEqual([first, second], [event.message_id for event in self.tablet.take(MessageRevoked)])
+
     def test_typing(self) -> None:
         self.alice.send("hi", recipient="bob")
         self.alice.do(SetTyping(True, recipient="bob"))
