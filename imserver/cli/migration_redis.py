@@ -100,7 +100,7 @@ class RedisEnd:
         while await redis.call("EXISTS", prefix + "bc"):
             waited = await wait(self._clock, waited)
         broadcasts.stop()
-        calls = Calls(self.core, lambda: "migration:1", lambda: ("migration:1",))
+        calls = Calls(self.core, lambda: "migration:1", lambda: ())
         await calls.end_left()
 
     def source(self) -> portable.Source:

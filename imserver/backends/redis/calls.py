@@ -32,7 +32,7 @@ LOOK_SECONDS = 5.0
 
 RECORD = Script("record_call", *lua("feed", "changes", "record_call"))
 CALLS = Script("calls", *lua("calls"))
-LASTING = Script("lasting_calls", *lua("lasting_calls"))
+LASTING = Script("lasting_calls", *lua("nodes", "lasting_calls"))
 
 _CURSOR = re.compile(r"[0-9]{1,18}")
 _NEWEST = 10**15
@@ -51,7 +51,8 @@ class Calls:
 
     Args:
         identity: what this node is called now; others that find it lost end its calls.
-        live: the live nodes, this one included; none while this one does not take part.
+        live: the live nodes as far as this one has heard, this one included; none while this one does
+            not take part.
     """
 
     log = Logger()
@@ -142,26 +143,30 @@ class Calls:
             ensureDeferred(self._look()).addErrback(self._not_ended)
 
     async def end_left(self) -> None:
-        """Ends the calls of nodes that are lost, now."""
-        await self._look()
+        """Ends all calls that last: there are no nodes, whatever is still listed of them."""
+        for node, known in await self._signs():
+            await self._end_of(node, known, alone=True)
 
     async def _look(self) -> None:
         """Ends the calls of nodes that are lost."""
+        for node, known in await self._signs():
+            live = self._live()
+            if live and node not in live:
+                await self._end_of(node, known)
+
+    async def _signs(self) -> list[tuple[str, float]]:
+        """The nodes at which calls may last, and until when each is known to have been there."""
         redis = self._core.redis
         found = await redis.call("HGETALL", redis.prefix + "oca")
-        live = self._live()
-        for node, known in zip(found[::2], found[1::2], strict=True):
-            if live and node.decode() not in live:
-                await self._end_of(node.decode(), float(known))
+        return [(node.decode(), float(known)) for node, known in zip(found[::2], found[1::2], strict=True)]
 
-    async def _end_of(self, node: str, known: float) -> None:
-        """Ends the calls of a node of which nothing is known after `known`."""
-        redis = self._core.redis
-        found = await redis.script(LASTING, (), (node,))
-        if not found:
-            # It gave signs of life for calls that others have ended.
-            await redis.call("HDEL", redis.prefix + "oca", node)
-        for stored in found:
+    async def _end_of(self, node: str, known: float, *, alone: bool = False) -> None:
+        """Ends the calls of a node of which nothing is known after `known`, if it is lost.
+
+        Args:
+            alone: it is lost, though it may be listed.
+        """
+        for stored in await self._core.redis.script(LASTING, (), (node, int(alone))):
             record = record_of(stored)
             ended_at = max(min(known, self._core.wall()), record.answered_at, record.created_at)
             ended = structs.replace(record, ended_at=ended_at, ending=Ending.SHUTDOWN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from imserver.backends.redis.calls import Calls
 from imserver.backends.redis.cellar import RedisCellar
 from imserver.model.accounts import Role
 from imserver.model.calls import Ending
@@ -244,6 +245,26 @@ class LostCallsTest(Keeping):
             self.later(1.0)
         (record,) = self.wait_for(other.store.calls("bob", "", 9)).calls
         self.assertIsNone(record.ending)
+
+    def test_those_of_a_node_that_another_has_not_heard_of_yet_last(self) -> None:
+        """That it takes part was published before the other one listened; it hears by its next look."""
+        call = offered(at=self.now())
+        self.wait_for(self.store.record_call(call))
+        Calls(self.redis_cellar.core, lambda: "node9:1", lambda: ("node9:1",)).tick()
+        self.settle()
+        self.assertEqual([call], self.wait_for(self.store.calls("bob", "", 9)).calls)
+        over = ended(call, Ending.HANGUP, "bob")
+        self.wait_for(self.store.record_call(over))
+        self.assertEqual([over], self.wait_for(self.store.calls("bob", "", 9)).calls)
+
+    def test_where_there_are_no_nodes_those_end_that_a_killed_one_has_left(self) -> None:
+        """Nobody was there to take it out of the list."""
+        call = offered(at=self.now())
+        self.wait_for(self.store.record_call(call))
+        self.assertEqual(1, self.call("HLEN", "t:nodes"))
+        self.wait_for(Calls(self.redis_cellar.core, lambda: "migration:1", lambda: ()).end_left())
+        (record,) = self.wait_for(self.store.calls("bob", "", 9)).calls
+        self.assertEqual(Ending.SHUTDOWN, record.ending)
 
     def test_another_node_may_end_it(self) -> None:
         call = offered(at=self.now())
