@@ -62,7 +62,7 @@ class Feed:
     def __init__(self, core: Core, subscriber: Subscriber) -> None:
         self._core = core
         self._subscriber = subscriber
-        self._missed = False
+        self._missed = True  # a connection that breaks before it was whole is not told of
         self._repairing = False
         self._parted = False
         self._stopped = False
@@ -71,7 +71,8 @@ class Feed:
         core.redis.watch(self._reached, self._lost)
 
     def listen(self, node: str) -> Deferred[None]:
-        """Listens to what concerns a node; fires once nothing is missed any more."""
+        """Listens to what concerns a node; fires once that is heard for the first time."""
+        self._interrupted()
         channel = f"{self._core.redis.channels}{FEED}{node}"
         return self._subscriber.subscribe(channel.encode(), self._heard)
 

@@ -18,7 +18,7 @@ from imserver.model.messages import (
     TypingChanged,
 )
 from imserver.model.presence import ListPresence, PresenceChanged, PresenceState, SetPresence, UserPresence
-from tests.redis.house_world import HouseCase
+from tests.redis.house_world import House, HouseCase
 
 ONLINE, AWAY, BUSY, OFFLINE = (
     PresenceState.ONLINE,
@@ -102,6 +102,26 @@ class ChatOverNodes(HouseCase):
         three.way.let_go()
         self.pass_time(5.0)
         self.assertEqual([first, second], [event.message_id for event in self.tablet.take(MessageRevoked)])
+
+    def test_a_node_whose_first_connection_breaks_before_it_hears_all(self) -> None:
+        late = House(self, "late")
+        self.houses.append(late)
+        subscriber = late.cellar.subscriber
+        confirmed = subscriber._confirmed
+        subscriber._confirmed = lambda channel: (  # type: ignore[method-assign]
+            None if channel.endswith(b"epoch") else confirmed(channel)
+        )
+        opened = ensureDeferred(late.cellar.open())
+        self.pump.until(lambda: opened.called, run_clock=True)
+        subscriber._confirmed = confirmed  # type: ignore[method-assign]
+        late.way.closed = True
+        late.way.cut_client(subscriber._protocol)
+        phone, tablet = late.log_in("carol"), late.log_in("carol", device="tablet")
+        phone.send("hi", recipient="bob")
+        self.assertEqual([], tablet.texts)
+        late.way.closed = False
+        self.pass_time(5.0)
+        self.assertEqual((["hi"], []), (tablet.texts, phone.texts))
 
     def test_typing(self) -> None:
         self.alice.send("hi", recipient="bob")
