@@ -149,7 +149,7 @@ class Arrival:
         if not self._queue.total:
             self._progress = None
             return False
-        progress = (rounds, kernel_backlog(self._transport), getattr(self._transport, "offset", 0))
+        progress = (rounds, kernel_backlog(self._transport), kept_back(self._transport))
         if progress != self._progress:
             self._progress = progress
             self._stuck_since = now

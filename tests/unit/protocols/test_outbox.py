@@ -245,6 +245,14 @@ class PlainSockets(OutboxCase):
         self.assertFalse(self.outbox.stuck(200.0, 30.0))
 
 
+    def test_who_takes_the_same_little_every_time_is_not_slow(self) -> None:
+        self.outbox.put(b"x" * 1000)
+        self.clock.advance(0)
+        for now in range(0, 900, 10):
+            self.descriptor.drain(10)
+            self.assertFalse(self.outbox.stuck(float(now), 30.0), now)
+
+
 class Bounds(OutboxCase):
     """What an outbox may hold."""
 
