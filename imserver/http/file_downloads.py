@@ -131,6 +131,11 @@ class FileAnswer:
             self.log.failure("a file could not be sent", failure)
         self._abort()
 
+    @property
+    def ended(self) -> bool:
+        """See DownloadSink."""
+        return self._over
+
     def download_ended(self, error: ImError) -> None:
         """See DownloadSink."""
         self._abort()

@@ -86,6 +86,11 @@ class FileChannelEnd(Protocol):
             error = ImError(ErrorCode.INTERNAL, "internal error")
         self._fail(error)
 
+    @property
+    def ended(self) -> bool:
+        """See DownloadSink."""
+        return self._frames is None
+
     # The end
 
     def _write(self, frame: Frame) -> None:

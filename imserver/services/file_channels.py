@@ -258,6 +258,8 @@ class Channels:
                 raise ImError(ErrorCode.UNAVAILABLE, GONE)
             if transfer.state is State.STORED:
                 break
+            if sink.ended:  # while the store was asked: nobody would end this wait
+                raise ImError(ErrorCode.UNAVAILABLE, "nobody waits any more")
             waiter = _Waiter(user, sid, Deferred())
             self._waiting.setdefault(id, {})[sink] = waiter
             await waiter.stored

@@ -42,6 +42,11 @@ class Incoming:
         self._seat.receiver.notify(CancelFile(self.name, error.text))
         self._go_on()
 
+    def end(self) -> None:
+        """Nothing more is taken: who waits for room goes on."""
+        self.upload = None
+        self._go_on()
+
     def _go_on(self) -> None:
         room, self._room = self._room, None
         if room is not None:

@@ -11,6 +11,10 @@ from imserver.services.file_ports import Blob, Transfer
 class DownloadSink(Protocol):
     """Who takes a download."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether it takes nothing more: it need not wait for a file to become whole."""
+
     def download_ended(self, error: ImError) -> None:
         """Nothing more can be read. Called at most once, never after `Channels.close_download`."""
 

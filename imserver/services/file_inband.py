@@ -88,9 +88,11 @@ class InbandFiles:
             self._end_download(desk, id)
         desk.uploads.clear()
         desk.feed()
+        desk.seat.feeder = None  # the two are freed at once
 
     def _end_upload(self, desk: Desk, incoming: Incoming) -> None:
-        upload, incoming.upload = incoming.upload, None
+        upload = incoming.upload
+        incoming.end()
         self._channels.leave(desk.user)
         if upload is not None:
             self._spawn(self._channels.close_upload(upload))
@@ -182,6 +184,9 @@ class InbandFiles:
         if running is not None:
             return Done()
         await self._files.accept(principal, AcceptFile(id))
+        if self._desks.get(principal.session) is not desk:
+            # What was accepted waits for the user's next session, as one that was begun does.
+            raise ImError(ErrorCode.UNAVAILABLE, "the session ended")
         self._channels.enter(desk.user)
         outgoing = desk.downloads[id] = Outgoing(desk.seat)
         self._spawn(self._send(desk, id, outgoing, command.offset, principal.sid))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,10 +21,10 @@ from imserver.protocols.qdatastream import QDataStreamProtocol
 from imserver.services.delivery import Delivery
 from imserver.services.ports import Answer
 from imserver.tap.wiring import listener_factory
-from imserver.wire.base import WireError
 from tests.clients.protobuf_client import COMMANDS, encode, encode_envelope
 from tests.clients.qdatastream_client import qstring, utf8
 from tests.clients.websocket_client import encode_frame
+from tests.unit.left_over import ROUNDS, left_over
 from tests.unit.services.hub_world import HubCase
 
 UPGRADE = (
@@ -34,14 +32,11 @@ UPGRADE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 HTTP = {"format": "http", "endpoint": "tcp:0", "paths": {"/ws": "protobuf"}}
-ROUNDS = 3
-
-
-def _errors() -> int:
-    return sum(isinstance(one, (ImError, WireError)) for one in gc.get_objects())
 
 
 class Lost(HubCase):
+    left_over = staticmethod(left_over)
+
     def setUp(self) -> None:
         super().setUp()
         hub: Any = self.hub
@@ -68,25 +63,6 @@ class Lost(HubCase):
         transport.producer = None
         protocol.connectionLost(Failure(ConnectionDone()))
         self.settle()
-
-    def left_over(self, visit: Callable[[], Any]) -> Counter[str]:
-        """Whose objects the collector finds after some visits, by class; and the errors it never finds."""
-        visit()  # what is made once for all
-        gc.collect()
-        errors = _errors()
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
-            for _ in range(ROUNDS):
-                visit()
-            gc.collect()
-            found = Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.garbage)
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.collect()
-        # Structs that are exempt from the collector hide a cycle that leads through them from it.
-        found["errors for good"] = _errors() - errors
-        return Counter({name: count for name, count in found.items() if count >= ROUNDS})
 
     def visit(self, listener: dict[str, Any], *sent: bytes) -> Callable[[], None]:
         def visit() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred, ensureDeferred
+
 from imserver.model.accounts import Principal
-from imserver.model.errors import ErrorCode
+from imserver.model.errors import ErrorCode, ImError
 from imserver.model.files import (
     AckChunks,
     CancelFile,
@@ -17,6 +19,9 @@ from imserver.model.files import (
 )
 from imserver.services.delivery import LiveSession
 from imserver.services.file_inband import CHUNK
+from imserver.services.file_ports import Transfer
+from imserver.services.file_uploads import FULL, STEP
+from tests.unit.left_over import left_over
 from tests.unit.services.hub_world import Peer
 from tests.unit.services.test_files import DATA, HASH, FileCase
 
@@ -125,6 +130,70 @@ class Inband(FileCase):
             live.close()
         self.settle()
         self.assertEqual((len(self.files.channels), self.files.channels.downloads), (0, {}))
+
+    def test_who_goes_while_it_accepts(self) -> None:
+        data = bytes(3 * CHUNK)
+        channel = self.request("carol", "bob", data)
+        self.whole(channel, data, "carol")
+        bob, his = self.session("bob")
+        accepting = ensureDeferred(self.hub.dispatch.handle(bob.principal, AckChunks(channel.transfer, 0)))
+        self.assertNoResult(accepting)  # until its commit
+        bob.close()
+        his.room = 0
+        self.settle()
+        self.assertEqual(self.failureResultOf(accepting, ImError).value.code, ErrorCode.UNAVAILABLE)
+        self.assertEqual((len(self.files.channels), self.files.channels.downloads), (0, {}))
+        self.assertEqual(self.hub._running, set())
+        again, heard = self.session("bob")
+        self.settle()
+        self.assertEqual([offer.info.transfer for offer in self.told(heard, FileOffered)], [channel.transfer])
+        self.say(again, AckChunks(channel.transfer, 0))
+        self.settle()
+        self.assertEqual(len(self.told(heard, CompleteFile)), 1)
+
+    def test_who_goes_while_it_is_looked_whether_the_file_is_whole(self) -> None:
+        channel = self.request("carol", "bob")
+        bob, _ = self.session("bob")
+        looking: Deferred[None] = Deferred()
+        transfer = self.files.store.transfer
+
+        async def slow(id: str) -> Transfer | None:
+            await looking
+            return await transfer(id)
+
+        self.say(bob, AckChunks(channel.transfer, 0))
+        self.patch(self.files.store, "transfer", slow)
+        self.files.channels.wake()
+        bob.close()
+        looking.callback(None)
+        self.settle()
+        self.assertEqual((len(self.files.channels), self.files.channels._waiting), (0, {}))
+        self.assertEqual(self.hub._running, set())
+
+    def test_who_goes_while_the_disk_has_to_take_more(self) -> None:
+        size = FULL + STEP
+        self.say(self.alice, OfferFile("bob", "t2", "a.bin", size, ""))
+        self.blobs.held = True
+        self.say(self.alice, SendChunk("t2", 0, bytes(STEP)))
+        sending = ensureDeferred(
+            self.hub.dispatch.handle(self.alice.principal, SendChunk("t2", STEP, bytes(FULL)))
+        )
+        self.assertNoResult(sending)
+        self.alice.close()
+        self.successResultOf(sending)
+        self.blobs.release()
+        self.settle()
+        self.assertEqual((len(self.files.channels), self.files.channels.uploads), (0, {}))
+
+    def test_a_session_that_ended_is_freed_at_once(self) -> None:
+        def visit() -> None:
+            live, _ = self.session("alice")
+            self.say(live, OFFER)
+            self.say(live, CancelFile("t1"))
+            live.close()
+            self.settle()
+
+        self.assertEqual(left_over(visit), {})
 
     def test_nonsense(self) -> None:
         for command in (SendChunk("t9", 0, b"x"), CompleteFile("t9"), AckChunks("t9", 0), CancelFile("t9")):

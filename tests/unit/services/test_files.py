@@ -50,6 +50,8 @@ MIB = 1024 * 1024
 class Sink:
     """Takes what an upload or a download has to say."""
 
+    ended = False
+
     def __init__(self) -> None:
         self.kept: list[int] = []
         self.errors: list[ImError] = []

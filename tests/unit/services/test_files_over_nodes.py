@@ -47,6 +47,8 @@ DATA = bytes(range(256)) * 4000
 class Sink:
     """Who feeds an upload, or takes a download."""
 
+    ended = False
+
     def __init__(self) -> None:
         self.kept = 0
         self.errors: list[ErrorCode] = []
