@@ -39,9 +39,9 @@ class UploadBody:
         refuse: Callable[[Request, ImError | Refused], None],
         seconds: Callable[[], float],
     ) -> None:
-        self._request = request
+        # Until the request is over, or the connection: they would keep each other.
+        self._asking: tuple[Request, Callable[[Request, ImError | Refused], None]] | None = request, refuse
         self._channels = channels
-        self._refuse = refuse
         self._seconds = seconds
         self._upload: Upload | None = None
         self._user = ""
@@ -49,7 +49,6 @@ class UploadBody:
         self._pieces: list[bytes] = []
         self._bytes = 0
         self._deaf = False
-        self._gone = False
         self._opened: Deferred[None] = Deferred()
         self.moved = seconds()
         ensureDeferred(self._open(open)).addErrback(self._broken)
@@ -60,7 +59,7 @@ class UploadBody:
         except (ImError, Refused) as error:
             self._fail(error)
         else:
-            if self._gone:
+            if self._asking is None:
                 await self._channels.close_upload(upload)
             else:
                 self._upload = upload
@@ -108,14 +107,18 @@ class UploadBody:
             self._error = error
             self._pieces, self._bytes = [], 0
             self._read_on()
-            self._refuse(self._request, error)
+            if self._asking is not None:
+                request, refuse = self._asking
+                refuse(request, error)
 
     def _read_on(self) -> None:
         """Reads the connection, or not, as things are now."""
+        if self._asking is None:
+            return
         upload = self._upload
         full = self._bytes >= WAITING or (upload is not None and upload.full)
-        deaf = full and self._error is None and not self._gone
-        transport: Any = self._request.channel.transport
+        deaf = full and self._error is None
+        transport: Any = self._asking[0].channel.transport
         if deaf != self._deaf and transport is not None:
             self._deaf = deaf
             if deaf:
@@ -166,9 +169,9 @@ class UploadBody:
             await self._close()
 
     def lost(self) -> None:
-        """The connection is gone: what came in is kept."""
-        if not self._gone:
-            self._gone = True
+        """The request is over, or the connection: what came in is kept."""
+        if self._asking is not None:
+            self._asking = None
             ensureDeferred(self._keep()).addErrback(
                 lambda failure: self.log.failure("an upload could not be closed", failure)
             )
@@ -186,7 +189,7 @@ class UploadBody:
     async def _close(self) -> None:
         upload, self._upload = self._upload, None
         user, self._user = self._user, ""
-        self._gone = True
+        self._asking = None
         if user:
             self._channels.leave(user)
         if upload is not None:

@@ -68,6 +68,7 @@ class FileSite:
         """
 
         async def open(body: UploadBody) -> Upload:
+            _check_version(request)
             principal = await self._caller(request)
             transfer = await self._transfer(principal, request.channel._path.partition(b"?")[0])
             if _one(request, b"content-type") != b"application/offset+octet-stream":
@@ -101,9 +102,7 @@ class FileSite:
 
     async def _answer(self, request: Request, gone: list[Any]) -> bytes | None:
         try:
-            version = _one(request, b"tus-resumable")
-            if version not in (b"", VERSION):
-                raise Refused(412, "only tus 1.0.0 is spoken here", tus_version="1.0.0")
+            _check_version(request)
             return await self._serve(request, gone)
         except (ImError, Refused) as error:
             return refusal(request, error)
@@ -267,6 +266,12 @@ def _one(request: Request, name: bytes) -> bytes:
     if len(values) > 1:
         raise Refused(400, f"several headers {name.decode()}")
     return values[0].strip()
+
+
+def _check_version(request: Request) -> None:
+    """Whoever says no version is no tus client, and is served all the same."""
+    if _one(request, b"tus-resumable") not in (b"", VERSION):
+        raise Refused(412, "only tus 1.0.0 is spoken here", tus_version="1.0.0")
 
 
 def _number(request: Request, name: bytes) -> int:

@@ -82,6 +82,12 @@ class BoundedRequest(Request):
             body = refusal(self, error)
             self._answer_now(self.code, body, self.responseHeaders)
 
+    def finish(self) -> None:
+        """See Request."""
+        if self.upload_body is not None:
+            self.upload_body.lost()  # unless it was made durable for this answer
+        super().finish()  # type: ignore[no-untyped-call]
+
     def connectionLost(self, reason: Failure) -> None:
         """See Request."""
         if self.upload_body is not None:
