@@ -104,7 +104,7 @@ class UploadBody:
 
     def _fail(self, error: ImError | Refused) -> None:
         if self._error is None:
-            self._error = error
+            self._error = error.alone()
             self._pieces, self._bytes = [], 0
             self._read_on()
             if self._asking is not None:
@@ -155,9 +155,11 @@ class UploadBody:
             ImError, Refused: why it was not taken.
         """
         await self._opened
+        # Raised, it has this stack, which has this body: kept, it would make a cycle of them.
+        error, self._error = self._error, None
         try:
-            if self._error is not None:
-                raise self._error
+            if error is not None:
+                raise error
             upload = self._upload
             assert upload is not None
             if upload.position == upload.transfer.size:
@@ -166,6 +168,7 @@ class UploadBody:
             await upload.flush()
             return upload.position, ""
         finally:
+            del error
             await self._close()
 
     def lost(self) -> None:

@@ -212,6 +212,8 @@ class Channel(HTTPChannel):
         self.doors.wheel.forget(self)
         self.admission.release()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        # Of a body that ends in the middle: it has the channel.
+        self._transferDecoder = None
 
 
 class ImSite(Site):

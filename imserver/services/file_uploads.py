@@ -73,7 +73,7 @@ class Upload:
                 upload ended.
         """
         if self._error is not None:
-            raise self._error
+            raise self._why()
         if offset != self.position:
             raise ImError(ErrorCode.BAD_REQUEST, f"the next offset is {self.position}")
         if offset + len(data) > self.transfer.size:
@@ -131,7 +131,7 @@ class Upload:
     def fail(self, error: ImError) -> None:
         """Ends it: nothing more is taken, and the sink is told."""
         if self._error is None:
-            self._error = error
+            self._error = error.alone()
             self._pending, self._bytes = [], 0
             if self._timer is not None:
                 self._timer.cancel()
@@ -139,6 +139,11 @@ class Upload:
             sink, self._sink = self._sink, None
             if sink is not None:
                 sink.upload_ended(error)
+
+    def _why(self) -> ImError:
+        """Why it ended, to be raised: another one each time, since the stack that it gets has this upload."""
+        assert self._error is not None
+        return ImError(self._error.code, self._error.text)
 
     def _tell_idle(self) -> None:
         if not self._writing:
@@ -158,7 +163,7 @@ class Upload:
             self._idle.append(idle)
             await idle
         if self._error is not None:
-            raise self._error
+            raise self._why()
 
     async def close(self) -> None:
         """Lets go of the part once nothing is being written; what came in and is not written is dropped."""

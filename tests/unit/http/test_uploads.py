@@ -21,6 +21,7 @@ from imserver.http.vitals import Vitals
 from imserver.protocols.doors import Doors
 from imserver.services.file_ports import Transfer
 from imserver.services.file_rules import FileSettings
+from tests.unit.left_over import left_over
 from tests.unit.services.test_files import FileCase
 
 MIB = 1024 * 1024
@@ -117,7 +118,7 @@ class Uploads(FileCase):
                 for visit in visits:
                     visit()
 
-        all_of_them()
+        self.assertEqual(left_over(all_of_them), {})
 
     def test_taken(self) -> None:
         self.nothing_left(
@@ -177,7 +178,7 @@ class Uploads(FileCase):
             self.settle()
             self.assertEqual((len(self.files.channels), self.files.channels.uploads), (0, {}))
 
-        visit()
+        self.assertEqual(left_over(visit), {})
 
     def test_what_an_abandoned_upload_brought_is_kept(self) -> None:
         transport = self.connect()
@@ -191,6 +192,17 @@ class Uploads(FileCase):
     def test_a_full_disk(self) -> None:
         self.blobs.room = 0
         self.nothing_left(self.visit(503, BODY[:HALF], BODY[HALF:], begin=True))
+
+        def found_full_when_all_came_in() -> None:
+            transport = self.connect()
+            path = self.begun(transport)
+            self.blobs.held = True
+            self.assertEqual(self.ask_over(transport, self.patch_head(path) + BODY), [])
+            self.blobs.release()
+            self.assertEqual(self.ask_over(transport, b""), [503])
+            self.lose(transport)
+
+        self.nothing_left(found_full_when_all_came_in)
 
     def test_abandoned_while_the_disk_is_busy(self) -> None:
         transport = self.connect()
@@ -221,4 +233,4 @@ class Uploads(FileCase):
                 transport.clear()
             self.lose(transport)
 
-        visit()
+        self.assertEqual(left_over(visit), {})
