@@ -166,8 +166,9 @@ class FileAnswer:
             self._over = True
             self._doors.wheel.forget(self)
             self._files.channels.leave(self._user)
-            if self._download is not None:
-                self._files.channels.close_download(self._download)
+            download, self._download = self._download, None  # which has this answer
+            if download is not None:
+                self._files.channels.close_download(download)
 
     def check(self, now: float) -> float | None:
         """See liveness.Watched."""

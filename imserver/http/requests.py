@@ -93,6 +93,7 @@ class BoundedRequest(Request):
         if self.upload_body is not None:
             self.upload_body.lost()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self.producer = None  # which has this request
 
     def _too_large(self) -> None:
         self._answer_now(413, envelope(413, f"a request may have {MAX_BODY} bytes"))

@@ -102,8 +102,9 @@ class InbandFiles:
         if outgoing is not None:
             outgoing.ended = True
             self._channels.leave(desk.user)
-            if outgoing.download is not None:
-                self._channels.close_download(outgoing.download)
+            download, outgoing.download = outgoing.download, None  # which has this one
+            if download is not None:
+                self._channels.close_download(download)
             else:
                 self._channels.stop_waiting(id, outgoing)
 

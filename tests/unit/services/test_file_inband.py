@@ -186,10 +186,15 @@ class Inband(FileCase):
         self.assertEqual((len(self.files.channels), self.files.channels.uploads), (0, {}))
 
     def test_a_session_that_ended_is_freed_at_once(self) -> None:
+        mine = self.request("carol", "alice")
+        self.whole(mine, DATA, "carol")
+
         def visit() -> None:
             live, _ = self.session("alice")
             self.say(live, OFFER)
             self.say(live, CancelFile("t1"))
+            self.say(live, AckChunks(mine.transfer, 0))
+            self.settle()
             live.close()
             self.settle()
 

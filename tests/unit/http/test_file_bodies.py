@@ -1,4 +1,4 @@
-"""Uploads over HTTP (tus), by the bytes of the connection: nothing of them is left when they are over."""
+"""Files over HTTP (tus; downloads), by the bytes of the connection: nothing is left when they are over."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from imserver.protocols.doors import Doors
 from imserver.services.file_ports import Transfer
 from imserver.services.file_rules import FileSettings
 from tests.unit.left_over import left_over
+from tests.unit.services.file_double import MemoryBlob
 from tests.unit.services.test_files import FileCase
 
 MIB = 1024 * 1024
@@ -38,7 +39,7 @@ class Plain(StringTransport):
         self.disconnecting = True
 
 
-class Uploads(FileCase):
+class Bodies(FileCase):
     settings = FileSettings(
         max_bytes=MIB, user_bytes=200 * MIB, user_transfers=300, user_channels=4, channels=6
     )
@@ -234,3 +235,31 @@ class Uploads(FileCase):
             self.lose(transport)
 
         self.assertEqual(left_over(visit), {})
+
+    def test_downloads(self) -> None:
+        transport = self.connect()
+        head = self.patch_head(self.begun(transport))
+        self.assertEqual(self.ask_over(transport, head + BODY), [204])
+        found = re.search(rb"(?i)x-file-id: (\S+)", transport.value())
+        assert found is not None
+        path = f"/api/files/{found[1].decode()}"
+        self.lose(transport)
+
+        def taken() -> None:
+            transport = self.connect()
+            asked = [self.head(method, path) for method in ("GET", "HEAD")]
+            asked += [self.head("GET", path, range=f"bytes={some}") for some in ("-10", "99999999-")]
+            self.assertEqual(self.ask_over(transport, *asked), [200, 200, 206, 416])
+            self.lose(transport)
+
+        def cut() -> None:
+            reading: Deferred[bytes] = Deferred()
+            patched = self.patch(MemoryBlob, "read", lambda *_: reading)
+            transport = self.connect()
+            self.ask_over(transport, self.head("GET", path))
+            self.lose(transport)
+            self.assertEqual((len(self.files.channels), self.files.channels.downloads), (0, {}))
+            patched.restore()
+            reading.callback(b"x")
+
+        self.nothing_left(taken, cut)
