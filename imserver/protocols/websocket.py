@@ -110,7 +110,7 @@ class WebSocketProtocol(WebSocketBounds):
                 assert isinstance(session, Session)
                 self._logged_in = agreed.log_in, await session.log_in(agreed.log_in)
         except ImError as error:
-            self._refusal = error.with_traceback(None)  # which would hold this protocol
+            self._refusal = error.alone()
             raise ConnectionDeny(http_status(error), error.text) from None
         except Exception:
             self._failures.failure("a WebSocket handshake failed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -42,7 +42,8 @@ class BoundedThreads:
     def call(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """See services.ports.Threads."""
         if self._running >= self._limit:
-            return fail(ImError(ErrorCode.UNAVAILABLE, "the server is busy; try again"))
+            # Not a Deferred that has failed: awaited, it makes a cycle of its failure and all who wait.
+            raise ImError(ErrorCode.UNAVAILABLE, "the server is busy; try again")
         self._running += 1
         result: Deferred[Any] = deferToThreadPool(self._reactor, self._pool, function, *args)
         return result.addBoth(self._done)

@@ -47,6 +47,15 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """What it returns, or the OSError that it raises, without its stack."""
+    try:
+        return function(*arguments)
+    except OSError as error:
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        return error
+
+
 def blob_path(directory: Path, sha256: str) -> Path:
     """Where a blob is in the directory of files."""
     return directory / "blobs" / sha256[:2] / sha256
@@ -74,11 +83,12 @@ class DiskBlobs:
         Raises:
             ImError: UNAVAILABLE, if the disk fails or too much waits for it.
         """
-        try:
-            return await self._threads.call(function, *arguments)
-        except OSError as error:
-            self.log.error("files: {error}", error=error.strerror or str(error))
-            raise unavailable() from error
+        # Returned, not as a failure: that makes a cycle with all who wait, and the bytes they hold.
+        found = await self._threads.call(_outcome, function, arguments)
+        if isinstance(found, OSError):
+            self.log.error("files: {error}", error=found.strerror or str(found))
+            raise unavailable() from found
+        return found
 
     def blob_path(self, sha256: str) -> Path:
         """Where a blob is."""

@@ -10,4 +10,8 @@ class Threads(Protocol):
     """Where blocking work goes (password hashing, disk reads)."""
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Runs it elsewhere; returns an awaitable of its result. ImError UNAVAILABLE if the queue is full."""
+        """Runs it elsewhere; returns an awaitable of its result.
+
+        Raises:
+            ImError: UNAVAILABLE if the queue is full, at once.
+        """

@@ -19,6 +19,7 @@ from imserver.backends.files.disk import DiskPart
 from imserver.model.errors import ErrorCode, ImError
 from imserver.services.file_ports import Mismatch
 from tests.unit.backends.engine import temporary_directory
+from tests.unit.left_over import left_over
 
 T = TypeVar("T")
 DATA = bytes(range(256)) * 1000
@@ -129,6 +130,18 @@ class Parts(DiskCase):
         blob = self.done(self.blobs.blob(HASH))
         assert blob is not None
         self.assertEqual(self.done(blob.read(0, len(DATA) + 1)), DATA)
+
+    def test_nothing_is_left_of_what_a_full_disk_refuses(self) -> None:
+        def full(descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+        part = self.part()
+        self.patch(os, "fdatasync", full)
+        self.assertEqual(
+            left_over(lambda: self.failureResultOf(Deferred.fromCoroutine(part.append([DATA])), ImError)),
+            {},
+        )
+        self.assertEqual(part.length, 0)
 
     def test_listing_and_removal(self) -> None:
         self.assertEqual(self.done(self.blobs.listing()), (set(), set()))

@@ -15,9 +15,10 @@ from twisted.python.failure import Failure
 
 from benchmarks.speakers import frame
 from imserver.config import Listener
-from imserver.model.errors import ImError
+from imserver.model.errors import ErrorCode, ImError
 from imserver.protocols.doors import NEWCOMERS_PER_TURN, Doors
 from imserver.protocols.qdatastream import QDataStreamProtocol
+from imserver.protocols.session import Session
 from imserver.services.delivery import Delivery
 from imserver.services.ports import Answer
 from imserver.tap.wiring import listener_factory
@@ -208,6 +209,24 @@ class Lost(HubCase):
             self.assertIn(b" 401 ", transport.value())
             self.go(transport)
 
+        self.assertEqual(self.left_over(visit), {})
+
+    def test_a_log_in_by_handshake_that_is_refused_for_something_else(self) -> None:
+        listener = {"format": "http", "endpoint": "tcp:0", "paths": {"/signal": "signalling"}}
+        request = UPGRADE.replace(b"/ws", b"/signal?token=nonsense")
+
+        async def log_in(session: Session, command: Any) -> Any:
+            try:
+                raise KeyError
+            except KeyError as error:
+                raise ImError(ErrorCode.AUTH_FAILED, "no") from error
+
+        def visit() -> None:
+            transport = self.come(listener, request)
+            self.assertIn(b" 401 ", transport.value())
+            self.go(transport)
+
+        self.patch(Session, "log_in", log_in)
         self.assertEqual(self.left_over(visit), {})
 
     def test_the_request_of_a_handshake(self) -> None:

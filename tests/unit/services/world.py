@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, ensureDeferred, execute, fail
+from twisted.internet.defer import Deferred, ensureDeferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.errors import ErrorCode, ImError
@@ -66,7 +66,7 @@ class HeldThreads:
 
     def call(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
         if len(self._waiting) >= self._limit:
-            return fail(ImError(ErrorCode.UNAVAILABLE, "the server is busy"))
+            raise ImError(ErrorCode.UNAVAILABLE, "the server is busy")
         begun: Deferred[None] = Deferred()
         self._waiting.append(begun)
         return begun.addCallback(lambda _: function(*args))

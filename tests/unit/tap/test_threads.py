@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.model.errors import ErrorCode, ImError
 from imserver.tap.threads import BoundedThreads
+from tests.unit.left_over import left_over
 
 
 class Reactor(MemoryReactorClock):
@@ -52,7 +53,7 @@ class Bounds(SynchronousTestCase):
         self.addCleanup(gate.set)
         running = self.threads.call(gate.wait)
         waiting = self.threads.call(gate.wait)
-        refused = self.failureResultOf(self.threads.call(gate.wait), ImError).value
+        refused = self.assertRaises(ImError, self.threads.call, gate.wait)
         self.assertEqual((refused.code, refused.retryable), (ErrorCode.UNAVAILABLE, True))
         gate.set()
         self.reactor.run_one()
@@ -63,10 +64,21 @@ class Bounds(SynchronousTestCase):
         self.reactor.run_one()
         self.assertEqual(self.successResultOf(after), 7)
 
+    def test_nothing_is_left_of_a_refusal(self) -> None:
+        self.threads._limit = 0
+
+        async def ask() -> None:
+            await self.threads.call(int)
+
+        self.assertEqual(
+            left_over(lambda: self.failureResultOf(Deferred.fromCoroutine(ask()), ImError)),
+            {},
+        )
+
 
 class Stopped(SynchronousTestCase):
     def test_nothing_is_taken_afterwards(self) -> None:
         threads = BoundedThreads(Reactor(), 1, 10, "test")  # type: ignore[arg-type]
         threads.start()
         threads.stop()
-        self.failureResultOf(threads.call(int), ImError)
+        self.assertRaises(ImError, threads.call, int)
