@@ -23,12 +23,17 @@ class Seat(Protocol):
 
 
 class Incoming:
-    """An upload of one session; its UploadSink."""
+    """An upload of one session; its UploadSink.
 
-    def __init__(self, name: str, seat: Seat) -> None:
+    Args:
+        over: called when it is ended from elsewhere.
+    """
+
+    def __init__(self, name: str, seat: Seat, over: Callable[[], None]) -> None:
         self.name = name
         self.upload: Upload | None = None
         self._seat = seat
+        self._over = over
         self._room: Deferred[None] | None = None
 
     def upload_kept(self, offset: int) -> None:
@@ -38,9 +43,8 @@ class Incoming:
 
     def upload_ended(self, error: ImError) -> None:
         """See UploadSink."""
-        self.upload = None
         self._seat.receiver.notify(CancelFile(self.name, error.text))
-        self._go_on()
+        self._over()
 
     def end(self) -> None:
         """Nothing more is taken: who waits for room goes on."""
@@ -60,18 +64,24 @@ class Incoming:
 
 
 class Outgoing:
-    """A download of one session; its DownloadSink."""
+    """A download of one session; its DownloadSink.
 
-    def __init__(self, seat: Seat) -> None:
+    Args:
+        over: called when it is ended from elsewhere.
+    """
+
+    def __init__(self, seat: Seat, over: Callable[[], None]) -> None:
         self.download: Download | None = None
         self.ended = False
         self._seat = seat
+        self._over = over
 
     def download_ended(self, error: ImError) -> None:
         """See DownloadSink."""
         if self.download is not None and not self.ended:
             self._seat.receiver.notify(CancelFile(self.download.transfer.id, error.text))
         self.ended = True
+        self._over()
 
 
 class Desk(Struct, eq=False):

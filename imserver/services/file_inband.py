@@ -97,6 +97,11 @@ class InbandFiles:
         if upload is not None:
             self._spawn(self._channels.close_upload(upload))
 
+    def _give_up(self, desk: Desk, name: str) -> None:
+        incoming = desk.uploads.pop(name, None)
+        if incoming is not None:
+            self._end_upload(desk, incoming)
+
     def _end_download(self, desk: Desk, id: str) -> None:
         outgoing = desk.downloads.pop(id, None)
         if outgoing is not None:
@@ -124,7 +129,9 @@ class InbandFiles:
         incoming = desk.uploads.get(command.transfer)
         if incoming is None:
             self._channels.enter(desk.user)
-            incoming = desk.uploads[command.transfer] = Incoming(command.transfer, desk.seat)
+            incoming = desk.uploads[command.transfer] = Incoming(
+                command.transfer, desk.seat, lambda: self._give_up(desk, command.transfer)
+            )
         elif incoming.upload is not None:
             return AckChunks(command.transfer, incoming.upload.position)
         try:
@@ -189,7 +196,7 @@ class InbandFiles:
             # What was accepted waits for the user's next session, as one that was begun does.
             raise ImError(ErrorCode.UNAVAILABLE, "the session ended")
         self._channels.enter(desk.user)
-        outgoing = desk.downloads[id] = Outgoing(desk.seat)
+        outgoing = desk.downloads[id] = Outgoing(desk.seat, lambda: self._end_download(desk, id))
         self._spawn(self._send(desk, id, outgoing, command.offset, principal.sid))
         return Done()
 
@@ -227,9 +234,7 @@ class InbandFiles:
     async def cancel(self, principal: Principal, command: CancelFile) -> Done:
         """The sender gives it up, or the recipient does not want it (any more)."""
         desk = self._desk(principal)
-        incoming = desk.uploads.pop(command.transfer, None)
-        if incoming is not None:
-            self._end_upload(desk, incoming)
+        self._give_up(desk, command.transfer)
         mine = await self._files.store.transfer_of(principal.user, principal.format, command.transfer)
         if mine is not None:
             await self._files.cancel(principal, CancelTransfer(mine.id, command.reason))

@@ -11,6 +11,7 @@ from imserver.model.errors import ErrorCode, ImError
 from imserver.model.files import (
     AckChunks,
     CancelFile,
+    CancelTransfer,
     CompleteFile,
     FileOffered,
     FileRejected,
@@ -184,6 +185,46 @@ class Inband(FileCase):
         self.blobs.release()
         self.settle()
         self.assertEqual((len(self.files.channels), self.files.channels.uploads), (0, {}))
+
+    def test_a_download_that_is_ended_elsewhere_can_begin_again(self) -> None:
+        channel = self.request("carol", "bob")
+        self.whole(channel, DATA, "carol")
+        bob, his = self.session("bob")
+        for times in (1, 2):
+            self.say(bob, AckChunks(channel.transfer, 0))
+            self.settle()
+            self.assertEqual(len(self.told(his, CompleteFile)), times)
+            self.ask("bob", CancelTransfer(channel.transfer))
+            self.assertEqual(len(self.told(his, CancelFile)), times)
+            self.assertEqual((len(self.files.channels), self.files.channels.downloads), (0, {}))
+        his.room = 0
+        self.say(bob, AckChunks(channel.transfer, 0))
+        self.ask("bob", CancelTransfer(channel.transfer))
+        his.room = None
+        bob.drained()
+        self.settle()
+        self.assertEqual((len(self.told(his, CompleteFile)), len(self.files.channels)), (2, 0))
+        self.assertEqual(self.hub._running, set())
+
+    def test_an_upload_that_is_ended_elsewhere_holds_nothing(self) -> None:
+        bob, his = self.session("bob")
+        for name in ("t1", "t2"):
+            self.say(self.alice, OfferFile("bob", name, "a.txt", len(DATA), HASH))
+            self.settle()
+            offer = self.told(his, FileOffered)[-1]
+            self.say(bob, CancelFile(offer.info.transfer, "no"))
+            self.assertEqual(self.told(self.hers, CancelFile)[-1].transfer, name)
+            self.assertEqual((len(self.files.channels), self.files.channels.uploads), (0, {}))
+        self.say(self.alice, OfferFile("bob", "t3", "a.txt", len(DATA), HASH))
+        self.blobs.room = 0
+        self.say(self.alice, SendChunk("t3", 0, DATA))
+        self.settle()
+        self.assertEqual((len(self.files.channels), self.files.channels.uploads), (0, {}))
+        self.blobs.room = None
+        again = OfferFile("bob", "t3", "a.txt", len(DATA), HASH)
+        self.assertEqual(self.say(self.alice, again), AckChunks("t3", 0))
+        self.say(self.alice, SendChunk("t3", 0, DATA))
+        self.assertEqual(self.say(self.alice, CompleteFile("t3")), CompleteFile("t3"))
 
     def test_a_session_that_ended_is_freed_at_once(self) -> None:
         mine = self.request("carol", "alice")
