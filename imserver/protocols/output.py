@@ -163,14 +163,13 @@ class SessionOutput:
         payloads = row.frames.get(key)
         if payloads is None:
             try:
-                payloads = row.frames[key] = pushed(row.messages, seq) or ()
+                payloads = row.frames[key] = pushed(row.messages, seq)
             except Exception:
-                payloads = ()  # which one it is shows by itself
-        if not payloads:
-            return self._push_each(row.each(), seq, room)
+                # Which one it is shows by itself.
+                return self._push_each(row.each(), seq, room)
         frames = [*map(self._frame, payloads)]
         size = sum(map(len, frames))
-        while size - len(frames[-1]) >= room:
+        while frames and size - len(frames[-1]) >= room:
             size -= len(frames.pop())
         self._queue(frames, size, seq)
         return len(frames)

@@ -112,6 +112,7 @@ class InbandFiles:
                 self._channels.close_download(download)
             else:
                 self._channels.stop_waiting(id, outgoing)
+            desk.feed()  # it may wait for room
 
     # Sending
 

@@ -177,14 +177,14 @@ class AnswersRows(Protocol):
 
 
 class PushesRows(Protocol):
-    """What a server's codec may have besides, where pushing several messages at once costs less."""
+    """What a server's codec may have besides, where pushing several messages at once costs less.
 
-    def pushed(self, messages: Sequence[Message], seq: int) -> list[bytes] | None:
-        """The frames, one for each, that push messages under `seq` and the numbers after it.
+    Only codecs may have it whose sessions of one profile all push the same bytes under the same number;
+    where each session's are its own (sealed, say), `pushed` is None.
+    """
 
-        The bytes are those that `splice` gives; None: ask that. Sessions of one profile are given the
-        same frames.
-        """
+    def pushed(self, messages: Sequence[Message], seq: int) -> list[bytes]:
+        """The frames, one for each, that push messages under `seq` and the numbers after it; as `splice`."""
 
 
 def each_accepted(

@@ -120,7 +120,6 @@ class Feed:
         if (
             self._missed
             and not self._repairing
-            and not self._parted
             and core.hearing
             and core.redis.connected
             and not self._stopped
@@ -136,7 +135,9 @@ class Feed:
             # What was done before all could be heard again is answered before this.
             await core.redis.call("PING")
             await self._tell_own(core.own_sends.take_unheard())
-            if core.sink is not None:
+            if self._parted:
+                self._missed, again = True, RETRY_SECONDS
+            elif not self._missed and core.sink is not None:  # nor has more been missed meanwhile
                 core.sink.missed()
         except ImError:
             self._missed = True

@@ -286,7 +286,7 @@ class JsonLineServerCodec:
         """message/event with its seq."""
         return b"".join((shared[0], _encode(seq), shared[1]))
 
-    def pushed(self, messages: Sequence[Message], seq: int) -> list[bytes] | None:
+    def pushed(self, messages: Sequence[Message], seq: int) -> list[bytes]:
         """See PushesRows: message/event."""
         return pushed_row(messages, seq)
 

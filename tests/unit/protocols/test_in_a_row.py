@@ -234,16 +234,27 @@ class Pushed(SynchronousTestCase):
         self.assertEqual(["push 8 one", "push 9 two"], third.heard())
         self.assertEqual([1, 8], written)
 
+    def test_whose_frames_are_its_own_takes_none_that_others_made(self) -> None:
+        for plain_first in (True, False):
+            both = row(b"one", b"two")
+            (plain, receiver), (sealed, other) = self.peer(), self.peer()
+            plain.codec.pushed = write_row  # type: ignore[attr-defined]
+            sealed.codec.pushed = None  # type: ignore[attr-defined]
+            sealed.codec.splice = lambda shared, seq: b"sealed %d" % seq  # type: ignore[method-assign]
+            for one in (receiver, other) if plain_first else (other, receiver):
+                self.assertEqual(2, one.push_all(both, 1))
+            self.assertEqual(["push 1 one", "push 2 two"], plain.heard())
+            self.assertEqual(["sealed 1", "sealed 2"], sealed.heard())
+
     def test_what_cannot_be_written_in_a_row_is_by_itself(self) -> None:
         def fails(messages: Sequence[Message], seq: int) -> list[bytes]:
             raise ZeroDivisionError
 
-        for pushed in (lambda messages, seq: None, fails):
-            peer, receiver = self.peer()
-            peer.codec.pushed = pushed  # type: ignore[attr-defined]
-            self.assertEqual(2, receiver.push_all(row(b"one", b"two"), 1))
-            self.assertEqual(["push 1 one", "push 2 two"], peer.heard())
-            self.assertFalse(peer.closing)
+        peer, receiver = self.peer()
+        peer.codec.pushed = fails  # type: ignore[attr-defined]
+        self.assertEqual(2, receiver.push_all(row(b"one", b"two"), 1))
+        self.assertEqual(["push 1 one", "push 2 two"], peer.heard())
+        self.assertFalse(peer.closing)
 
     def test_other_formats_have_forms_of_their_own(self) -> None:
         one = row(b"one")

@@ -244,7 +244,6 @@ class PlainSockets(OutboxCase):
         self.descriptor.drain(1000)
         self.assertFalse(self.outbox.stuck(200.0, 30.0))
 
-
     def test_who_takes_the_same_little_every_time_is_not_slow(self) -> None:
         self.outbox.put(b"x" * 1000)
         self.clock.advance(0)
