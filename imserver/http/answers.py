@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 from twisted.web.server import Request
@@ -43,11 +43,6 @@ class Refused(Exception):
         self.status = status
         self.message = message
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-    def alone(self) -> Self:
-        """See ImError.alone."""
-        self.__traceback__ = self.__context__ = self.__cause__ = None
-        return self
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from twisted.web.server import Request
 
 from imserver.http.answers import Refused
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ErrorCode, ImError, alone
 from imserver.services.file_channels import Channels
 from imserver.services.file_uploads import Upload
 
@@ -104,7 +104,7 @@ class UploadBody:
 
     def _fail(self, error: ImError | Refused) -> None:
         if self._error is None:
-            self._error = error.alone()
+            self._error = alone(error)
             self._pieces, self._bytes = [], 0
             self._read_on()
             if self._asking is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from typing import Self
+from typing import TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 class ErrorCode(enum.StrEnum):
@@ -52,14 +54,15 @@ class ImError(Exception):
     def __repr__(self) -> str:
         return f"ImError({self.code.value}, {self.text!r})"
 
-    def alone(self) -> Self:
-        """Itself, without the stack on which it was raised: for one that is kept, as an answer is.
 
-        Its traceback holds the variables of all functions on that stack, and one of them mostly holds it:
-        a cycle, and one that the collector does not see where it leads through a struct that is exempt.
-        """
-        self.__traceback__ = self.__context__ = self.__cause__ = None
-        return self
+def alone(error: E) -> E:
+    """An error without the stack on which it was raised: for one that is kept, as an answer is.
+
+    Its traceback holds the variables of all functions on that stack, and one of them mostly holds it:
+    a cycle, and one that the collector does not see where it leads through a struct that is exempt.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 def raise_if(refusal: ImError | None) -> None:

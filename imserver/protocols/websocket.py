@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from imserver.model.accounts import LoggedIn, LogIn
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ErrorCode, ImError, alone
 from imserver.protocols.connections import Admission
 from imserver.protocols.doors import Doors
 from imserver.protocols.frames import BINARY, COMPRESSED, TEXT, take_messages, whole_frame
@@ -110,7 +110,7 @@ class WebSocketProtocol(WebSocketBounds):
                 assert isinstance(session, Session)
                 self._logged_in = agreed.log_in, await session.log_in(agreed.log_in)
         except ImError as error:
-            self._refusal = error.alone()
+            self._refusal = alone(error)
             raise ConnectionDeny(http_status(error), error.text) from None
         except Exception:
             self._failures.failure("a WebSocket handshake failed")

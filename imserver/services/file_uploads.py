@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ErrorCode, ImError, alone
 from imserver.services.file_ports import Part, Piece, Transfer
 
 STEP = 512 * 1024
@@ -131,7 +131,7 @@ class Upload:
     def fail(self, error: ImError) -> None:
         """Ends it: nothing more is taken, and the sink is told."""
         if self._error is None:
-            self._error = error.alone()
+            self._error = alone(error)
             self._pending, self._bytes = [], 0
             if self._timer is not None:
                 self._timer.cancel()

@@ -28,7 +28,7 @@ from imserver.backends.embedded.send_rate import SendRate
 from imserver.backends.embedded.state import State
 from imserver.backends.embedded.targets import resolve
 from imserver.model.accounts import Principal, Role
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ErrorCode, ImError, alone
 from imserver.model.ids import BROADCAST_NAME, group_name, single_name
 from imserver.model.messages import MessageAccepted, SendMessage
 from imserver.services.ports import Answer
@@ -59,7 +59,7 @@ class Appender:
     def refuse(self, ticket: Any, error: ImError) -> None:
         """See `Store.refuse`."""
         self._decide()
-        self._core.journal.batch().answers.append(Answer(ticket, error.alone()))
+        self._core.journal.batch().answers.append(Answer(ticket, alone(error)))
 
     def _decide(self) -> None:
         waiting = self._waiting
@@ -88,7 +88,7 @@ class Appender:
                     append(principal, command) if run is None else run.send(command)
                 )
             except ImError as error:
-                outcome = error.alone()
+                outcome = alone(error)
             except sqlite3.Error:
                 outcome = unavailable("the message store cannot be read now")
             except UnicodeEncodeError:

@@ -17,7 +17,7 @@ from imserver.backends.embedded.database import Database
 from imserver.backends.embedded.journal import Journal, unavailable
 from imserver.backends.embedded.settings import EngineSettings, Failpoints
 from imserver.backends.embedded.state import State
-from imserver.model.errors import ImError
+from imserver.model.errors import ImError, alone
 from imserver.services.ports import Threads
 
 P = ParamSpec("P")
@@ -163,7 +163,7 @@ class Core:
                 begun = True
             return function(connection, *arguments)
         except ImError as error:
-            return error.alone()
+            return alone(error)
         finally:
             if begun and connection.in_transaction:
                 connection.execute("ROLLBACK")

@@ -26,8 +26,7 @@ class Run:
 
     __slots__ = (
         "_batch", "_block", "_conversation", "_core", "_ids", "_key", "_messages", "_now", "_own", "_pair",
-        "_peer",
-        "_principal", "_rate", "_retries", "_sender", "_state", "_theirs",
+        "_peer", "_principal", "_rate", "_retries", "_sender", "_state", "_theirs",
     )  # fmt: skip
 
     def __init__(

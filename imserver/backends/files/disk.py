@@ -23,7 +23,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from imserver.backends.files.locks import DiskLock, is_at, take
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ErrorCode, ImError, alone
 from imserver.services.file_ports import Mismatch, Piece
 from imserver.services.ports import Threads
 
@@ -52,8 +52,7 @@ def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     try:
         return function(*arguments)
     except OSError as error:
-        error.__traceback__ = error.__context__ = error.__cause__ = None
-        return error
+        return alone(error)
 
 
 def blob_path(directory: Path, sha256: str) -> Path:

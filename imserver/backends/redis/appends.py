@@ -17,7 +17,7 @@ from imserver.backends.redis.scripts import Script, lua
 from imserver.backends.redis.send_rate import SendRate
 from imserver.backends.redis.targets import refusal_of, target_of
 from imserver.model.accounts import Principal, Role
-from imserver.model.errors import ErrorCode, ImError
+from imserver.model.errors import ErrorCode, ImError, alone
 from imserver.model.messages import MessageAccepted, SendMessage
 from imserver.services.ports import Answer
 
@@ -66,7 +66,7 @@ class Appender:
 
     def refuse(self, ticket: Any, error: ImError) -> None:
         """See `Store.refuse`."""
-        self._redis.mark(self._refused, Answer(ticket, error.alone()))
+        self._redis.mark(self._refused, Answer(ticket, alone(error)))
 
     def _words(self, principal: Principal, command: SendMessage) -> tuple[Any, ...]:
         core, user = self._core, principal.user

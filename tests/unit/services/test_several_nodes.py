@@ -38,6 +38,11 @@ class ChatOverNodes(HouseCase):
         self.bob = self.two.log_in("bob")
         self.tablet = self.three.log_in("alice", device="tablet")
 
+    def is_told(self) -> bool:
+        """Whether, a while later, node three is told what concerns alice."""
+        self.clock.advance(0.5)
+        return b"three" in self.wait_for(self.link.call("HGET", "t:hosts", "alice"))
+
     def test_messages_reach_all_sessions_of_both(self) -> None:
         self.alice.send("hi", recipient="bob")
         self.bob.send("ho", recipient="alice")
@@ -58,12 +63,7 @@ class ChatOverNodes(HouseCase):
         of_phone = self.alice.send("hi", recipient="bob")
         of_tablet = self.tablet.send("ho", recipient="bob")
         self.three.way.hold_answers = True  # it stands still
-
-        def is_told() -> bool:
-            self.clock.advance(0.5)
-            return b"three" in self.wait_for(self.link.call("HGET", "t:hosts", "alice"))
-
-        self.pump.until(lambda: not is_told())
+        self.pump.until(lambda: not self.is_told())
         self.wait_for(self.alice.begin(RevokeMessage(of_phone.message_id)))
         revoked = self.tablet.begin(RevokeMessage(of_tablet.message_id))
         self.pump.until(lambda: len(self.bob.peer.events) == 2)
@@ -78,12 +78,7 @@ class ChatOverNodes(HouseCase):
         first, second = [self.alice.send(words, recipient="bob").message_id for words in ("hi", "ho")]
         three, members = self.three, self.three.cellar.bus.members
         three.way.hold_answers = True  # it stands still
-
-        def is_told() -> bool:
-            self.clock.advance(0.5)
-            return b"three" in self.wait_for(self.link.call("HGET", "t:hosts", "alice"))
-
-        self.pump.until(lambda: not is_told())
+        self.pump.until(lambda: not self.is_told())
         self.wait_for(self.alice.begin(RevokeMessage(first)))
         cut_off = members._cut_off
 
@@ -95,7 +90,7 @@ class ChatOverNodes(HouseCase):
         three.way.let_go()
         self.pump.until(lambda: three.way.hold_answers)
         three.cellar.bus.attendance.changed("alice")
-        self.pump.until(is_told)
+        self.pump.until(self.is_told)
         self.wait_for(self.alice.begin(RevokeMessage(second)))
         for _ in range(20):
             self.pump.turn(0.002)
