@@ -71,7 +71,7 @@ class Checker:
         self.by_id: dict[str, Message] = {}  # as the final inboxes have it
         self.seq: dict[str, dict[str, int]] = {user: {} for user in history.users}  # user -> id -> seq
         self.at: dict[str, dict[int, Message]] = {user: {} for user in history.users}
-        self.sent: dict[int, Message] = {}  # number of the send -> its message
+        self.sent: dict[int, Message] = {}  # number of the send -> its message, the one that was answered
         self.send_of: dict[str, Send] = {}  # message id -> its send
         self.revoked: set[str] = set()
         self._began: dict[tuple[str, str, str], int] = {}  # device -> where it began
@@ -171,10 +171,10 @@ class Checker:
                 continue
             send = behind
             self.send_of[message_id] = send
-            self.sent.setdefault(send.number, message)
+            if message_id in answers or send.number not in self.sent:
+                self.sent[send.number] = message
             for other in copies[send.number]:
-                # What waits in the server for its sender's rate, while days pass, is forgotten.
-                if not send.client_id or abs(other.server_at - message.server_at) < DAY:
+                if not _forgotten_between(send, other.server_at, message.server_at):
                     self.fault(f"{send.text} is there twice: {other.message_id} and {message_id}")
             copies[send.number].append(message)
             self._as_sent(send, message)
@@ -255,7 +255,11 @@ class Checker:
                     self._recipients(send, message)
                 continue
             answer = send.accepted
-            if answer.seq < self.history.finals[send.user].first_seq and message is None:
+            if answer.seq < self.history.finals[send.user].first_seq and (
+                message is None
+                or (message.message_id != answer.message_id
+                and _forgotten_between(send, answer.server_at, message.server_at))
+            ):
                 continue  # trimmed by retention
             if message is None:
                 self.fault(f"{send.text}: acknowledged as {answer.message_id} and lost")
@@ -303,10 +307,7 @@ class Checker:
         return kept is None or message.message_id[-12:] < kept.message_id[-12:]
 
     def _client_ids(self) -> None:
-        """One client id, one message, for as long as it is remembered.
-
-        What waits in the server for its sender's rate, while days pass, comes after that.
-        """
+        """One client id, one message, for as long as it is remembered (see `_forgotten_between`)."""
         by_key: dict[tuple[str, str, str], list[Send]] = defaultdict(list)
         for send in self.history.sends:
             if send.client_id and send.number in self.sent:
@@ -554,6 +555,15 @@ class Checker:
                 shown = [row.message.message_id for row in view.conversations.get(canonical, ())]
                 if shown != inbox:
                     self.fault(f"{user}: {canonical} shows {len(shown)} messages, the inbox has {len(inbox)}")
+
+
+def _forgotten_between(send: Send, one: float, other: float) -> bool:
+    """Whether a send may rightly have made two messages, committed at these times (seconds).
+
+    What waits in the server for its sender's rate, while days pass, comes after its client id is
+    forgotten; a retry that had been quicker has been answered by then.
+    """
+    return bool(send.client_id) and abs(one - other) >= DAY
 
 
 def _payload(message: Message) -> tuple[object, ...]:
