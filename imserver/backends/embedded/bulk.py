@@ -18,17 +18,20 @@ _AT_ONCE = 64
 class Insert:
     """One INSERT statement of some columns.
 
+    Attributes:
+        one: the statement for a single row.
+
     Args:
         into: all of it before VALUES.
         columns: their number.
     """
 
-    __slots__ = ("_many", "_one")
+    __slots__ = ("_many", "one")
 
     def __init__(self, into: str, columns: int) -> None:
         row = f"({', '.join('?' * columns)})"
-        self._one = f"{into} VALUES {row}"
-        self._many = f"{self._one}{f', {row}' * (_AT_ONCE - 1)}"
+        self.one = f"{into} VALUES {row}"
+        self._many = f"{self.one}{f', {row}' * (_AT_ONCE - 1)}"
 
     def __call__(self, connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Puts the rows in, in their order; raises sqlite3.Error."""
@@ -36,4 +39,4 @@ class Insert:
         for start in range(0, end, _AT_ONCE):
             connection.execute(self._many, [*chain.from_iterable(rows[start : start + _AT_ONCE])])
         if end < len(rows):
-            connection.executemany(self._one, rows[end:])
+            connection.executemany(self.one, rows[end:])

@@ -1,7 +1,7 @@
 """Client ids: which send was this, and was it the same?
 
-The last ones are in memory, the others in the `dedupe` table as (bucket,
-hash of the key, log offset); the log row decides. Bloom filters over both, one for each span of time,
+The last ones are in memory, the others in the `client_ids` table, by bucket and hash of the
+key; the log row decides. Bloom filters over both, one for each span of time,
 spare almost every look-up.
 """
 
@@ -11,34 +11,23 @@ import sqlite3
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
-from itertools import combinations, cycle, islice
+from itertools import islice
 from struct import Struct
 from typing import Final
+
+from imserver.backends.embedded.bloom import NEAR, NEAR_SHIFT, PROBE_SHIFT, PROBES, Bloom
+from imserver.backends.embedded.client_ids import Row, find, hashes_of, rows_of
 
 SPAN_SECONDS = 12 * 3600.0
 """Spans are dropped whole. Part of the file format: the window may be configured anew, this may not."""
 _BUCKET_OFFSETS: Final = 22
 """Bits of a log offset: a bucket has about so many sends at the most.
 
-What is written together is sorted by hash, so that it is spread over all of its bucket: in one of a whole
-span of time each send would in the end have a page of the file written for itself.
+What is written together is spread over all of its bucket by its hashes (see `client_ids`), and whoever looks
+for one reads a thousandth of the bucket.
 """
-_SMALLEST_FILTER: Final = 1 << 20
-_LARGEST_FILTER: Final = 1 << 25
-"""Bytes of a filter's layer."""
-PROBES: Final = tuple(
-    islice(cycle(1 << one | 1 << two | 1 << three for one, two, three in combinations(range(8), 3)), 64)
-)
-"""Three bits of a byte, by six bits of a hash."""
-_PROBE_SHIFT: Final = 57
-_NEAR_SHIFT: Final = 43
-_NEAR: Final = 62
-"""Five bits of a hash, and one that is set: where a value's second byte is in the 64 around its first."""
-_number = Struct("<q").unpack
-
-Row = tuple[int, int, int]
-"""(bucket, hash, log offset)."""
-
+_number: Final = Struct("<q").unpack
+_hasher: Final = blake2b(digest_size=8).copy
 
 def key_hash(sender: int, format: str, client_id: str) -> int:
     """A signed 64-bit hash, the same in every process (SQLite's integers are signed).
@@ -51,7 +40,26 @@ def key_hash(sender: int, format: str, client_id: str) -> int:
 
 def text_hash(key: str) -> int:
     """The same of the three, joined by NUL."""
-    return _number(blake2b(key.encode(), digest_size=8).digest())[0]  # type: ignore[no-any-return]
+    hasher = _hasher()  # a copy takes half as long as a new one
+    hasher.update(key.encode())
+    return _number(hasher.digest())[0]  # type: ignore[no-any-return]
+
+
+class KeyHash:
+    """The same of one sender's client ids: what they begin with is hashed once."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, sender: int, format: str) -> None:
+        hasher = _hasher()
+        hasher.update(f"{sender}\0{format}\0".encode())
+        self._begun = hasher.copy
+
+    def __call__(self, client_id: str) -> int:
+        """See `key_hash`."""
+        hasher = self._begun()
+        hasher.update(client_id.encode())
+        return _number(hasher.digest())[0]  # type: ignore[no-any-return]
 
 
 def span_of(at: float) -> int:
@@ -65,68 +73,7 @@ def bucket_of(span: int, offset: int) -> int:
 
 
 def _span_in(bucket: int) -> int:
-    return bucket >> 32 or bucket  # once they were whole spans
-
-
-def _set(layer: bytearray, mask: int, value: int) -> None:
-    bits, at = PROBES[value >> _PROBE_SHIFT & 63], value & mask
-    layer[at] |= bits
-    layer[at ^ (value >> _NEAR_SHIFT & _NEAR | 1)] |= bits
-
-
-def _is_set(layers: list[tuple[bytearray, int]], value: int) -> bool:
-    """Whether any of the layers has it, or seems to."""
-    bits = PROBES[value >> _PROBE_SHIFT & 63]
-    for layer, mask in layers:
-        at = value & mask
-        if layer[at] & bits == bits and layer[at ^ (value >> _NEAR_SHIFT & _NEAR | 1)] & bits == bits:
-            return True
-    return False
-
-
-class Bloom:
-    """A growing Bloom filter: a layer four times as large whenever the last one is full.
-
-    A value has three bits in each of two bytes that are near each other, so that asking for it mostly looks
-    at memory once. With four bytes a value one absent value in a thousand gets through a full layer; the
-    largest one just fills up and lets more through.
-
-    Attributes:
-        layers: (bytes, mask of a hash's bits that number them), the one that is filled last.
-    """
-
-    __slots__ = ("_room", "layers")
-
-    def __init__(self) -> None:
-        self.layers: list[tuple[bytearray, int]] = []
-        self._room = 0
-
-    def add(self, values: Iterable[int]) -> None:
-        """Adds signed 64-bit hashes."""
-        for value in values:
-            self.reserve(1)
-            _set(*self.layers[-1], value)
-
-    def reserve(self, count: int) -> bool:
-        """Sees to room for so many more in the last layer, where whoever calls puts them.
-
-        Returns:
-            whether there is a new layer.
-        """
-        grown = False
-        if self._room <= 0:
-            size = _SMALLEST_FILTER
-            if self.layers:
-                size = min(len(self.layers[-1][0]) * 4, _LARGEST_FILTER)
-            if not self.layers or size > len(self.layers[-1][0]):
-                self.layers.append((bytearray(size), size - 1))
-                grown = True
-            self._room = size // 4
-        self._room -= count
-        return grown
-
-    def __contains__(self, value: int) -> bool:
-        return _is_set(self.layers, value)
+    return bucket >> 32
 
 
 class Dedupe:
@@ -159,7 +106,7 @@ class Dedupe:
         bucket: int | None = -(1 << 62)
         while bucket is not None:
             (bucket,) = connection.execute(
-                "SELECT min(bucket) FROM dedupe WHERE bucket > ?", (bucket,)
+                "SELECT min(bucket) FROM client_ids WHERE bucket > ?", (bucket,)
             ).fetchone()
             if bucket is not None:
                 span = _span_in(bucket)
@@ -204,10 +151,10 @@ class Dedupe:
     def may_know(self, hashed: int) -> bool:
         """Whether any filter lets this hash through: nearly never, unless there is such a send."""
         # As `_is_set` has it; a call of its own would cost every send.
-        bits = PROBES[hashed >> _PROBE_SHIFT & 63]
+        bits = PROBES[hashed >> PROBE_SHIFT & 63]
         for layer, mask in self.layers:
             at = hashed & mask
-            if layer[at] & bits == bits and layer[at ^ (hashed >> _NEAR_SHIFT & _NEAR | 1)] & bits == bits:
+            if layer[at] & bits == bits and layer[at ^ (hashed >> NEAR_SHIFT & NEAR | 1)] & bits == bits:
                 return True
         return bool(self.unread)
 
@@ -219,9 +166,9 @@ class Dedupe:
             self.recent[hashed] = offset
         # As `_set` has it, likewise.
         layer, mask = self.filling
-        bits, at = PROBES[hashed >> _PROBE_SHIFT & 63], hashed & mask
+        bits, at = PROBES[hashed >> PROBE_SHIFT & 63], hashed & mask
         layer[at] |= bits
-        layer[at ^ (hashed >> _NEAR_SHIFT & _NEAR | 1)] |= bits
+        layer[at ^ (hashed >> NEAR_SHIFT & NEAR | 1)] |= bits
 
     # What was accepted
 
@@ -240,41 +187,42 @@ class Dedupe:
                 if span < oldest:
                     continue
                 for bucket in self._buckets.get(span, ()):
-                    rows = connection.execute(
-                        "SELECT offset FROM dedupe WHERE bucket = ? AND hash = ?", (bucket, hashed)
-                    )
-                    found.extend(offset for (offset,) in rows)
+                    found += find(connection, bucket, hashed)
         if len(found) > 1:
             found.sort(reverse=True)
         return found
 
     # The disk
 
-    def due(self, watermark: int, at_once: int) -> Iterator[list[Row]]:
-        """Rows for the disk of all that is in the log up to there, sorted by bucket and hash.
+    def due(self, first: int, watermark: int, at_once: int) -> Iterator[list[Row]]:
+        """Rows for the disk of all that is in the log up to `watermark`.
 
         Made as they are taken, so that no turn of the reactor is long; `drop_up_to` comes after.
 
         Args:
+            first: the first log offset that the disk does not have: if this is not brought to its end, the
+                next attempt begins there, too, and replaces what was written.
             at_once: rows in one list.
         """
         offsets = list(self.recent.values())
         filled = self._filled
-        for index, (first, bucket) in enumerate(filled):
+        for index, (begin, bucket) in enumerate(filled):
             last = min(filled[index + 1][0] - 1 if index + 1 < len(filled) else watermark, watermark)
-            start, end = bisect_right(offsets, first - 1), bisect_right(offsets, last)
+            start, end = bisect_right(offsets, begin - 1), bisect_right(offsets, last)
             hashes = sorted(islice(self.recent, start, end))
-            for begin in range(0, len(hashes), at_once):
-                recent = self.recent
-                yield [(bucket, hashed, recent[hashed]) for hashed in hashes[begin : begin + at_once]]
+            of_hashes: Iterable[int] = map(self.recent.__getitem__, hashes)
             twins = [
-                (bucket, hashed, offset)
+                (hashed, offset)
                 for hashed, others in self.twins.items()
                 for offset in others
-                if first <= offset <= last
+                if begin <= offset <= last
             ]
             if twins:
-                yield sorted(twins)
+                pairs = sorted([*zip(hashes, of_hashes, strict=True), *twins])
+                hashes, of_hashes = [hashed for hashed, _ in pairs], [offset for _, offset in pairs]
+            rows = rows_of(bucket, first, hashes, of_hashes)
+            while piece := [*islice(rows, at_once)]:
+                yield piece
 
     def drop_up_to(self, watermark: int) -> None:
         """Forgets in memory what the disk has."""
@@ -323,6 +271,6 @@ def filter_of(connection: sqlite3.Connection, buckets: Iterable[int]) -> Bloom:
     """Reads buckets of the disk into a filter; a second for a million sends, so it runs on a thread."""
     bloom = Bloom()
     for bucket in buckets:
-        rows = connection.execute("SELECT hash FROM dedupe WHERE bucket = ?", (bucket,))
-        bloom.add(hashed for (hashed,) in rows)
+        for (ids,) in connection.execute("SELECT ids FROM client_ids WHERE bucket = ?", (bucket,)):
+            bloom.add(hashes_of(ids))
     return bloom

@@ -11,6 +11,7 @@ from msgspec import structs
 from imserver.backends.common import portable
 from imserver.backends.common.digests import payload_digest
 from imserver.backends.embedded import change_log
+from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS, rows_of
 from imserver.backends.embedded.dedupe import bucket_of, key_hash, span_of
 from imserver.backends.embedded.records import (
     PACKED_FROM,
@@ -30,6 +31,8 @@ STEP = 5_000
 """Things written in one transaction."""
 MOST_ENTRIES = 2_000_000
 """Of the two big indexes, kept in memory until they are written."""
+IDS_AT_ONCE = 20_000
+"""Hashes of client ids, likewise."""
 _INDEX = "INSERT INTO {} VALUES (?, ?, ?, ?)"
 
 
@@ -73,6 +76,32 @@ class _Index:
         self._connection.execute(self._sql, (no, first, offsets[-1], pack_offsets(list(offsets))))
 
 
+class _ClientIds:
+    """Hashes of client ids on their way to the disk."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._waiting: dict[int, list[tuple[int, int]]] = {}
+        self._count = 0
+
+    def add(self, bucket: int, hashed: int, offset: int) -> None:
+        """The log row at `offset` has the client id; its bucket: see `dedupe`."""
+        self._waiting.setdefault(bucket, []).append((hashed, offset))
+        self._count += 1
+        if self._count >= IDS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what waits."""
+        for bucket, pairs in self._waiting.items():
+            first = min(offset for _, offset in pairs)
+            pairs.sort()
+            hashes, offsets = [hashed for hashed, _ in pairs], [offset for _, offset in pairs]
+            INSERT_CLIENT_IDS(self._connection, [*rows_of(bucket, first, hashes, offsets)])
+        self._waiting.clear()
+        self._count = 0
+
+
 class SqliteTarget:
     """See `portable.Target`.
 
@@ -87,6 +116,7 @@ class SqliteTarget:
         self._heads: list[tuple[_Index, int, int]] = []
         self._inboxes = _Index(connection, "inbox_index")
         self._positions = _Index(connection, "conversation_index")
+        self._client_ids = _ClientIds(connection)
         self._numbers: portable.Numbers | None = None
         self._broadcasts: dict[int, list[tuple[str, int]]] = {}
         self._missed: dict[tuple[str, str, float], int] = {}
@@ -124,6 +154,7 @@ class SqliteTarget:
         assert numbers is not None
         self._inboxes.flush()
         self._positions.flush()
+        self._client_ids.flush()
         for index, no, head in self._heads:
             index.head(no, head, numbers.floor)
         for message, reached in self._broadcasts.items():
@@ -250,7 +281,7 @@ class SqliteTarget:
             record = structs.replace(record, digest=_digest(letter, canonical_name(record)))
             if letter.format:
                 hashed = key_hash(numbers[0], letter.format, letter.client_id)
-                self._insert("dedupe", bucket_of(span_of(server_at), letter.no), hashed, letter.no)
+                self._client_ids.add(bucket_of(span_of(server_at), letter.no), hashed, letter.no)
         self._insert("log", letter.no, encode(record))
         for user_no, seq in zip(numbers, seqs, strict=True):
             self._inboxes.add(user_no, seq, letter.no)

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from imserver.backends.embedded.bulk import Insert
+from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.dedupe import filter_of
 from imserver.backends.embedded.tails import IndexRow, TailIndex
@@ -20,7 +21,6 @@ from imserver.model.errors import ImError
 
 INSERT_INBOX = Insert("INSERT OR REPLACE INTO inbox_index", 4)
 INSERT_CONVERSATION = Insert("INSERT OR REPLACE INTO conversation_index", 4)
-_INSERT_DEDUPE = Insert("INSERT OR REPLACE INTO dedupe", 3)
 MOST_BEHIND = 5
 """The sends of one commit wait for a slice."""
 _SET_WATERMARK = "INSERT OR REPLACE INTO meta VALUES ('indexed_upto', ?)"
@@ -157,8 +157,8 @@ class Indexer:
         state = self._core.state
         yield from _index_slices(INSERT_INBOX, state.inboxes, inboxes, watermark, size)
         yield from _index_slices(INSERT_CONVERSATION, state.conversations, conversations, watermark, size)
-        for rows in state.dedupe.due(watermark, size):
-            yield _INSERT_DEDUPE, rows
+        for ids in state.dedupe.due(state.indexed_upto + 1, watermark, size):
+            yield INSERT_CLIENT_IDS, ids
 
     async def read_filters(self) -> None:
         """Reads the dedupe filters of what was on the disk at start-up; until then the disk is asked."""

@@ -78,14 +78,16 @@ encode = encoder.encode
 decode = decoder.decode
 
 
-def _portable(numbers: array[int]) -> bytes:
+def portable(numbers: array[int]) -> bytes:
+    """Numbers as bytes, little-endian."""
     if sys.byteorder == "big":
         numbers = numbers[:]
         numbers.byteswap()
     return numbers.tobytes()
 
 
-def _native(typecode: str, packed: bytes | memoryview) -> array[int]:
+def native(typecode: str, packed: bytes | memoryview) -> array[int]:
+    """The reverse of `portable`."""
     numbers: array[int] = array(typecode)
     numbers.frombytes(packed)
     if sys.byteorder == "big":
@@ -124,17 +126,17 @@ def message_row(
 
 def pack_offsets(offsets: list[int]) -> bytes:
     """Offsets as little-endian 64-bit numbers."""
-    return _portable(array("Q", offsets))
+    return portable(array("Q", offsets))
 
 
 def unpack_offsets(packed: bytes) -> array[int]:
     """The reverse of `pack_offsets`."""
-    return _native("Q", packed)
+    return native("Q", packed)
 
 
 def pack_recipients(numbers: list[int], seqs: list[int]) -> bytes:
     """User numbers (32 bits each), then their seqs (64 bits each), in the same order."""
-    return _portable(array("I", numbers)) + _portable(array("Q", seqs))
+    return portable(array("I", numbers)) + portable(array("Q", seqs))
 
 
 def recipients(record: MessageRecord | FanoutRecord) -> list[tuple[int, int]]:
@@ -143,7 +145,7 @@ def recipients(record: MessageRecord | FanoutRecord) -> list[tuple[int, int]]:
     if isinstance(to, bytes):
         count = len(to) // 12
         view = memoryview(to)
-        return list(zip(_native("I", view[: 4 * count]), _native("Q", view[4 * count :]), strict=True))
+        return list(zip(native("I", view[: 4 * count]), native("Q", view[4 * count :]), strict=True))
     return list(zip(to[::2], to[1::2], strict=True))
 
 
@@ -154,10 +156,10 @@ def seq_of(record: MessageRecord | FanoutRecord, user_no: int) -> int:
         count = len(to) // 12
         view = memoryview(to)
         try:
-            index = _native("I", view[: 4 * count]).index(user_no)
+            index = native("I", view[: 4 * count]).index(user_no)
         except ValueError:
             return 0
-        return _native("Q", view[4 * (count + 2 * index) : 4 * (count + 2 * index) + 8])[0]
+        return native("Q", view[4 * (count + 2 * index) : 4 * (count + 2 * index) + 8])[0]
     for index in range(0, len(to), 2):
         if to[index] == user_no:
             return to[index + 1]

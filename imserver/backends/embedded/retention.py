@@ -29,10 +29,9 @@ _DELETE_INDEX = (
     # A user's last row stays: it says where the numbers go on.
     " AND first < (SELECT max(first) FROM {0} AS newest WHERE newest.no = {0}.no)"
 )
-_DELETE_DEDUPE = (
-    "DELETE FROM dedupe WHERE (bucket, hash, offset) IN (SELECT bucket, hash, offset FROM"
-    " (SELECT * FROM dedupe WHERE bucket < ?1"
-    " UNION ALL SELECT * FROM dedupe WHERE bucket >= 1 << 32 AND bucket < ?1 << 32) LIMIT ?2)"
+_DELETE_CLIENT_IDS = (
+    "DELETE FROM client_ids WHERE (bucket, part, first) IN"
+    " (SELECT bucket, part, first FROM client_ids WHERE bucket < ? << 32 LIMIT ?)"
 )
 _DELETE_FANOUTS = (
     "DELETE FROM fanouts WHERE (message, upto) IN"
@@ -88,7 +87,7 @@ class Retention:
         deleted += await self._cut_log()
         oldest = span_of(now - settings.dedupe_seconds)
         self._core.state.dedupe.expire(oldest)
-        deleted += await self._delete(_DELETE_DEDUPE, oldest)
+        deleted += await self._delete(_DELETE_CLIENT_IDS, oldest)
         expired = await self._core.read(_first_change_since, now - settings.change_seconds)
         deleted += await self._delete(_DELETE_CHANGE_INDEX, expired)
         deleted += await self._delete(_DELETE_CHANGES, expired)

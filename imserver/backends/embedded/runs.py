@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from imserver.backends.embedded.committer import Batch
 from imserver.backends.embedded.core import Core
-from imserver.backends.embedded.dedupe import text_hash
+from imserver.backends.embedded.dedupe import KeyHash
 from imserver.backends.embedded.journal import unavailable
 from imserver.backends.embedded.records import id_block, message_id_of, message_row
 from imserver.backends.embedded.relations import NOBODY
@@ -25,7 +25,7 @@ class Run:
     """One sender's messages to one user, in one reactor turn; while it lasts nothing else is decided."""
 
     __slots__ = (
-        "_batch", "_block", "_conversation", "_core", "_ids", "_key", "_messages", "_now", "_own", "_pair",
+        "_batch", "_block", "_conversation", "_core", "_hash", "_ids", "_messages", "_now", "_own", "_pair",
         "_peer", "_principal", "_rate", "_retries", "_sender", "_state", "_theirs",
     )  # fmt: skip
 
@@ -59,7 +59,7 @@ class Run:
         self._own = state.inboxes.tails[sender.no].offsets.append
         self._theirs = state.inboxes.tails[peer.no].offsets.append
         self._conversation = state.conversations.tails[pair.no].offsets.append
-        self._key = f"{sender.no}\0{principal.format}\0"
+        self._hash = KeyHash(sender.no, principal.format)
         if peer is sender or peer.blocks is not NOBODY or sender.blocks is not NOBODY:
             raise LookupError("what is to be looked at for each message")
 
@@ -76,7 +76,7 @@ class Run:
         dedupe = state.dedupe
         hashed = 0
         if client_id:
-            hashed = text_hash(self._key + client_id)
+            hashed = self._hash(client_id)
             if dedupe.may_know(hashed):
                 known = self._retries.known(state, sender, format, hashed, canonical, command)
                 if known is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
+from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS, converted
+
 APPLICATION_ID = 0x494D5356
 """Written into the file's header ("IMSV"), so that a foreign database is recognised."""
 
@@ -166,6 +168,21 @@ def _add_encrypted_groups(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE groups ADD COLUMN encrypted INTEGER NOT NULL DEFAULT 0")
 
 
+def _add_client_ids(connection: sqlite3.Connection) -> None:
+    """Version 6: the hashes of client ids have a row a part of a bucket instead of one each."""
+    connection.execute(
+        "CREATE TABLE client_ids (bucket INTEGER NOT NULL, part INTEGER NOT NULL, first INTEGER NOT NULL,"
+        " ids BLOB NOT NULL, PRIMARY KEY (bucket, part, first)) WITHOUT ROWID"
+    )
+    # The first buckets were whole spans of time, by their numbers.
+    rows = connection.execute(
+        "SELECT iif(bucket >> 32, bucket, bucket << 32), hash, offset FROM dedupe"
+        " ORDER BY bucket, hash, offset"
+    )
+    connection.executemany(INSERT_CLIENT_IDS.one, converted(rows))
+    connection.execute("DROP TABLE dedupe")
+
+
 def _statements(script: str) -> list[str]:
     """The statements of a script one by one; executescript() would commit."""
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
@@ -180,6 +197,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _add_friends,
     _add_files,
     _add_encrypted_groups,
+    _add_client_ids,
 )
 """Step i brings a file from version i to i + 1; released steps are never changed."""
 

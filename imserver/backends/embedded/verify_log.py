@@ -6,6 +6,7 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable
 
+from imserver.backends.embedded.client_ids import hashes_of, offsets_of
 from imserver.backends.embedded.dedupe import key_hash
 from imserver.backends.embedded.records import (
     FanoutRecord,
@@ -167,7 +168,7 @@ class LogCheck:
         if not expected:
             return
         first = min(offset for _, offset in expected)
-        found = set(self._connection.execute("SELECT hash, offset FROM dedupe WHERE offset >= ?", (first,)))
+        found = _remembered(self._connection, first)
         for hashed, offset in sorted(expected - found, key=lambda item: item[1])[:5]:
             self._fault(offset, f"has a client id (hash {hashed}) that is not remembered")
 
@@ -194,3 +195,15 @@ class LogCheck:
             # Where it came from another engine, nobody knows who there was when it began.
             if done and max_no and self._broadcasts[message] != expected:
                 self._fault(message, f"went to {self._broadcasts[message]} of {expected} users")
+
+
+def _remembered(connection: sqlite3.Connection, first: int) -> set[tuple[int, int]]:
+    """Hashes and log offsets that the table of client ids has from this log offset on."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'dedupe'").fetchone():  # an older file
+        return set(connection.execute("SELECT hash, offset FROM dedupe WHERE offset >= ?", (first,)))
+    return {
+        (hashed, offset)
+        for (ids,) in connection.execute("SELECT ids FROM client_ids")
+        for hashed, offset in zip(hashes_of(ids), offsets_of(ids), strict=True)
+        if offset >= first
+    }

@@ -80,7 +80,10 @@ def plain_send(frame: bytes, user: str) -> tuple[int, SendMessage] | None:
         length = frame[at + 1]
         at += 2
         if length > 0x7F:
-            length, at = _varint(frame, at - 1, 1 << 31)
+            if 0 < frame[at] < 0x80:
+                length, at = length & 0x7F | frame[at] << 7, at + 1
+            else:
+                length, at = _varint(frame, at - 1, 1 << 31)
         end = at + length
         size = len(frame)
         if end != size and (frame[end] != 0x20 or _end_of_varint(frame, end + 1) != size):

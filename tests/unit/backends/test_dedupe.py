@@ -10,19 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.backends.embedded import dedupe as dedupe_module
+from imserver.backends.embedded import bloom as bloom_module
+from imserver.backends.embedded.bloom import PROBES, Bloom
 from imserver.backends.embedded.bulk import Insert
-from imserver.backends.embedded.dedupe import PROBES, SPAN_SECONDS, Bloom, Dedupe, Row, bucket_of, span_of
+from imserver.backends.embedded.client_ids import Row
+from imserver.backends.embedded.dedupe import SPAN_SECONDS, Dedupe, KeyHash, bucket_of, key_hash, span_of
 from imserver.backends.embedded.indexing import MOST_BEHIND, Indexer
 from tests.unit.backends.engine import EngineCase
+from tests.unit.backends.test_client_ids import pairs_in
 
 AT = 3 * SPAN_SECONDS
 SPAN = span_of(AT)
 BUCKET = bucket_of(SPAN, 0)
+GOLDEN = -246862347595191746
 
 
-def due(dedupe: Dedupe, watermark: int, at_once: int = 1000) -> list[Row]:
-    return [row for rows in dedupe.due(watermark, at_once) for row in rows]
+def due(dedupe: Dedupe, watermark: int, at_once: int = 1000) -> list[tuple[int, int, int]]:
+    """(bucket, hash, log offset) of all that is due."""
+    return pairs_in([row for rows in dedupe.due(1, watermark, at_once) for row in rows])
 
 
 class DedupeTest(SynchronousTestCase):
@@ -50,10 +55,16 @@ class DedupeTest(SynchronousTestCase):
         self.assertEqual([(BUCKET, 7, 4), (BUCKET, 8, 3)], sorted(due(self.dedupe, 9)))
 
     def test_rows_come_sorted_in_lists_of_a_size(self) -> None:
-        for offset, hashed in enumerate((5, -9, 3, 8), 1):
+        far = 1 << 62
+        for offset, hashed in enumerate((5, -9, 3, far, 8), 1):
             self.accept(offset, hashed)
-        rows = list(self.dedupe.due(3, 2))
-        self.assertEqual([[(BUCKET, -9, 2), (BUCKET, 3, 3)], [(BUCKET, 5, 1)]], rows)
+        lists: list[list[Row]] = list(self.dedupe.due(1, 4, 2))
+        self.assertEqual(
+            [[(BUCKET, -9, 2), (BUCKET, 3, 3), (BUCKET, 5, 1)], [(BUCKET, far, 4)]],
+            [pairs_in(rows) for rows in lists],
+        )
+        self.assertEqual([2, 1], [len(rows) for rows in lists])
+        self.assertEqual({1}, {first for rows in lists for _, _, first, _ in rows})
 
     def test_spans_of_time(self) -> None:
         self.accept(1, 11)
@@ -102,7 +113,7 @@ class DedupeTest(SynchronousTestCase):
                 [(BUCKET + 1, 1, first + 1), (BUCKET + 1, 7, first)],
                 [(BUCKET + (1 << 32) + 1, 5, first + 2)],
             ],
-            list(self.dedupe.due(first + 2, 1000)),
+            [pairs_in(rows) for rows in self.dedupe.due(first - 2, first + 2, 1000)],
         )
         self.dedupe.drop_up_to(first + 2)
         self.assertEqual((BUCKET, BUCKET + 1), self.dedupe.buckets(SPAN))
@@ -111,7 +122,7 @@ class DedupeTest(SynchronousTestCase):
         self.assertEqual([False, False, True], [self.dedupe.may_know(hashed) for hashed in (9, 7, 5)])
 
     def test_filters_fill_by_what_was_accepted(self) -> None:
-        self.patch(dedupe_module, "_SMALLEST_FILTER", 1 << 17)
+        self.patch(bloom_module, "_SMALLEST_FILTER", 1 << 17)
         for turn in range(100_000):
             self.dedupe.turn_to(AT, 1 + turn)
         self.accept(1, 11)
@@ -160,7 +171,7 @@ class DedupeTest(SynchronousTestCase):
     @settings(max_examples=20, deadline=None)
     @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=50))
     def test_what_was_added_is_there(self, values: list[int]) -> None:
-        self.patch(dedupe_module, "_SMALLEST_FILTER", 1 << 17)
+        self.patch(bloom_module, "_SMALLEST_FILTER", 1 << 17)
         bloom = Bloom()
         bloom.add(values)
         self.assertTrue(all(value in bloom for value in values))
@@ -170,13 +181,24 @@ class DedupeTest(SynchronousTestCase):
             self.assertEqual({(value & mask) >> 6 for value in values}, touched, "a line each")
 
     def test_few_get_through_a_full_layer(self) -> None:
-        self.patch(dedupe_module, "_SMALLEST_FILTER", 1 << 17)
+        self.patch(bloom_module, "_SMALLEST_FILTER", 1 << 17)
         chance = Random(1)
         bloom = Bloom()
         bloom.add(chance.getrandbits(64) - (1 << 63) for _ in range(1 << 15))
         self.assertEqual(1, len(bloom.layers))
         through = sum(chance.getrandbits(64) - (1 << 63) in bloom for _ in range(100_000))
         self.assertLess(through, 200)
+
+    @given(st.integers(1, 2**40), st.sampled_from(["jsonline", "protobuf"]), st.text())
+    def test_a_sender_s_hashes_are_the_same(self, sender: int, format: str, client_id: str) -> None:
+        client_id = client_id.encode(errors="replace").decode()
+        hashed = KeyHash(sender, format)
+        self.assertEqual(key_hash(sender, format, "other"), hashed("other"))
+        self.assertEqual(key_hash(sender, format, client_id), hashed(client_id))
+
+    def test_hashes_are_what_files_have(self) -> None:
+        """Part of the file format."""
+        self.assertEqual(GOLDEN, key_hash(7, "protobuf", "c-1"))
 
     def test_a_probe_is_three_bits_of_a_byte(self) -> None:
         self.assertEqual({3}, {probe.bit_count() for probe in PROBES})
@@ -194,8 +216,8 @@ class PauseTest(EngineCase, SynchronousTestCase):
         self.settle()
 
     def written(self) -> int:
-        (count,) = self.embedded.core.reader.execute("SELECT count(*) FROM dedupe").fetchone()
-        return int(count)
+        rows = self.embedded.core.reader.execute("SELECT * FROM client_ids").fetchall()
+        return len(pairs_in(rows))
 
     def test_slices_wait(self) -> None:
         before = self.written()

@@ -11,10 +11,13 @@ from msgspec.structs import replace
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from imserver.backends.embedded.bloom import Bloom
+from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS, Row, hashes_of, rows_of
 from imserver.backends.embedded.database import FileDatabase, MemoryDatabase, connect
-from imserver.backends.embedded.dedupe import Bloom, Row, filter_of, key_hash, span_of
+from imserver.backends.embedded.dedupe import filter_of, key_hash, span_of
 from imserver.backends.embedded.memory import deterministic_cellar
 from imserver.backends.embedded.records import FanoutRecord, MessageRecord, decode, encode, pack_offsets
+from imserver.backends.embedded.schema import migrate
 from imserver.backends.embedded.verify import verify, verify_connection
 from imserver.model.accounts import Grant, Role
 from imserver.model.errors import ErrorCode
@@ -258,7 +261,7 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
         self.flush()
         self.later(3 * DAY)
         self.wait_for(self.embedded.trim(self.embedded.core.wall()))
-        self.assertEqual((0,), self.database.reader().execute("SELECT count(*) FROM dedupe").fetchone())
+        self.assertEqual((0,), self.database.reader().execute("SELECT count(*) FROM client_ids").fetchone())
         self.assertEqual(2, self.send("alice", "two", recipient="bob", client_id="c").seq)
 
     def test_a_clock_that_jumps_and_comes_back_lets_no_retry_through(self) -> None:
@@ -281,7 +284,7 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
             self.jump(15 * 3600.0)
 
         def due() -> list[list[Row]]:
-            return list(self.embedded.core.state.dedupe.due(99, 10))
+            return list(self.embedded.core.state.dedupe.due(1, 99, 10))
 
         before = due()
         self.assertEqual(3, len({row[0] for rows in before for row in rows}))
@@ -324,16 +327,32 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
         first = self.send("alice", "one", recipient="bob", client_id="c1")
         self.flush()
         clash = key_hash(1, "jsonline", "c2")
-        self.database.writer().execute("UPDATE dedupe SET hash = ?", (clash,))
+        writer = self.database.writer()
+        ((bucket,),) = writer.execute("SELECT bucket FROM client_ids").fetchall()
+        writer.executemany(INSERT_CLIENT_IDS.one, rows_of(bucket, 1, [clash], [1]))
         self.reopen()
         second = self.send("alice", "two", recipient="bob", client_id="c2")
         self.assertNotEqual(first.message_id, second.message_id)
 
-    def test_client_ids_in_buckets_of_older_versions(self) -> None:
-        """They were whole spans of time: known, as long as they are kept, beside those of now."""
+    def test_client_ids_of_older_versions(self) -> None:
+        """They had a row each, at first by whole spans of time: known as long as they are kept."""
         first = self.send("alice", "one", recipient="bob", client_id="c1")
         self.flush()
-        self.database.writer().execute("UPDATE dedupe SET bucket = bucket >> 32")
+        writer = self.database.writer()
+        ((bucket, ids),) = writer.execute("SELECT bucket, ids FROM client_ids").fetchall()
+        writer.execute("DROP TABLE client_ids")
+        writer.execute(
+            "CREATE TABLE dedupe (bucket INTEGER NOT NULL, hash INTEGER NOT NULL, offset INTEGER NOT NULL,"
+            " PRIMARY KEY (bucket, hash, offset)) WITHOUT ROWID"
+        )
+        writer.execute("INSERT INTO dedupe VALUES (?, ?, 1)", (bucket >> 32, hashes_of(ids)[0]))
+        writer.execute("PRAGMA user_version = 5")
+        self.assertEqual([], verify_connection(writer, now=self.embedded.core.wall()))
+        writer.execute("UPDATE dedupe SET hash = hash + 1")
+        (fault,) = verify_connection(writer, now=self.embedded.core.wall())
+        self.assertIn("is not remembered", fault)
+        writer.execute("UPDATE dedupe SET hash = hash - 1")
+        self.assertEqual(5, migrate(writer))
         self.reopen()
         self.assertEqual(first, self.send("alice", "one", recipient="bob", client_id="c1"))
         second = self.send("alice", "two", recipient="bob", client_id="c2")
@@ -341,10 +360,10 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
         self.reopen()
         self.assertEqual(first, self.send("alice", "one", recipient="bob", client_id="c1"))
         self.assertEqual(second, self.send("alice", "two", recipient="bob", client_id="c2"))
-        count = "SELECT count(DISTINCT bucket), count(*) FROM dedupe"
-        self.assertEqual((2, 2), self.database.reader().execute(count).fetchone())
+        count = "SELECT count(DISTINCT bucket), count(*) FROM client_ids"
+        self.assertEqual((1, 2), self.database.reader().execute(count).fetchone())
         self.wait_for(self.embedded.trim(self.embedded.core.wall() + DAY))
-        self.assertEqual((2, 2), self.database.reader().execute(count).fetchone())
+        self.assertEqual((1, 2), self.database.reader().execute(count).fetchone())
         self.wait_for(self.embedded.trim(self.embedded.core.wall() + 4 * DAY))
         self.assertEqual((0, 0), self.database.reader().execute(count).fetchone())
 
@@ -354,7 +373,7 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
             self.embedded.core.state.next_offset = (part << 22) + 10
             answers.append(self.send("alice", "one", recipient="bob", client_id=f"c{part}"))
             self.flush()
-        found = self.database.reader().execute("SELECT DISTINCT bucket FROM dedupe").fetchall()
+        found = self.database.reader().execute("SELECT DISTINCT bucket FROM client_ids").fetchall()
         self.assertEqual(3, len(found))
         for again in range(2):
             if again:
@@ -501,7 +520,7 @@ class VerifyTest(EngineCase, SynchronousTestCase):
             ("DELETE FROM conversation_index WHERE no = 1", "conversation"),
             ("UPDATE inbox_index SET first = first + 1 WHERE no = 1", "user 1: the index is not"),
             ("UPDATE inbox_index SET last_offset = 99 WHERE no = 1", "the last offset is not 99"),
-            ("DELETE FROM dedupe", "is not remembered"),
+            ("DELETE FROM client_ids", "is not remembered"),
             ("DELETE FROM fanouts", "is not among the rows of its broadcast"),
             ("DELETE FROM meta WHERE key = 'epoch'", "no inbox epoch"),
             ("DELETE FROM memberships WHERE user_no = 2", "members of that time"),

@@ -30,7 +30,7 @@ from tests.unit.backends.test_migration import MigrationCase
 DAY = 86400.0
 
 COLUMNS = {
-    "dedupe": "made of the log's client ids",
+    "client_ids": "made of the log's client ids",
     "broadcasts": "made of the log; those that are not at their end are waited for",
     "fanouts": "made of the log",
     "inbox_index.last_offset": "the last of its offsets",

@@ -89,7 +89,7 @@ class RunTest(EngineCase, SynchronousTestCase):
         rates = [core.state.users[user].tokens for user in ("alice", "bob")]
         counted = [core.state.tail_rows, core.state.inboxes.entries, core.state.conversations.entries]
         self.flush()
-        hashes = core.reader.execute("SELECT * FROM dedupe").fetchall()
+        hashes = core.reader.execute("SELECT * FROM client_ids").fetchall()
         self.wait_for(self.embedded.close())
         return [told, log, inboxes, again, rates, counted, hashes]
 
