@@ -14,7 +14,7 @@ from imserver.model.errors import ImError
 from imserver.model.messages import Message, MessageAccepted
 from imserver.services.change_cursor import Spawn
 from imserver.services.live import LiveSession
-from imserver.services.ports import Answer, Change, Entry, EntryRow, Store
+from imserver.services.ports import Change, Entry, EntryRow, Store
 from imserver.services.registry import Registry
 from imserver.services.sessions import Outgoing, OutgoingRow
 
@@ -67,21 +67,20 @@ class Delivery:
         if self.registry.leave(session):
             self._on_closed(session)
 
-    def answered(self, answers: Sequence[Answer]) -> None:
+    def answered(self, tickets: Sequence[Any], outcomes: Sequence[MessageAccepted | ImError]) -> None:
         """Answers go to the sessions that asked, all in a row to one at once; a ticket is (receiver, tag)."""
         last: Any = None
         tags: list[Any] = []
-        outcomes: list[MessageAccepted | ImError] = []
-        for answer in answers:
-            receiver, tag = answer.ticket
+        first = 0
+        for receiver, tag in tickets:
             if receiver is not last:
                 if tags:
-                    last.answer(tags, outcomes)
-                last, tags, outcomes = receiver, [], []
+                    last.answer(tags, outcomes[first : first + len(tags)])
+                    first += len(tags)
+                last, tags = receiver, []
             tags.append(tag)
-            outcomes.append(answer.outcome)
         if tags:
-            last.answer(tags, outcomes)
+            last.answer(tags, outcomes[first:])
 
     def committed(self, entries: Sequence[Entry | EntryRow]) -> None:
         """Messages go to every live session of every recipient."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from imserver.model.accounts import Account, Principal, Role
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import GroupMember
 from imserver.model.messages import Content, Form, InboxPage, MessageAccepted, ReadHistory, SendMessage
-from imserver.services.ports import Answer, Bus, Change, Directory, Entry, EntryRow, GroupRecord, Store
+from imserver.services.ports import Bus, Change, Directory, Entry, EntryRow, GroupRecord, Store
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as _Base
@@ -44,6 +44,13 @@ def each_entry(entries: Sequence[Entry | EntryRow]) -> Iterator[Entry]:
                 yield Entry(message, recipients, frozenset(), entry.origin)
 
 
+class Answer(NamedTuple):
+    """The outcome of one `append` or `refuse`."""
+
+    ticket: Any
+    outcome: MessageAccepted | ImError
+
+
 class Recorder:
     """A feed sink that keeps everything."""
 
@@ -53,8 +60,8 @@ class Recorder:
         self.changes: list[Change] = []
         self.times_missed = 0
 
-    def answered(self, answers: Sequence[Answer]) -> None:
-        self.answers.extend(answers)
+    def answered(self, tickets: Sequence[Any], outcomes: Sequence[MessageAccepted | ImError]) -> None:
+        self.answers.extend(Answer(*both) for both in zip(tickets, outcomes, strict=True))
 
     def committed(self, entries: Sequence[Entry | EntryRow]) -> None:
         self.entries.extend(each_entry(entries))

@@ -40,7 +40,8 @@ def ack_before_commit(node: Node) -> None:
     def broken(principal: Any, command: Any, ticket: Any) -> None:
         append(principal, command, ticket)
         journal.decide()
-        journal.sink.answered([journal.batch().answers.pop()])
+        batch = journal.batch()
+        journal.sink.answered([batch.tickets.pop()], [batch.outcomes.pop()])
 
     store.append = broken
 

@@ -31,7 +31,6 @@ from imserver.model.accounts import Principal, Role
 from imserver.model.errors import ErrorCode, ImError, alone
 from imserver.model.ids import BROADCAST_NAME, group_name, single_name
 from imserver.model.messages import MessageAccepted, SendMessage
-from imserver.services.ports import Answer
 
 
 class Appender:
@@ -59,7 +58,9 @@ class Appender:
     def refuse(self, ticket: Any, error: ImError) -> None:
         """See `Store.refuse`."""
         self._decide()
-        self._core.journal.batch().answers.append(Answer(ticket, alone(error)))
+        batch = self._core.journal.batch()
+        batch.tickets.append(ticket)
+        batch.outcomes.append(alone(error))
 
     def _decide(self) -> None:
         waiting = self._waiting
@@ -71,7 +72,7 @@ class Appender:
         if self._core.ready is not None:
             self._turn_to(self._core.ready)
         append, batch = self._append, self._core.journal.batch()
-        answered = batch.answers.append
+        answered, decided = batch.tickets.append, batch.outcomes.append
         last: Principal | None = None
         recipient = ""
         run: Run | None = None
@@ -96,7 +97,8 @@ class Appender:
             except Exception:
                 self._log.failure("a send could not be decided")  # which is no reason to lose the others
                 outcome = ImError(ErrorCode.INTERNAL, "internal error")
-            answered(Answer(ticket, outcome))
+            answered(ticket)
+            decided(outcome)
 
     def _run(self, batch: Batch, principal: Principal, recipient: str) -> Run | None:
         """For messages in a row of one user to another, or a single one; None: each in the general way."""

@@ -16,7 +16,9 @@ from twisted.internet.defer import Deferred
 
 from imserver.backends.embedded.bulk import Insert
 from imserver.backends.embedded.settings import Failpoints
-from imserver.services.ports import Answer, Entry, EntryRow
+from imserver.model.errors import ImError
+from imserver.model.messages import MessageAccepted
+from imserver.services.ports import Entry, EntryRow
 
 Statement = tuple[str, Sequence[Any]]
 BATCH_ROWS = 1024
@@ -60,16 +62,18 @@ class Batch:
         rows: (offset, body) for the log.
         steps: statements (failing the transaction if they fail) and tasks, in order.
         afterwards: run by the writer after the COMMIT, outside any transaction.
+        tickets, outcomes: what is answered to sends, in their order.
     """
 
-    __slots__ = ("afterwards", "answers", "entries", "generation", "rows", "steps")
+    __slots__ = ("afterwards", "entries", "generation", "outcomes", "rows", "steps", "tickets")
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
         self.rows: list[tuple[int, bytes]] = []
         self.steps: list[Statement | Task] = []
         self.afterwards: list[Task] = []
-        self.answers: list[Answer] = []
+        self.tickets: list[Any] = []
+        self.outcomes: list[MessageAccepted | ImError] = []
         self.entries: list[Entry | EntryRow] = []
 
 

@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 from imserver.backends.embedded.committer import Batch, Committer, Task
 from imserver.backends.embedded.settings import Failpoints
 from imserver.model.errors import ErrorCode, ImError
-from imserver.services.ports import Answer, Change, FeedSink
+from imserver.model.messages import MessageAccepted
+from imserver.services.ports import Change, FeedSink
 
 
 def unavailable(text: str = "the message store cannot write now") -> ImError:
@@ -169,17 +170,19 @@ class Journal:
 
     def _release(self, batches: Sequence[Batch]) -> None:
         if len(batches) == 1:
-            answers, entries = batches[0].answers, batches[0].entries
+            (batch,) = batches
+            tickets, outcomes, entries = batch.tickets, batch.outcomes, batch.entries
         else:
-            answers = [answer for batch in batches for answer in batch.answers]
+            tickets = [ticket for batch in batches for ticket in batch.tickets]
+            outcomes = [outcome for batch in batches for outcome in batch.outcomes]
             entries = [entry for batch in batches for entry in batch.entries]
         changes, self.changes = self.changes, []
         sink = self.sink
         if sink is None:
             return
-        if answers:
+        if tickets:
             self._failpoints.hit("before-ack")
-            self._tell(sink.answered, answers)
+            self._tell(sink.answered, tickets, outcomes)
             self._failpoints.hit("after-ack")
         if entries or changes:
             self._failpoints.hit("before-push")
@@ -189,9 +192,9 @@ class Journal:
                 self._tell(sink.changed, changes)
             self._failpoints.hit("after-push")
 
-    def _tell(self, consumer: Callable[[Any], None], things: Any) -> None:
+    def _tell(self, consumer: Callable[..., None], *things: Any) -> None:
         try:
-            consumer(things)
+            consumer(*things)
         except Exception:
             # What is committed stays committed, whatever its consumer makes of it.
             self._log.failure("the consumer of the feed failed")
@@ -204,19 +207,19 @@ class Journal:
             self.generation += 1
             self._lost()
         self.released += len(batches)
-        answers: list[Answer] = []
+        tickets: list[Any] = []
+        outcomes: list[MessageAccepted | ImError] = []
         tasks: list[Task] = []
         for batch in batches:
             self.waiting_rows -= len(batch.rows)
-            for answer in batch.answers:
-                if isinstance(answer.outcome, ImError):
-                    answers.append(answer)
-                else:
-                    answers.append(Answer(answer.ticket, unavailable()))
+            tickets += batch.tickets
+            outcomes += [
+                outcome if isinstance(outcome, ImError) else unavailable() for outcome in batch.outcomes
+            ]
             tasks.extend(step for step in batch.steps if isinstance(step, Task))
             tasks.extend(batch.afterwards)
-        if answers and self.sink is not None:
-            self._tell(self.sink.answered, answers)
+        if tickets and self.sink is not None:
+            self._tell(self.sink.answered, tickets, outcomes)
         for task in tasks:
             task.done.errback(Failure(unavailable()))
 

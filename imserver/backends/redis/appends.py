@@ -13,13 +13,13 @@ from imserver.backends.common.digests import payload_digest
 from imserver.backends.redis.core import Core
 from imserver.backends.redis.faults import refusal, unavailable
 from imserver.backends.redis.records import body_of, message_id
+from imserver.backends.redis.replicas import Answer
 from imserver.backends.redis.scripts import Script, lua
 from imserver.backends.redis.send_rate import SendRate
 from imserver.backends.redis.targets import refusal_of, target_of
 from imserver.model.accounts import Principal, Role
 from imserver.model.errors import ErrorCode, ImError, alone
 from imserver.model.messages import MessageAccepted, SendMessage
-from imserver.services.ports import Answer
 
 APPEND = Script("append", *lua("lists", "pairs", "targets", "feed", "append"))
 _IN_TIME = 0.9
@@ -136,4 +136,6 @@ class Appender:
 
     def _tell(self, answers: Sequence[Answer]) -> None:
         assert self._core.sink is not None
-        self._core.sink.answered(answers)
+        self._core.sink.answered(
+            [answer.ticket for answer in answers], [answer.outcome for answer in answers]
+        )

@@ -18,9 +18,15 @@ from imserver.backends.redis.faults import unavailable
 from imserver.backends.redis.link import Redis
 from imserver.model.errors import ImError
 from imserver.model.messages import MessageAccepted
-from imserver.services.ports import Answer
 
 MARK = "mark"
+
+
+class Answer(Struct, frozen=True, gc=False):
+    """The outcome of one `append` or `refuse`."""
+
+    ticket: Any
+    outcome: MessageAccepted | ImError
 
 
 class AckSettings(Struct, frozen=True):

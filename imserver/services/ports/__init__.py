@@ -8,14 +8,13 @@ may wait are coroutines.
 from imserver.services.ports.attendance import Attendance, Attending
 from imserver.services.ports.bus import Bus, Watcher
 from imserver.services.ports.directory import Directory, GroupRecord
-from imserver.services.ports.feed import Answer, Change, Entry, EntryRow, FeedSink
+from imserver.services.ports.feed import Change, Entry, EntryRow, FeedSink
 from imserver.services.ports.media import MediaServers
 from imserver.services.ports.seats import Seat
 from imserver.services.ports.store import Conversation, DeviceCursor, Store
 from imserver.services.ports.threads import Threads
 
 __all__ = [
-    "Answer",
     "Attendance",
     "Attending",
     "Bus",

@@ -64,18 +64,11 @@ class Change(Struct, frozen=True):
     heard: frozenset[str] | None = None
 
 
-class Answer(Struct, frozen=True, gc=False):
-    """The outcome of one `append` or `refuse`, in the order in which they were called."""
-
-    ticket: Any
-    outcome: MessageAccepted | ImError
-
-
 class FeedSink(Protocol):
     """Who consumes what is committed; called on the reactor thread, once a commit."""
 
-    def answered(self, answers: Sequence[Answer]) -> None:
-        """Outcomes for the local submitters, in submission order."""
+    def answered(self, tickets: Sequence[Any], outcomes: Sequence[MessageAccepted | ImError]) -> None:
+        """Outcomes of `append` and `refuse` for the local submitters, in submission order."""
 
     def committed(self, entries: Sequence[Entry | EntryRow]) -> None:
         """New messages, in seq order per user."""

@@ -10,10 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from imserver.backends.redis.link import Redis
 from imserver.backends.redis.metering import WriteMeter
 from imserver.backends.redis.protocol import ResponseError
-from imserver.backends.redis.replicas import AckSettings, Replicas
+from imserver.backends.redis.replicas import AckSettings, Answer, Replicas
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import MessageAccepted
-from imserver.services.ports import Answer
 
 
 class Line:

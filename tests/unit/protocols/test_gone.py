@@ -20,7 +20,6 @@ from imserver.protocols.doors import NEWCOMERS_PER_TURN, Doors
 from imserver.protocols.qdatastream import QDataStreamProtocol
 from imserver.protocols.session import Session
 from imserver.services.delivery import Delivery
-from imserver.services.ports import Answer
 from imserver.tap.wiring import listener_factory
 from tests.clients.protobuf_client import COMMANDS, encode, encode_envelope
 from tests.clients.qdatastream_client import qstring, utf8
@@ -167,10 +166,10 @@ class Lost(HubCase):
         refused = 0
         answered = Delivery.answered
 
-        def count(delivery: Delivery, answers: Sequence[Answer]) -> None:
+        def count(delivery: Delivery, tickets: Sequence[Any], outcomes: Sequence[Any]) -> None:
             nonlocal refused
-            refused += sum(isinstance(answer.outcome, ImError) for answer in answers)
-            answered(delivery, answers)
+            refused += sum(isinstance(outcome, ImError) for outcome in outcomes)
+            answered(delivery, tickets, outcomes)
 
         self.patch(Delivery, "answered", count)
         for listener, sent in cases:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from imserver.model.accounts import KickReason
 from imserver.model.messages import MarkRead, MessageRevoked, MessagesRead, RevokeMessage
 from imserver.services.delivery import RETRY_SECONDS, Delivery
-from imserver.services.ports import Answer, Change, Entry, EntryRow
+from imserver.services.ports import Change, Entry, EntryRow
 from tests.unit.services.hub_world import HubCase, Peer, text
 
 
@@ -18,9 +19,9 @@ class LossyFeed:
         self._delivery = delivery
         self.losing = False
 
-    def answered(self, answers: Sequence[Answer]) -> None:
+    def answered(self, tickets: Sequence[Any], outcomes: Sequence[Any]) -> None:
         """See FeedSink."""
-        self._delivery.answered(answers)
+        self._delivery.answered(tickets, outcomes)
 
     def interrupted(self) -> None:
         """See FeedSink."""
