@@ -104,7 +104,8 @@ class FileDatabase:
         connection = self._connect()
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -32768")
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        # A checkpoint holds up the commit that begins it: many short ones, rather than a few long ones.
+        connection.execute("PRAGMA wal_autocheckpoint = 1000")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         return connection
 

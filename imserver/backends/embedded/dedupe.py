@@ -26,6 +26,8 @@ _BUCKET_OFFSETS: Final = 22
 What is written together is spread over all of its bucket by its hashes (see `client_ids`), and whoever looks
 for one reads a thousandth of the bucket.
 """
+ROW_WEIGHT: Final = 16
+"""So many entries of the other indexes are written in the time that a row of client ids takes."""
 _number: Final = Struct("<q").unpack
 _hasher: Final = blake2b(digest_size=8).copy
 
@@ -202,7 +204,7 @@ class Dedupe:
         Args:
             first: the first log offset that the disk does not have: if this is not brought to its end, the
                 next attempt begins there, too, and replaces what was written.
-            at_once: rows in one list.
+            at_once: what may be in one list; a row weighs `ROW_WEIGHT`.
         """
         offsets = list(self.recent.values())
         filled = self._filled
@@ -221,7 +223,7 @@ class Dedupe:
                 pairs = sorted([*zip(hashes, of_hashes, strict=True), *twins])
                 hashes, of_hashes = [hashed for hashed, _ in pairs], [offset for _, offset in pairs]
             rows = rows_of(bucket, first, hashes, of_hashes)
-            while piece := [*islice(rows, at_once)]:
+            while piece := [*islice(rows, max(1, at_once // ROW_WEIGHT))]:
                 yield piece
 
     def drop_up_to(self, watermark: int) -> None:

@@ -11,10 +11,19 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded import bloom as bloom_module
+from imserver.backends.embedded import dedupe as dedupe_module
 from imserver.backends.embedded.bloom import PROBES, Bloom
 from imserver.backends.embedded.bulk import Insert
 from imserver.backends.embedded.client_ids import Row
-from imserver.backends.embedded.dedupe import SPAN_SECONDS, Dedupe, KeyHash, bucket_of, key_hash, span_of
+from imserver.backends.embedded.dedupe import (
+    ROW_WEIGHT,
+    SPAN_SECONDS,
+    Dedupe,
+    KeyHash,
+    bucket_of,
+    key_hash,
+    span_of,
+)
 from imserver.backends.embedded.indexing import MOST_BEHIND, Indexer
 from tests.unit.backends.engine import EngineCase
 from tests.unit.backends.test_client_ids import pairs_in
@@ -58,7 +67,7 @@ class DedupeTest(SynchronousTestCase):
         far = 1 << 62
         for offset, hashed in enumerate((5, -9, 3, far, 8), 1):
             self.accept(offset, hashed)
-        lists: list[list[Row]] = list(self.dedupe.due(1, 4, 2))
+        lists: list[list[Row]] = list(self.dedupe.due(1, 4, 2 * ROW_WEIGHT))
         self.assertEqual(
             [[(BUCKET, -9, 2), (BUCKET, 3, 3), (BUCKET, 5, 1)], [(BUCKET, far, 4)]],
             [pairs_in(rows) for rows in lists],
@@ -242,6 +251,7 @@ class PauseTest(EngineCase, SynchronousTestCase):
         self.assertEqual(306, self.written())
 
     def test_slices_grow_with_what_waits_up_to_a_bound(self) -> None:
+        self.patch(dedupe_module, "ROW_WEIGHT", 1)
         self.flush()
         sizes: list[int] = []
         write = Indexer._write
