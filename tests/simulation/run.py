@@ -15,9 +15,11 @@ import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from unittest.mock import patch
 
 from twisted.logger import globalLogBeginner
 
+from imserver.backends.embedded import client_ids
 from tests.redis.server import RedisServer
 from tests.simulation.cluster import NODES, Cluster
 from tests.simulation.simulation import Simulation
@@ -35,7 +37,9 @@ def run_seed(seed: int, calls: bool = True, redis_port: int = 0) -> tuple[Simula
     """
     simulation = Cluster(seed, redis_port, calls=calls) if redis_port else Simulation(seed, calls=calls)
     try:
-        violations = simulation.run()
+        # So that client ids do share rows, and parts have several.
+        with patch.multiple(client_ids, PART_SHIFT=62, MOST_IDS=3):
+            violations = simulation.run()
     except Exception:
         violations = [f"the run broke down:\n{traceback.format_exc()}"]
     return simulation, violations

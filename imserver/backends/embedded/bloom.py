@@ -19,12 +19,6 @@ NEAR: Final = 62
 """Five bits of a hash, and one that is set: where a value's second byte is in the 64 around its first."""
 
 
-def _set(layer: bytearray, mask: int, value: int) -> None:
-    bits, at = PROBES[value >> PROBE_SHIFT & 63], value & mask
-    layer[at] |= bits
-    layer[at ^ (value >> NEAR_SHIFT & NEAR | 1)] |= bits
-
-
 def _is_set(layers: list[tuple[bytearray, int]], value: int) -> bool:
     """Whether any of the layers has it, or seems to."""
     bits = PROBES[value >> PROBE_SHIFT & 63]
@@ -55,8 +49,14 @@ class Bloom:
     def add(self, values: Iterable[int]) -> None:
         """Adds signed 64-bit hashes."""
         for value in values:
-            self.reserve(1)
-            _set(*self.layers[-1], value)
+            if self._room <= 0:
+                self.reserve(0)
+            self._room -= 1
+            # In place, as in `Dedupe.note`: whoever starts waits for millions of these.
+            layer, mask = self.layers[-1]
+            bits, at = PROBES[value >> PROBE_SHIFT & 63], value & mask
+            layer[at] |= bits
+            layer[at ^ (value >> NEAR_SHIFT & NEAR | 1)] |= bits
 
     def reserve(self, count: int) -> bool:
         """Sees to room for so many more in the last layer, where whoever calls puts them.

@@ -2,8 +2,9 @@
 
 A row for each send would be in a page of its own, since what is written together is spread by its hash over
 the whole bucket: a page of 4 KiB a message, once millions are there. So the hashes of a bucket are divided
-into 512 parts, and what is written at a time has at the most one row in each of them. The part is all that is
-sorted; within it the bytes are searched.
+into 512 parts, and what is written at a time has few rows in each of them. The part is all that is
+sorted; within it the bytes are searched, in as many rows as there were times. Where little is written at a
+time there would be too many of these: then each has a row of its own after all, by its whole hash.
 """
 
 from __future__ import annotations
@@ -20,40 +21,64 @@ from imserver.backends.embedded.records import native, portable
 
 PART_SHIFT: Final = 55
 """A part is what the hashes (signed 64 bits) have above these bits: -256 to 255."""
+MOST_IDS: Final = 48
+"""In one row. Of rows of more than a thousand bytes SQLite keeps the rest in pages of their own."""
 INSERT_CLIENT_IDS: Final = Insert("INSERT OR REPLACE INTO client_ids", 4)
-_SELECT: Final = "SELECT ids FROM client_ids WHERE bucket = ? AND part = ?"
+_SELECT: Final = "SELECT ids FROM client_ids WHERE bucket = ? AND part IN (?, ?)"
 _hash_bytes: Final = Struct("<q").pack
+_pair: Final = Struct("<qQ").pack
 _offset: Final = Struct("<Q").unpack_from
 
 Row = tuple[int, int, int, bytes]
-"""(bucket, part, first, ids): `first` is a log offset that tells rows of different times apart; `ids` are
-hashes (signed, 64 bits), then as many log offsets (64 bits) in the same order, little-endian."""
+"""(bucket, part, first, ids). `part` is a part, or a whole hash. `first` is a log offset, and nothing that is
+written at this time is before it; it tells rows of different times apart, and is one more for each further
+row of the same part. `ids` are hashes (signed, 64 bits), then as many log offsets (64 bits) in the same
+order, little-endian."""
 
 
-def rows_of(bucket: int, first: int, hashes: Sequence[int], offsets: Iterable[int]) -> Iterator[Row]:
+def rows_of(
+    bucket: int, first: int, hashes: Sequence[int], offsets: Iterable[int], together: bool
+) -> Iterator[Row]:
     """Rows for the disk, in the order of its keys.
 
+    Whoever could not bring it to an end gives the same `first` again, and all that he gave then, and more: a
+    row that takes the place of another may have others in it, but none is missing in the end.
+
     Args:
-        first: see Row; whoever writes the same sends again gives the same number, and replaces the rows.
+        first: see Row; no log offset is below it.
         hashes: sorted.
         offsets: in the same order.
+        together: by parts, else each in a row of its own.
     """
+    if not together:
+        before: int | None = None
+        further = 0
+        for hashed, offset in zip(hashes, offsets, strict=True):
+            further = further + 1 if hashed == before else 0
+            before = hashed
+            yield bucket, hashed, first + further, _pair(hashed, offset)
+    else:
+        yield from _parts(bucket, first, hashes, offsets)
+
+
+def _parts(bucket: int, first: int, hashes: Sequence[int], offsets: Iterable[int]) -> Iterator[Row]:
     packed_hashes = portable(array("q", hashes))
     packed_offsets = portable(array("Q", offsets))
     start, count = 0, len(hashes)
     while start < count:
         part = hashes[start] >> PART_SHIFT
         end = bisect_left(hashes, (part + 1) << PART_SHIFT, start)
-        begin, stop = 8 * start, 8 * end
-        yield bucket, part, first, packed_hashes[begin:stop] + packed_offsets[begin:stop]
+        for further, at in enumerate(range(start, end, MOST_IDS)):
+            begin, stop = 8 * at, 8 * min(at + MOST_IDS, end)
+            yield bucket, part, first + further, packed_hashes[begin:stop] + packed_offsets[begin:stop]
         start = end
 
 
 def find(connection: sqlite3.Connection, bucket: int, hashed: int) -> list[int]:
-    """The log offsets of a hash in a bucket, in no order."""
+    """The log offsets of a hash in a bucket, in no order; one may be there twice."""
     found: list[int] = []
     sought = _hash_bytes(hashed)
-    for (ids,) in connection.execute(_SELECT, (bucket, hashed >> PART_SHIFT)):
+    for (ids,) in connection.execute(_SELECT, (bucket, hashed >> PART_SHIFT, hashed)):
         half = len(ids) // 2
         at = ids.find(sought, 0, half)
         while at >= 0:
@@ -75,8 +100,17 @@ def offsets_of(ids: bytes) -> array[int]:
     return native("Q", memoryview(ids)[len(ids) // 2 :])
 
 
-def converted(rows: Iterable[tuple[int, int, int]], at_most: int = 64) -> Iterator[Row]:
-    """Rows of (bucket, hash, log offset), in that order, as older files have them, as Rows."""
+def is_found(part: int, hashed: int) -> bool:
+    """Whether `find` looks for this hash in a row of this part."""
+    return part in (hashed, hashed >> PART_SHIFT)
+
+
+def converted(rows: Iterable[tuple[int, int, int]]) -> Iterator[Row]:
+    """Rows of (bucket, hash, log offset), in that order, as older files have them, as Rows.
+
+    What two of them may have in common (the same send, in a bucket of the first versions and in one of later
+    ones) is in the log's tail, and written again with that.
+    """
     bucket = 0
     hashes: list[int] = []
     offsets: list[int] = []
@@ -84,12 +118,12 @@ def converted(rows: Iterable[tuple[int, int, int]], at_most: int = 64) -> Iterat
         if hashes and (
             row_bucket != bucket
             or hashed >> PART_SHIFT != hashes[0] >> PART_SHIFT
-            or len(hashes) == at_most
+            or len(hashes) == MOST_IDS
         ):
-            yield from rows_of(bucket, min(offsets), hashes, offsets)
+            yield from _parts(bucket, min(offsets), hashes, offsets)
             hashes, offsets = [], []
         bucket = row_bucket
         hashes.append(hashed)
         offsets.append(offset)
     if hashes:
-        yield from rows_of(bucket, min(offsets), hashes, offsets)
+        yield from _parts(bucket, min(offsets), hashes, offsets)

@@ -90,7 +90,7 @@ class Dedupe:
         filling: the one that takes what is accepted now; see `turn_to`.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, together_from: int) -> None:
         self.recent: dict[int, int] = {}
         self.twins: dict[int, list[int]] = {}
         self.blooms: dict[int, Bloom] = {}
@@ -98,6 +98,7 @@ class Dedupe:
         self.layers: list[tuple[bytearray, int]] = []
         self.filling: tuple[bytearray, int] = (bytearray(1), 0)
         self.seconds = seconds
+        self._together_from = together_from
         self._bucket = -1
         self._buckets: dict[int, list[int]] = {}  # per span, those that the disk may have, in order
         self._counted = 0  # of `recent`, as filters' room
@@ -166,7 +167,7 @@ class Dedupe:
             self.twins.setdefault(hashed, []).append(offset)
         else:
             self.recent[hashed] = offset
-        # As `_set` has it, likewise.
+        # As in `Bloom.add`, likewise.
         layer, mask = self.filling
         bits, at = PROBES[hashed >> PROBE_SHIFT & 63], hashed & mask
         layer[at] |= bits
@@ -191,7 +192,7 @@ class Dedupe:
                 for bucket in self._buckets.get(span, ()):
                     found += find(connection, bucket, hashed)
         if len(found) > 1:
-            found.sort(reverse=True)
+            found = sorted(set(found), reverse=True)
         return found
 
     # The disk
@@ -204,7 +205,7 @@ class Dedupe:
         Args:
             first: the first log offset that the disk does not have: if this is not brought to its end, the
                 next attempt begins there, too, and replaces what was written.
-            at_once: what may be in one list; a row weighs `ROW_WEIGHT`.
+            at_once: rows in one list, where each has one id; a row with many weighs `ROW_WEIGHT`.
         """
         offsets = list(self.recent.values())
         filled = self._filled
@@ -222,8 +223,10 @@ class Dedupe:
             if twins:
                 pairs = sorted([*zip(hashes, of_hashes, strict=True), *twins])
                 hashes, of_hashes = [hashed for hashed, _ in pairs], [offset for _, offset in pairs]
-            rows = rows_of(bucket, first, hashes, of_hashes)
-            while piece := [*islice(rows, max(1, at_once // ROW_WEIGHT))]:
+            together = len(hashes) >= self._together_from
+            rows = rows_of(bucket, first, hashes, of_hashes, together)
+            size = max(1, at_once // ROW_WEIGHT) if together else at_once
+            while piece := [*islice(rows, size)]:
                 yield piece
 
     def drop_up_to(self, watermark: int) -> None:

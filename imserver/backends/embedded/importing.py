@@ -97,7 +97,7 @@ class _ClientIds:
             first = min(offset for _, offset in pairs)
             pairs.sort()
             hashes, offsets = [hashed for hashed, _ in pairs], [offset for _, offset in pairs]
-            INSERT_CLIENT_IDS(self._connection, [*rows_of(bucket, first, hashes, offsets)])
+            INSERT_CLIENT_IDS(self._connection, [*rows_of(bucket, first, hashes, offsets, True)])
         self._waiting.clear()
         self._count = 0
 

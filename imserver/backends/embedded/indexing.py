@@ -162,7 +162,7 @@ class Indexer:
 
     async def read_filters(self) -> None:
         """Reads the dedupe filters of what was on the disk at start-up; until then the disk is asked."""
-        for span in list(self._core.state.dedupe.unread):
+        for span in sorted(self._core.state.dedupe.unread, reverse=True):
             dedupe = self._core.state.dedupe
             bloom = await self._core.read(filter_of, dedupe.buckets(span))
             if self._core.state.dedupe is dedupe:

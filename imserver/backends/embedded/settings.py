@@ -16,6 +16,7 @@ class EngineSettings(Struct):
         flush_rows: log rows after which the indexes are written …
         flush_entries: … or inbox entries, which large groups reach sooner.
         idle_flush_seconds: … or seconds since the last flush.
+        ids_together_from: client ids written at a time from which on many share a row (see `client_ids`).
         slice_entries: index entries written between two commits …
         slice_pause: … and seconds until the next ones, in which messages do not wait for them. More are
             written, without pauses, where twice `flush_rows` or `flush_entries` wait.
@@ -40,6 +41,7 @@ class EngineSettings(Struct):
     broadcast_seconds: float = 60.0
     flush_rows: int = 20_000
     flush_entries: int = 1_000_000
+    ids_together_from: int = 4096
     idle_flush_seconds: float = 300.0
     slice_entries: int = 1_000
     slice_pause: float = 0.01

@@ -56,7 +56,7 @@ class State:
         self.groups_by_no: dict[int, GroupState] = {}
         self.inboxes = TailIndex()
         self.conversations = TailIndex()
-        self.dedupe = Dedupe(settings.dedupe_seconds)
+        self.dedupe = Dedupe(settings.dedupe_seconds, settings.ids_together_from)
         # Of the log's tail: what message ids begin with, from which offset on; "" = these are no messages.
         self._prefixes: list[str] = []
         self._prefixes_from: list[int] = []

@@ -6,7 +6,7 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable
 
-from imserver.backends.embedded.client_ids import hashes_of, offsets_of
+from imserver.backends.embedded.client_ids import hashes_of, is_found, offsets_of
 from imserver.backends.embedded.dedupe import key_hash
 from imserver.backends.embedded.records import (
     FanoutRecord,
@@ -203,7 +203,7 @@ def _remembered(connection: sqlite3.Connection, first: int) -> set[tuple[int, in
         return set(connection.execute("SELECT hash, offset FROM dedupe WHERE offset >= ?", (first,)))
     return {
         (hashed, offset)
-        for (ids,) in connection.execute("SELECT ids FROM client_ids")
+        for part, ids in connection.execute("SELECT part, ids FROM client_ids")
         for hashed, offset in zip(hashes_of(ids), offsets_of(ids), strict=True)
-        if offset >= first
+        if offset >= first and is_found(part, hashed)
     }

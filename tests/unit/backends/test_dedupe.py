@@ -41,7 +41,7 @@ def due(dedupe: Dedupe, watermark: int, at_once: int = 1000) -> list[tuple[int, 
 
 class DedupeTest(SynchronousTestCase):
     def setUp(self) -> None:
-        self.dedupe = Dedupe(2 * 86400.0)
+        self.dedupe = Dedupe(2 * 86400.0, 1)
 
     def accept(self, offset: int, hashed: int, at: float = AT) -> None:
         self.dedupe.turn_to(at, offset)
@@ -149,7 +149,7 @@ class DedupeTest(SynchronousTestCase):
     def test_every_one_is_due_until_it_is_dropped(
         self, sends: list[tuple[int, int]], watermarks: list[int]
     ) -> None:
-        dedupe = self.dedupe = Dedupe(86400.0)
+        dedupe = self.dedupe = Dedupe(86400.0, 5)
         at, accepted = AT, []
         for offset, (hashed, later) in enumerate(sends, 1):
             at += later * SPAN_SECONDS / 2
@@ -218,7 +218,7 @@ class PauseTest(EngineCase, SynchronousTestCase):
     """Between two slices of the indexes messages have the writer to themselves."""
 
     def setUp(self) -> None:
-        self.open_cellar("alice", "bob", flush_rows=6, slice_entries=1, slice_pause=0.01)
+        self.open_cellar("alice", "bob", flush_rows=6, slice_entries=1, slice_pause=0.01, ids_together_from=1)
         self.addCleanup(lambda: self.wait_for(self.embedded.close()))
         for number in range(6):
             self.send("alice", recipient="bob", client_id=f"{number}")

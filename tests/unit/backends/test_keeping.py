@@ -329,7 +329,7 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
         clash = key_hash(1, "jsonline", "c2")
         writer = self.database.writer()
         ((bucket,),) = writer.execute("SELECT bucket FROM client_ids").fetchall()
-        writer.executemany(INSERT_CLIENT_IDS.one, rows_of(bucket, 1, [clash], [1]))
+        writer.executemany(INSERT_CLIENT_IDS.one, rows_of(bucket, 1, [clash], [1], False))
         self.reopen()
         second = self.send("alice", "two", recipient="bob", client_id="c2")
         self.assertNotEqual(first.message_id, second.message_id)
@@ -521,6 +521,7 @@ class VerifyTest(EngineCase, SynchronousTestCase):
             ("UPDATE inbox_index SET first = first + 1 WHERE no = 1", "user 1: the index is not"),
             ("UPDATE inbox_index SET last_offset = 99 WHERE no = 1", "the last offset is not 99"),
             ("DELETE FROM client_ids", "is not remembered"),
+            ("UPDATE client_ids SET part = part + 1", "is not remembered"),
             ("DELETE FROM fanouts", "is not among the rows of its broadcast"),
             ("DELETE FROM meta WHERE key = 'epoch'", "no inbox epoch"),
             ("DELETE FROM memberships WHERE user_no = 2", "members of that time"),
