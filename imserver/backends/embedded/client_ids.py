@@ -27,6 +27,7 @@ INSERT_CLIENT_IDS: Final = Insert("INSERT OR REPLACE INTO client_ids", 4)
 _SELECT: Final = "SELECT ids FROM client_ids WHERE bucket = ? AND part IN (?, ?)"
 _hash_bytes: Final = Struct("<q").pack
 _pair: Final = Struct("<qQ").pack
+_hash: Final = Struct("<q").unpack_from
 _offset: Final = Struct("<Q").unpack_from
 
 Row = tuple[int, int, int, bytes]
@@ -88,6 +89,15 @@ def find(connection: sqlite3.Connection, bucket: int, hashed: int) -> list[int]:
                 found += _offset(ids, half + at)
                 at = ids.find(sought, at + 8, half)
     return found
+
+
+def all_hashes(connection: sqlite3.Connection, bucket: int) -> Iterator[int]:
+    """Every hash in a bucket, in no order."""
+    for (ids,) in connection.execute("SELECT ids FROM client_ids WHERE bucket = ?", (bucket,)):
+        if len(ids) == 16:
+            yield _hash(ids)[0]
+        else:
+            yield from hashes_of(ids)
 
 
 def hashes_of(ids: bytes) -> array[int]:

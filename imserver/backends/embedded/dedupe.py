@@ -16,7 +16,7 @@ from struct import Struct
 from typing import Final
 
 from imserver.backends.embedded.bloom import NEAR, NEAR_SHIFT, PROBE_SHIFT, PROBES, Bloom
-from imserver.backends.embedded.client_ids import Row, find, hashes_of, rows_of
+from imserver.backends.embedded.client_ids import Row, all_hashes, find, rows_of
 
 SPAN_SECONDS = 12 * 3600.0
 """Spans are dropped whole. Part of the file format: the window may be configured anew, this may not."""
@@ -276,6 +276,5 @@ def filter_of(connection: sqlite3.Connection, buckets: Iterable[int]) -> Bloom:
     """Reads buckets of the disk into a filter; a second for a million sends, so it runs on a thread."""
     bloom = Bloom()
     for bucket in buckets:
-        for (ids,) in connection.execute("SELECT ids FROM client_ids WHERE bucket = ?", (bucket,)):
-            bloom.add(hashes_of(ids))
+        bloom.add(all_hashes(connection, bucket))
     return bloom

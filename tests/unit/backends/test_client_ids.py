@@ -12,6 +12,7 @@ from imserver.backends.embedded import client_ids
 from imserver.backends.embedded.client_ids import (
     INSERT_CLIENT_IDS,
     Row,
+    all_hashes,
     converted,
     find,
     hashes_of,
@@ -68,6 +69,7 @@ class ClientIdsTest(SynchronousTestCase):
             expected = [at for at, known in enumerate(one, 1000) if known == hashed]
             self.assertEqual(expected, sorted(find(self.connection, 8, hashed)))
         self.assertEqual([], find(self.connection, 9, 0))
+        self.assertEqual(sorted([*one, *other]), sorted(all_hashes(self.connection, 7)))
 
     def test_a_hash_that_only_seems_to_be_there(self) -> None:
         """Its bytes are there, across two others."""
