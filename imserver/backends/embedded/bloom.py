@@ -19,16 +19,6 @@ NEAR: Final = 62
 """Five bits of a hash, and one that is set: where a value's second byte is in the 64 around its first."""
 
 
-def _is_set(layers: list[tuple[bytearray, int]], value: int) -> bool:
-    """Whether any of the layers has it, or seems to."""
-    bits = PROBES[value >> PROBE_SHIFT & 63]
-    for layer, mask in layers:
-        at = value & mask
-        if layer[at] & bits == bits and layer[at ^ (value >> NEAR_SHIFT & NEAR | 1)] & bits == bits:
-            return True
-    return False
-
-
 class Bloom:
     """A growing Bloom filter: a layer four times as large whenever the last one is full.
 
@@ -77,4 +67,9 @@ class Bloom:
         return grown
 
     def __contains__(self, value: int) -> bool:
-        return _is_set(self.layers, value)
+        bits = PROBES[value >> PROBE_SHIFT & 63]
+        for layer, mask in self.layers:
+            at = value & mask
+            if layer[at] & bits == bits and layer[at ^ (value >> NEAR_SHIFT & NEAR | 1)] & bits == bits:
+                return True
+        return False

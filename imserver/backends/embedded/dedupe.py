@@ -24,12 +24,13 @@ _BUCKET_OFFSETS: Final = 22
 """Bits of a log offset: a bucket has about so many sends at the most.
 
 What is written together is spread over all of its bucket by its hashes (see `client_ids`), and whoever looks
-for one reads a thousandth of the bucket.
+for one reads a five-hundredth of the bucket.
 """
 ROW_WEIGHT: Final = 16
 """So many entries of the other indexes are written in the time that a row of client ids takes."""
 _number: Final = Struct("<q").unpack
 _hasher: Final = blake2b(digest_size=8).copy
+
 
 def key_hash(sender: int, format: str, client_id: str) -> int:
     """A signed 64-bit hash, the same in every process (SQLite's integers are signed).
@@ -37,14 +38,7 @@ def key_hash(sender: int, format: str, client_id: str) -> int:
     Args:
         sender: the sender's number.
     """
-    return text_hash(f"{sender}\0{format}\0{client_id}")
-
-
-def text_hash(key: str) -> int:
-    """The same of the three, joined by NUL."""
-    hasher = _hasher()  # a copy takes half as long as a new one
-    hasher.update(key.encode())
-    return _number(hasher.digest())[0]  # type: ignore[no-any-return]
+    return KeyHash(sender, format)(client_id)
 
 
 class KeyHash:
@@ -53,7 +47,7 @@ class KeyHash:
     __slots__ = ("_begun",)
 
     def __init__(self, sender: int, format: str) -> None:
-        hasher = _hasher()
+        hasher = _hasher()  # a copy takes half as long as a new one
         hasher.update(f"{sender}\0{format}\0".encode())
         self._begun = hasher.copy
 
@@ -153,7 +147,7 @@ class Dedupe:
 
     def may_know(self, hashed: int) -> bool:
         """Whether any filter lets this hash through: nearly never, unless there is such a send."""
-        # As `_is_set` has it; a call of its own would cost every send.
+        # As `Bloom.__contains__` has it; a call of its own would cost every send.
         bits = PROBES[hashed >> PROBE_SHIFT & 63]
         for layer, mask in self.layers:
             at = hashed & mask
@@ -273,7 +267,7 @@ class Dedupe:
 
 
 def filter_of(connection: sqlite3.Connection, buckets: Iterable[int]) -> Bloom:
-    """Reads buckets of the disk into a filter; a second for a million sends, so it runs on a thread."""
+    """Reads buckets of the disk into a filter; half a second for a million sends, so it runs on a thread."""
     bloom = Bloom()
     for bucket in buckets:
         bloom.add(all_hashes(connection, bucket))

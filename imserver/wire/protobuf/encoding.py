@@ -30,7 +30,7 @@ PUSH_HEAD: Final = b"\x08\xca\x01\x1a"  # command = CMD_PUSH_MSG (202), then the
 SEQ_TAG: Final = b"\x58"  # PushMessage.seq (11), varint
 ACCEPTED_HEAD: Final = b"\x08\xc9\x01"  # command = CMD_SEND_MSG_RSP (201)
 ONE_BYTE: Final = tuple(bytes((number,)) for number in range(128))
-MORE_FOLLOW: Final = tuple(bytes((number | 0x80,)) for number in range(128))
+_MORE_FOLLOW: Final = tuple(bytes((number | 0x80,)) for number in range(128))
 ONE_CHARACTER: Final = tuple(map(chr, range(128)))
 
 _TEXT: Final = Form.TEXT  # by a name that need not be looked up in the enumeration
@@ -43,9 +43,9 @@ def varint(number: int) -> bytes:
     if number < 0x80:
         return ONE_BYTE[number]
     if number < 0x4000:
-        return MORE_FOLLOW[number & 0x7F] + ONE_BYTE[number >> 7]
+        return _MORE_FOLLOW[number & 0x7F] + ONE_BYTE[number >> 7]
     if number < 0x200000:
-        return MORE_FOLLOW[number & 0x7F] + MORE_FOLLOW[number >> 7 & 0x7F] + ONE_BYTE[number >> 14]
+        return _MORE_FOLLOW[number & 0x7F] + _MORE_FOLLOW[number >> 7 & 0x7F] + ONE_BYTE[number >> 14]
     digits = bytearray()
     while number > 0x7F:
         digits.append(number & 0x7F | 0x80)

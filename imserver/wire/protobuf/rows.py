@@ -13,7 +13,6 @@ from imserver.model.messages import Form, Message, MessageAccepted
 from imserver.wire.base import Request
 from imserver.wire.protobuf.encoding import (
     ACCEPTED_HEAD,
-    MORE_FOLLOW,
     ONE_BYTE,
     ONE_CHARACTER,
     PUSH_HEAD,
@@ -38,39 +37,23 @@ def accepted_row(
         echo: whether `message_id` is the client's own, where it gave one.
     """
     end = timestamp(now)
-    one_byte, more_follow = ONE_BYTE, MORE_FOLLOW
+    one_byte = ONE_BYTE
     frames = []
     at, served = -1.0, b""
-    # Numbers in a row mostly differ in their lowest seven bits alone, which come first.
-    sequence_above = seq_above = 0
-    sequence_rest = seq_rest = b""
     for request, reply in zip(requests, replies, strict=True):
         tag = request.tag
-        sequence, seq, client_id = tag.sequence, reply.seq, tag.client_id if echo else ""
+        sequence, client_id = tag.sequence, tag.client_id if echo else ""
         if reply.server_at != at:
             at = reply.server_at
             served = moment(at)
         message_id = (client_id or reply.message_id).encode()
         size = len(message_id)
         id_length = one_byte[size] if size < 128 else varint(size)
-        if seq < 128:
-            number = one_byte[seq]
-        else:
-            if seq >> 7 != seq_above:
-                seq_above = seq >> 7
-                seq_rest = varint(seq_above)
-            number = more_follow[seq & 0x7F] + seq_rest
-        if sequence < 128:
-            echoed = b"\x10" + one_byte[sequence] if sequence else b""
-        else:
-            if sequence >> 7 != sequence_above:
-                sequence_above = sequence >> 7
-                sequence_rest = varint(sequence_above)
-            echoed = b"\x10" + more_follow[sequence & 0x7F] + sequence_rest
+        number = varint(reply.seq)
         length = size + len(id_length) + len(number) + len(served) + 3
         frames.append(b"".join((
             ACCEPTED_HEAD,
-            echoed,
+            b"\x10" + varint(sequence) if sequence else b"",
             b"\x1a", one_byte[length] if length < 128 else varint(length),
             b"\x1a", id_length, message_id, b"\x20", number, b"\x28", served, end,
         )))  # fmt: skip
@@ -79,14 +62,13 @@ def accepted_row(
 
 def pushed_row(messages: Sequence[Message], seq: int, now: float) -> list[bytes]:
     """The PUSH_MSGs of messages under `seq` and the numbers after it; see `encoding.splice_push`."""
-    end, one_byte, more_follow, short = timestamp(now), ONE_BYTE, MORE_FOLLOW, ONE_CHARACTER
+    end, one_byte, short = timestamp(now), ONE_BYTE, ONE_CHARACTER
     first = messages[0]
     conversation, sender, recipient = first.conversation, first.sender, first.recipient
     names = _names(conversation, sender, recipient)
     frames = []
     at, served = -1.0, _UNTOLD
     sent_then, sent = -1.0, _UNTOLD
-    above, rest = 0, b""  # of the number, as in `accepted_row`
     for number, message in enumerate(messages, seq):
         content, message_id, client_id = message.content, message.message_id, message.client_id
         data = content.data
@@ -111,13 +93,7 @@ def pushed_row(messages: Sequence[Message], seq: int, now: float) -> list[bytes]
             if ids.isascii() and served != _UNTOLD and sent != _UNTOLD:
                 size = len(data)
                 data_length = one_byte[size] if size < 128 else varint(size)
-                if number < 128:
-                    under = one_byte[number]
-                else:
-                    if number >> 7 != above:
-                        above = number >> 7
-                        rest = varint(above)
-                    under = more_follow[number & 0x7F] + rest
+                under = varint(number)
                 body = (
                     len(ids) + len(names) + len(data_length) + size + len(sent) + len(served) + len(under) + 3
                 )
