@@ -23,6 +23,7 @@ from imserver.backends.embedded import EmbeddedCellar
 from imserver.backends.embedded.database import DATABASE_NAME, FileDatabase, connect
 from imserver.backends.embedded.exporting import SqliteSource
 from imserver.backends.embedded.importing import SqliteTarget
+from imserver.backends.embedded.log_rows import last_offset
 from imserver.backends.embedded.memory import deterministic_cellar
 from imserver.backends.embedded.verify import verify
 from imserver.backends.files.disk import blob_path
@@ -162,7 +163,7 @@ class Migration:
         settings = self._end.core.settings
         with closing(connect(self._data / DATABASE_NAME, read_only=True)) as connection:
             connection.execute("BEGIN")
-            (total,) = connection.execute("SELECT count(*) FROM log").fetchone()
+            total = last_offset(connection)
             target = RedisTarget(redis, self._end.now, settings.dedupe_seconds, settings.change_seconds)
             put = await self._copy(SqliteSource(connection), target, total)
         faults = put.differences(await self._sums(self._end.source(), total))

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded import changes
 from imserver.backends.embedded.committer import Task
+from imserver.backends.embedded.log_rows import LogReader
 from imserver.backends.embedded.records import decode, encode
 from imserver.model.calls import Ending
 from imserver.model.errors import ImError
@@ -182,8 +183,7 @@ def content_survives_revoke(node: Node) -> None:
     write = changes._write_revoke
 
     def broken(offset: int, body: bytes, draft: Any, connection: sqlite3.Connection) -> Any:
-        (old,) = connection.execute("SELECT body FROM log WHERE offset = ?", (offset,)).fetchone()
-        kept: Any = decode(old)
+        kept: Any = decode(LogReader(connection).body(offset) or b"")
         return write(offset, encode(structs.replace(decode(body), data=kept.data)), draft, connection)
 
     node.patch(changes, "_write_revoke", broken)

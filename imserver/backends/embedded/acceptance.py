@@ -197,6 +197,6 @@ class Acceptance:
         journal = self._core.journal
         journal.waiting_rows += 1
         batch = journal.batch()
-        batch.rows.append((offset, body))
+        batch.add(offset, body)
         batch.entries.append(Entry(message, recipients, renamed, send.principal.session))
         return answer

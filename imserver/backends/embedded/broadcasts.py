@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from imserver.backends.embedded.committer import Batch
 from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.log_rows import LogReader
 from imserver.backends.embedded.pages import read_message
 from imserver.backends.embedded.records import (
     FanoutRecord,
@@ -73,7 +74,7 @@ class Broadcasts:
             if row is None:
                 return
             message, max_no, upto = row
-            record = read_message(core.reader, message)
+            record = read_message(LogReader(core.reader), message)
             if record is None:
                 await core.write(partial(_finish, message))
                 continue
@@ -104,7 +105,7 @@ class Broadcasts:
             state.tail_rows += 1
             journal.waiting_rows += 1
             batch = journal.batch()
-            batch.rows.append((offset, body))
+            batch.add(offset, body)
             recipients = [(user.name, seq) for user, seq in zip(users, seqs, strict=True)]
             self._tell(batch, Entry(message_of(record), recipients), message)
             journal.statement("INSERT INTO fanouts VALUES (?, ?, ?)", message, reached, offset)
@@ -131,7 +132,9 @@ class Broadcasts:
                 batch.entries[place] = structs.replace(entry, message=message_of(record))
 
         done = self._core.journal.task(
-            lambda connection: read_message(connection, message), isolated=False, on_commit=committed
+            lambda connection: read_message(LogReader(connection), message),
+            isolated=False,
+            on_commit=committed,
         )
         done.addErrback(lambda _: None)  # the barrier behind it tells
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-_AT_ONCE = 64
+_AT_ONCE = (64, 16, 4)
 """Rows in one step; five columns of them are far from SQLite's limit of parameters."""
 
 
@@ -31,12 +31,14 @@ class Insert:
     def __init__(self, into: str, columns: int) -> None:
         row = f"({', '.join('?' * columns)})"
         self.one = f"{into} VALUES {row}"
-        self._many = f"{self.one}{f', {row}' * (_AT_ONCE - 1)}"
+        self._many = [(count, f"{self.one}{f', {row}' * (count - 1)}") for count in _AT_ONCE]
 
     def __call__(self, connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Puts the rows in, in their order; raises sqlite3.Error."""
-        end = len(rows) - len(rows) % _AT_ONCE
-        for start in range(0, end, _AT_ONCE):
-            connection.execute(self._many, [*chain.from_iterable(rows[start : start + _AT_ONCE])])
-        if end < len(rows):
-            connection.executemany(self.one, rows[end:])
+        start = 0
+        for count, statement in self._many:
+            while len(rows) - start >= count:
+                connection.execute(statement, [*chain.from_iterable(rows[start : start + count])])
+                start += count
+        for row in rows[start:]:
+            connection.execute(self.one, row)

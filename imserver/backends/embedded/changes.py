@@ -18,6 +18,7 @@ from imserver.backends.embedded.change_log import (
 )
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.entities import User
+from imserver.backends.embedded.log_rows import LogReader, replace
 from imserver.backends.embedded.pages import read_message
 from imserver.backends.embedded.records import (
     FanoutRecord,
@@ -79,7 +80,7 @@ class Changes:
         state = core.state
         asker = state.user(principal.user)
         offset = offset_in_id(command.message_id)
-        record = read_message(core.reader, offset) if offset else None
+        record = read_message(LogReader(core.reader), offset) if offset else None
         if asker is None or record is None or record.message_id != command.message_id:
             raise _no_such_message()
         if not _in_inbox(core.reader, offset, record, asker.no):
@@ -201,18 +202,18 @@ def _in_inbox(connection: sqlite3.Connection, offset: int, record: MessageRecord
     if record.recipient or record.group:
         return False
     row = connection.execute(
-        "SELECT l.body FROM fanouts f JOIN log l ON l.offset = f.offset"
-        " WHERE f.message = ? AND f.upto >= ? ORDER BY f.upto LIMIT 1",
-        (offset, user_no),
+        "SELECT offset FROM fanouts WHERE message = ? AND upto >= ? ORDER BY upto LIMIT 1", (offset, user_no)
     ).fetchone()
-    return row is not None and bool(seq_of(decode(row[0]), user_no))
+    body = LogReader(connection).body(row[0]) if row is not None else None
+    return body is not None and bool(seq_of(decode(body), user_no))
 
 
 def _read_marked(connection: sqlite3.Connection, ids: Sequence[str], user_no: int) -> list[MessageRecord]:
     records = []
+    log = LogReader(connection)
     for message_id in ids:
         offset = offset_in_id(message_id)
-        record = read_message(connection, offset) if offset else None
+        record = read_message(log, offset) if offset else None
         if record is None or record.message_id != message_id:
             raise _no_such_message()
         if not _in_inbox(connection, offset, record, user_no):
@@ -225,15 +226,15 @@ def _write_revoke(
     offset: int, body: bytes, draft: _Draft, connection: sqlite3.Connection
 ) -> _Written | float:
     """Replaces the row; if another revoke came first, returns its time instead."""
-    row = connection.execute("SELECT body FROM log WHERE offset = ?", (offset,)).fetchone()
-    if row is None:
+    found = LogReader(connection).body(offset)
+    if found is None:
         raise _no_such_message()
-    record = decode(row[0])
+    record = decode(found)
     if isinstance(record, FanoutRecord):
         raise _no_such_message()
     if record.revoked_by:
         return record.revoked_at
-    connection.execute("UPDATE log SET body = ? WHERE offset = ?", (body, offset))
+    replace(connection, offset, body)
     return _write_changes([draft], connection)[0]
 
 

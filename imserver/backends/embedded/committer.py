@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from imserver.backends.embedded.bulk import Insert
+from imserver.backends.embedded.log_rows import INSERT_LOG, rows_of
 from imserver.backends.embedded.settings import Failpoints
 from imserver.model.errors import ImError
 from imserver.model.messages import MessageAccepted
@@ -22,8 +22,7 @@ from imserver.services.ports import Entry, EntryRow
 
 Statement = tuple[str, Sequence[Any]]
 BATCH_ROWS = 1024
-"""Log rows above which the writer commits before it takes more."""
-_insert = Insert("INSERT INTO log", 2)
+"""Records above which the writer commits before it takes more."""
 
 
 class Task:
@@ -59,22 +58,35 @@ class Batch:
 
     Attributes:
         generation: of the memory it was decided on; see `Journal`.
-        rows: (offset, body) for the log.
+        first: the log offset of the first record,
+        bodies: the records of this offset and those that follow it.
         steps: statements (failing the transaction if they fail) and tasks, in order.
         afterwards: run by the writer after the COMMIT, outside any transaction.
         tickets, outcomes: what is answered to sends, in their order.
     """
 
-    __slots__ = ("afterwards", "entries", "generation", "outcomes", "rows", "steps", "tickets")
+    __slots__ = ("afterwards", "bodies", "entries", "first", "generation", "outcomes", "steps", "tickets")
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
-        self.rows: list[tuple[int, bytes]] = []
+        self.first = 0
+        self.bodies: list[bytes] = []
         self.steps: list[Statement | Task] = []
         self.afterwards: list[Task] = []
         self.tickets: list[Any] = []
         self.outcomes: list[MessageAccepted | ImError] = []
         self.entries: list[Entry | EntryRow] = []
+
+    def add(self, offset: int, body: bytes) -> None:
+        """Takes a record for the log."""
+        if not self.bodies:
+            self.first = offset
+        self.bodies.append(body)
+
+    @property
+    def last(self) -> int:
+        """The log offset of the last record; smaller than `first` if there is none."""
+        return self.first + len(self.bodies) - 1
 
 
 Finished = Callable[[Sequence[Batch], Exception | None], None]
@@ -100,18 +112,23 @@ def run_batches(connection: sqlite3.Connection, batches: Sequence[Batch], failpo
     Raises:
         Exception: nothing of it is on the disk.
     """
-    if any(batch.rows or batch.steps for batch in batches):
+    if any(batch.bodies or batch.steps for batch in batches):
         try:
             failpoints.hit("before-insert")
             connection.execute("BEGIN IMMEDIATE")
+            waiting: list[Batch] = []
             for batch in batches:
-                if batch.rows:
-                    _insert(connection, batch.rows)
+                if batch.bodies:
+                    waiting.append(batch)
+                if batch.steps:
+                    _write(connection, waiting)  # steps may read them
+                    waiting = []
                 for step in batch.steps:
                     if isinstance(step, Task):
                         _run_task(connection, step)
                     else:
                         connection.execute(*step)
+            _write(connection, waiting)
             failpoints.hit("after-insert")
             failpoints.hit("before-commit")
             connection.execute("COMMIT")
@@ -126,6 +143,21 @@ def run_batches(connection: sqlite3.Connection, batches: Sequence[Batch], failpo
                 task.result = task.run(connection)
             except Exception as error:
                 task.error = error
+
+
+def _write(connection: sqlite3.Connection, batches: Sequence[Batch]) -> None:
+    """Writes the records of several batches."""
+    bodies: list[bytes] = []
+    first = 0
+    for batch in batches:
+        if bodies and batch.first != first + len(bodies):
+            INSERT_LOG(connection, [*rows_of(first, bodies)])
+            bodies = []
+        if not bodies:
+            first = batch.first
+        bodies += batch.bodies
+    if bodies:
+        INSERT_LOG(connection, [*rows_of(first, bodies)])
 
 
 def _run_task(connection: sqlite3.Connection, task: Task) -> None:
@@ -216,7 +248,7 @@ class ThreadCommitter:
         rows = 0
         while batch is not None:
             batches.append(batch)
-            rows += len(batch.rows)
+            rows += len(batch.bodies)
             if rows >= BATCH_ROWS:
                 return batches, False
             try:

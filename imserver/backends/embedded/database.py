@@ -104,6 +104,8 @@ class FileDatabase:
         connection = self._connect()
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -32768")
+        # A statement of many rows keeps the pages as they were before it: in memory, not in a file each time.
+        connection.execute("PRAGMA temp_store = MEMORY")
         # A checkpoint holds up the commit that begins it: many short ones, rather than a few long ones.
         connection.execute("PRAGMA wal_autocheckpoint = 1000")
         connection.execute("PRAGMA journal_size_limit = 67108864")

@@ -10,6 +10,7 @@ from msgspec import structs
 from imserver.backends.common import portable
 from imserver.backends.embedded.change_log import ChangeRecord, decode_change
 from imserver.backends.embedded.files import transfers
+from imserver.backends.embedded.log_rows import ascending, descending, last_offset
 from imserver.backends.embedded.records import MessageRecord, decode, recipients
 from imserver.model.accounts import Account, Grant, Role
 from imserver.model.call_records import CallRecord
@@ -57,11 +58,9 @@ class SqliteSource:
 
     def _numbers(self) -> Iterator[portable.Thing]:
         meta = dict(self._connection.execute("SELECT key, value FROM meta"))
-        last = max(
-            self._one("SELECT max(offset) FROM log"), meta.get("indexed_upto", 0), meta.get("floor", 1) - 1
-        )
+        last = max(last_offset(self._connection), meta.get("indexed_upto", 0), meta.get("floor", 1) - 1)
         ms = part = 0
-        for (body,) in self._connection.execute("SELECT body FROM log ORDER BY offset DESC"):
+        for body in descending(self._connection, last):
             record = decode(body)
             if isinstance(record, MessageRecord):
                 ms, part = int(record.message_id[:12], 16), int(record.message_id[12:16], 16)
@@ -131,11 +130,8 @@ class SqliteSource:
 
     def _log(self) -> Iterator[portable.Thing]:
         names = self._names
-        rows = self._connection.execute(
-            "SELECT offset, body FROM log WHERE offset >="
-            " coalesce((SELECT value FROM meta WHERE key = 'floor'), 1) ORDER BY offset"
-        )
-        for offset, body in rows:
+        floor = self._one("SELECT value FROM meta WHERE key = 'floor'")
+        for offset, body in ascending(self._connection, floor):
             record = decode(body)
             to = [(names[user], seq) for user, seq in recipients(record)]
             if not isinstance(record, MessageRecord):

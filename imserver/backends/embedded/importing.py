@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from array import array
 from typing import Any
 
 from msgspec import structs
@@ -11,8 +10,8 @@ from msgspec import structs
 from imserver.backends.common import portable
 from imserver.backends.common.digests import payload_digest
 from imserver.backends.embedded import change_log
-from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS, rows_of
 from imserver.backends.embedded.dedupe import bucket_of, key_hash, span_of
+from imserver.backends.embedded.import_rows import ClientIdRows, IndexRows, LogRows
 from imserver.backends.embedded.records import (
     PACKED_FROM,
     FanoutRecord,
@@ -20,86 +19,13 @@ from imserver.backends.embedded.records import (
     canonical_name,
     encode,
     message_id_prefix,
-    pack_offsets,
     pack_recipients,
 )
-from imserver.backends.embedded.tails import CHUNK
 from imserver.model.accounts import Grant
 from imserver.model.messages import Content, Form, SendMessage
 
 STEP = 5_000
 """Things written in one transaction."""
-MOST_ENTRIES = 2_000_000
-"""Of the two big indexes, kept in memory until they are written."""
-IDS_AT_ONCE = 20_000
-"""Hashes of client ids, likewise."""
-_INDEX = "INSERT INTO {} VALUES (?, ?, ?, ?)"
-
-
-class _Index:
-    """One of the big indexes on its way to the disk."""
-
-    def __init__(self, connection: sqlite3.Connection, table: str) -> None:
-        self._connection = connection
-        self._sql = _INDEX.format(table)
-        self._rows: dict[int, tuple[int, array[int]]] = {}
-        self._entries = 0
-        self.last: dict[int, int] = {}
-
-    def add(self, no: int, number: int, offset: int) -> None:
-        """`number` of the user or conversation is in the row at `offset`."""
-        found = self._rows.get(no)
-        if found is None:
-            self._rows[no] = (number, array("Q", [offset]))
-        else:
-            found[1].append(offset)
-            if len(found[1]) >= CHUNK:
-                self._write(no, *self._rows.pop(no))
-        self.last[no] = number
-        self._entries += 1
-        if self._entries >= MOST_ENTRIES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Writes what waits."""
-        for no, (first, offsets) in self._rows.items():
-            self._write(no, first, offsets)
-        self._rows.clear()
-        self._entries = 0
-
-    def head(self, no: int, head: int, floor: int) -> None:
-        """Nothing is kept of the numbers up to `head`, from which they go on."""
-        if head and no not in self.last:
-            self._write(no, head, array("Q", [max(floor - 1, 1)]))
-
-    def _write(self, no: int, first: int, offsets: array[int]) -> None:
-        self._connection.execute(self._sql, (no, first, offsets[-1], pack_offsets(list(offsets))))
-
-
-class _ClientIds:
-    """Hashes of client ids on their way to the disk."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._waiting: dict[int, list[tuple[int, int]]] = {}
-        self._count = 0
-
-    def add(self, bucket: int, hashed: int, offset: int) -> None:
-        """The log row at `offset` has the client id; its bucket: see `dedupe`."""
-        self._waiting.setdefault(bucket, []).append((hashed, offset))
-        self._count += 1
-        if self._count >= IDS_AT_ONCE:
-            self.flush()
-
-    def flush(self) -> None:
-        """Writes what waits."""
-        for bucket, pairs in self._waiting.items():
-            first = min(offset for _, offset in pairs)
-            pairs.sort()
-            hashes, offsets = [hashed for hashed, _ in pairs], [offset for _, offset in pairs]
-            INSERT_CLIENT_IDS(self._connection, [*rows_of(bucket, first, hashes, offsets, True)])
-        self._waiting.clear()
-        self._count = 0
 
 
 class SqliteTarget:
@@ -113,10 +39,11 @@ class SqliteTarget:
         self._connection = connection
         self._users: dict[str, int] = {}
         self._conversations: dict[str, int] = {}  # groups "g<id>", pairs "p<a>/<b>"
-        self._heads: list[tuple[_Index, int, int]] = []
-        self._inboxes = _Index(connection, "inbox_index")
-        self._positions = _Index(connection, "conversation_index")
-        self._client_ids = _ClientIds(connection)
+        self._heads: list[tuple[IndexRows, int, int]] = []
+        self._inboxes = IndexRows(connection, "inbox_index")
+        self._positions = IndexRows(connection, "conversation_index")
+        self._log = LogRows(connection)
+        self._client_ids = ClientIdRows(connection)
         self._numbers: portable.Numbers | None = None
         self._broadcasts: dict[int, list[tuple[str, int]]] = {}
         self._missed: dict[tuple[str, str, float], int] = {}
@@ -152,6 +79,7 @@ class SqliteTarget:
         """See Target."""
         numbers = self._numbers
         assert numbers is not None
+        self._log.flush()
         self._inboxes.flush()
         self._positions.flush()
         self._client_ids.flush()
@@ -282,7 +210,7 @@ class SqliteTarget:
             if letter.format:
                 hashed = key_hash(numbers[0], letter.format, letter.client_id)
                 self._client_ids.add(bucket_of(span_of(server_at), letter.no), hashed, letter.no)
-        self._insert("log", letter.no, encode(record))
+        self._log.add(letter.no, encode(record))
         for user_no, seq in zip(numbers, seqs, strict=True):
             self._inboxes.add(user_no, seq, letter.no)
         self._positions.add(no, letter.position, letter.no)
@@ -292,7 +220,7 @@ class SqliteTarget:
     def _put_copies(self, copies: portable.Copies) -> None:
         numbers = [self._users[user] for user, _ in copies.to]
         seqs = [seq for _, seq in copies.to]
-        self._insert("log", copies.no, encode(FanoutRecord(copies.message, pack_recipients(numbers, seqs))))
+        self._log.add(copies.no, encode(FanoutRecord(copies.message, pack_recipients(numbers, seqs))))
         for (user, seq), user_no in zip(copies.to, numbers, strict=True):
             self._inboxes.add(user_no, seq, copies.no)
             self._broadcasts[copies.message].append((user, copies.no))

@@ -10,6 +10,7 @@ from functools import partial
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.entities import User
 from imserver.backends.embedded.journal import unavailable
+from imserver.backends.embedded.log_rows import LogReader
 from imserver.backends.embedded.pages import CONVERSATION, INBOX, Page, Span, first_kept, read_page
 from imserver.backends.embedded.records import MessageRecord, decode, offset_in_id, unpack_offsets
 from imserver.backends.embedded.state import State
@@ -54,8 +55,8 @@ def number_of_message(core: Core, user: User, message_id: str) -> int:
         return 0
     known = state.id_in_tail(offset)
     if known is None:
-        row = core.reader.execute("SELECT body FROM log WHERE offset = ?", (offset,)).fetchone()
-        record = decode(row[0]) if row is not None else None
+        body = LogReader(core.reader).body(offset)
+        record = decode(body) if body is not None else None
         known = record.message_id if isinstance(record, MessageRecord) else None
     if known != message_id:
         return 0

@@ -39,7 +39,7 @@ class Journal:
         committed_to: called with the last log offset that is durable now.
         lost: called when a commit failed and memory must be read back.
         decide: called before the open batch is handed over: decides what waits for that (see `appends`).
-        waiting_rows: log rows handed over or open, not yet committed.
+        waiting_rows: records for the log handed over or open, not yet committed.
         serial: number of batches opened; `released` of them are finished.
     """
 
@@ -121,13 +121,13 @@ class Journal:
             self._committer.submit(batch)
 
     def body(self, offset: int) -> bytes | None:
-        """The log row at this offset, if it is still on its way to the disk."""
+        """The record at this log offset, if it is still on its way to the disk."""
         waiting = self._handed_over if self._open is None else [*self._handed_over, self._open]
         for batch in waiting:
             if batch.generation != self.generation:
                 continue  # to be refused: its offsets are given anew
-            if batch.rows and batch.rows[0][0] <= offset <= batch.rows[-1][0]:
-                return dict(batch.rows).get(offset)
+            if batch.first <= offset <= batch.last:
+                return batch.bodies[offset - batch.first]
         return None
 
     def stop(self) -> None:
@@ -144,9 +144,9 @@ class Journal:
         rows = 0
         last = 0
         for batch in batches:
-            if batch.rows:
-                rows += len(batch.rows)
-                last = batch.rows[-1][0]
+            if batch.bodies:
+                rows += len(batch.bodies)
+                last = batch.last
         self.waiting_rows -= rows
         self.released += len(batches)
         if last:
@@ -211,7 +211,7 @@ class Journal:
         outcomes: list[MessageAccepted | ImError] = []
         tasks: list[Task] = []
         for batch in batches:
-            self.waiting_rows -= len(batch.rows)
+            self.waiting_rows -= len(batch.bodies)
             tickets += batch.tickets
             outcomes += [
                 outcome if isinstance(outcome, ImError) else unavailable() for outcome in batch.outcomes

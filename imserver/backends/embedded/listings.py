@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from imserver.backends.common.page_bytes import page_bytes
 from imserver.backends.embedded.core import Core
+from imserver.backends.embedded.log_rows import LogReader
 from imserver.backends.embedded.pages import read_message
 from imserver.backends.embedded.records import message_of
 from imserver.backends.embedded.tails import TailIndex
@@ -121,11 +122,12 @@ def _summaries(
     connection: sqlite3.Connection, found: Sequence[_Found], user: str, user_no: int, max_bytes: int
 ) -> list[Summary]:
     summaries: list[Summary] = []
+    log = LogReader(connection)
     size = 0
     for one in found:
         message = None
         if one.offset and one.position > one.joined:
-            record = read_message(connection, one.offset)
+            record = read_message(log, one.offset)
             if record is not None:
                 message = message_of(record, user_no)
                 size += page_bytes(message)

@@ -81,7 +81,7 @@ class ScheduledCommitter:
         assert self._finished is not None
         count, rows = 0, 0
         while count < len(self._queue) and rows < BATCH_ROWS:
-            rows += len(self._queue[count].rows)
+            rows += len(self._queue[count].bodies)
             count += 1
         batches, self._queue = self._queue[:count], self._queue[count:]
         for done, error in self._runner.run(batches):

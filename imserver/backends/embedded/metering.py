@@ -61,7 +61,7 @@ class MeteredCommitter:
             # Batches finish in the order in which they were submitted.
             self._submitted.popleft()
         if error is None:
-            self.rows.observe(sum(len(batch.rows) for batch in batches))
+            self.rows.observe(sum(len(batch.bodies) for batch in batches))
             self.seconds.observe(self._clock() - since)
         else:
             self.failures += 1

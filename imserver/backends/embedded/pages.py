@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from imserver.backends.common.page_bytes import page_bytes
+from imserver.backends.embedded.log_rows import LogReader
 from imserver.backends.embedded.records import (
     FanoutRecord,
     MessageRecord,
@@ -27,7 +28,6 @@ _ROWS = (
 )
 INBOX = _ROWS.format("inbox_index")
 CONVERSATION = _ROWS.format("conversation_index")
-_BODY = "SELECT body FROM log WHERE offset = ?"
 
 
 class Span(Struct, frozen=True, gc=False):
@@ -85,6 +85,7 @@ def read_page(
         with_seq: rows carry their number; else 0.
     """
     rows: list[InboxRow] = []
+    log = LogReader(connection)
     size = 0
     missing = 0
     for span in spans:
@@ -99,7 +100,7 @@ def read_page(
         for number, offset in found:
             if len(rows) >= limit:
                 return Page(rows, missing, True)
-            record = read_message(connection, offset)
+            record = read_message(log, offset)
             if record is None:
                 missing = offset
                 continue
@@ -114,14 +115,14 @@ def read_page(
     return Page(rows, missing, False)
 
 
-def read_message(connection: sqlite3.Connection, offset: int) -> MessageRecord | None:
+def read_message(log: LogReader, offset: int) -> MessageRecord | None:
     """The message at an offset, also where the row only points to it; None if it is gone."""
-    row = connection.execute(_BODY, (offset,)).fetchone()
-    if row is None:
+    body = log.body(offset)
+    if body is None:
         return None
-    record = decode(row[0])
+    record = decode(body)
     if isinstance(record, FanoutRecord):
-        return read_message(connection, record.message)
+        return read_message(log, record.message)
     return record
 
 

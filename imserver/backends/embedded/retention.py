@@ -14,16 +14,20 @@ from functools import partial
 from imserver.backends.embedded.core import Core, guarded
 from imserver.backends.embedded.dedupe import span_of
 from imserver.backends.embedded.indexing import Indexer
+from imserver.backends.embedded.log_rows import ascending, cut, descending, last_offset
 from imserver.backends.embedded.records import MessageRecord, decode
 
 SLICE = 1000
 """Rows deleted, or pages given back, between two commits."""
+LOG_SLICE = 100
+"""Of the log, whose rows have a page each."""
 
 _GRANT_GRACE = 86400.0
 
 _DELETE_LOG = (
     "DELETE FROM log WHERE offset IN (SELECT offset FROM log WHERE offset < ? ORDER BY offset LIMIT ?)"
 )
+"""The row that the floor is in begins there."""
 _DELETE_INDEX = (
     "DELETE FROM {0} WHERE no BETWEEN ? AND ? AND last_offset < ?"
     # A user's last row stays: it says where the numbers go on.
@@ -117,7 +121,8 @@ class Retention:
         floor = self._core.state.floor
         if floor <= await self._core.read(_trimmed_to):
             return 0
-        deleted = await self._delete(_DELETE_LOG, floor)
+        await self._core.write(lambda connection: cut(connection, floor))
+        deleted = await self._delete(_DELETE_LOG, floor, LOG_SLICE)
         deleted += await self._delete(_DELETE_FANOUTS, floor)
         deleted += await self._delete(_DELETE_BROADCASTS, floor)
         for table in ("inbox_index", "conversation_index"):
@@ -134,12 +139,12 @@ class Retention:
             deleted += await self._core.write(statement)
         return deleted
 
-    async def _delete(self, sql: str, bound: float) -> int:
+    async def _delete(self, sql: str, bound: float, at_once: int = SLICE) -> int:
         total = 0
         while True:
-            deleted: int = await self._core.write(partial(_execute, sql, (bound, SLICE)))
+            deleted: int = await self._core.write(partial(_execute, sql, (bound, at_once)))
             total += deleted
-            if deleted < SLICE:
+            if deleted < at_once:
                 return total
 
     async def _give_back(self) -> None:
@@ -157,8 +162,7 @@ def _execute(sql: str, parameters: tuple[float, ...], connection: sqlite3.Connec
 
 def _server_at(connection: sqlite3.Connection, offset: int) -> float | None:
     """The time of the last message up to an offset (fan-outs have none), None if there is none."""
-    rows = connection.execute("SELECT body FROM log WHERE offset <= ? ORDER BY offset DESC", (offset,))
-    for (body,) in rows:
+    for body in descending(connection, offset):
         record = decode(body)
         if isinstance(record, MessageRecord):
             return record.server_at
@@ -166,8 +170,8 @@ def _server_at(connection: sqlite3.Connection, offset: int) -> float | None:
 
 
 def _has_older(connection: sqlite3.Connection, floor: int, cutoff: float) -> bool:
-    (first,) = connection.execute("SELECT min(offset) FROM log WHERE offset >= ?", (floor,)).fetchone()
-    at = _server_at(connection, first or 0)
+    first = next((offset for offset, _ in ascending(connection, floor)), 0)
+    at = _server_at(connection, first)
     return at is not None and at < cutoff
 
 
@@ -178,8 +182,7 @@ def _find_floor(connection: sqlite3.Connection, floor: int, indexed_upto: int, c
     row always stays (offsets and times go on from it), and a broadcast is cut
     together with the rows that point to it.
     """
-    (last,) = connection.execute("SELECT max(offset) FROM log").fetchone()
-    low, high = floor, min(indexed_upto + 1, last or 0)
+    low, high = floor, min(indexed_upto + 1, last_offset(connection))
     while low < high:
         middle = (low + high) // 2
         at = _server_at(connection, middle)

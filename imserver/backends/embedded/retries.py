@@ -7,6 +7,7 @@ from functools import partial
 from imserver.backends.common.digests import payload_digest
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.entities import User
+from imserver.backends.embedded.log_rows import LogReader
 from imserver.backends.embedded.records import MessageRecord, decode, digest_of, first_answer
 from imserver.backends.embedded.state import State
 from imserver.model.errors import ErrorCode, ImError
@@ -40,12 +41,9 @@ class Retries:
         dedupe, reader, journal = state.dedupe, self._core.reader, self._core.journal
         for older in (dedupe.in_tail, partial(dedupe.on_disk, reader, self._core.wall)):
             for offset in older(hashed):
-                body = journal.body(offset)
+                body = journal.body(offset) or LogReader(reader).body(offset)
                 if body is None:
-                    row = reader.execute("SELECT body FROM log WHERE offset = ?", (offset,)).fetchone()
-                    if row is None:
-                        continue
-                    (body,) = row
+                    continue
                 record = decode(body)
                 if (
                     isinstance(record, MessageRecord)

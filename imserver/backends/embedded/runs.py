@@ -25,8 +25,8 @@ class Run:
     """One sender's messages to one user, in one reactor turn; while it lasts nothing else is decided."""
 
     __slots__ = (
-        "_batch", "_block", "_conversation", "_core", "_hash", "_ids", "_messages", "_now", "_own", "_pair",
-        "_peer", "_principal", "_rate", "_retries", "_sender", "_state", "_theirs",
+        "_batch", "_block", "_body", "_conversation", "_core", "_hash", "_ids", "_messages", "_now", "_own",
+        "_pair", "_peer", "_principal", "_rate", "_retries", "_sender", "_state", "_theirs",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +46,9 @@ class Run:
         self._rate = rate
         self._state = state
         self._batch = batch
+        if not batch.bodies:
+            batch.first = state.next_offset
+        self._body = batch.bodies.append
         self._principal = principal
         self._messages: list[Message] = []  # of the entry
         self._now = now
@@ -116,12 +119,11 @@ class Run:
         journal.waiting_rows += 1
         if hashed:
             dedupe.note(hashed, offset)
-        batch = self._batch
-        batch.rows.append((offset, body))
+        self._body(body)
         if self._messages:
             self._messages.append(message)
         else:
             self._messages = [message]
             recipients = ((name, seq), (peer_name, peer_seq))
-            batch.entries.append(EntryRow(self._messages, recipients, self._principal.session))
+            self._batch.entries.append(EntryRow(self._messages, recipients, self._principal.session))
         return MessageAccepted(message_id, canonical, seq, server_at)

@@ -13,7 +13,7 @@ APPLICATION_ID = 0x494D5356
 _FIRST = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 
--- The truth: one row per append (records.py), the number is the order of commits.
+-- The truth: one record per append (records.py), the number is the order of commits.
 CREATE TABLE log (offset INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
 -- `offsets` packs the log offsets of the numbers first, first+1, ...
@@ -183,6 +183,10 @@ def _add_client_ids(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE dedupe")
 
 
+def _share_rows(connection: sqlite3.Connection) -> None:
+    """Version 7: rows of the log may have several records (`log_rows`). Those there are stay as they are."""
+
+
 def _statements(script: str) -> list[str]:
     """The statements of a script one by one; executescript() would commit."""
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
@@ -198,6 +202,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _add_files,
     _add_encrypted_groups,
     _add_client_ids,
+    _share_rows,
 )
 """Step i brings a file from version i to i + 1; released steps are never changed."""
 

@@ -12,6 +12,7 @@ from bisect import bisect_right
 
 from imserver.backends.embedded.dedupe import Dedupe, key_hash
 from imserver.backends.embedded.entities import GroupState, Member, Pair, User
+from imserver.backends.embedded.log_rows import ascending, descending, last_offset
 from imserver.backends.embedded.records import (
     ID_PREFIX,
     FanoutRecord,
@@ -74,7 +75,7 @@ class State:
         def highest(sql: str) -> int:
             return int(connection.execute(sql).fetchone()[0] or 0)
 
-        self.committed = max(highest("SELECT max(offset) FROM log"), self.indexed_upto, self.floor - 1)
+        self.committed = max(last_offset(connection), self.indexed_upto, self.floor - 1)
         self.next_user_no = highest("SELECT max(no) FROM users") + 1
         self.next_conversation_no = 1 + max(
             highest("SELECT max(no) FROM pairs"), highest("SELECT max(no) FROM groups")
@@ -87,14 +88,12 @@ class State:
     def _replay(self, connection: sqlite3.Connection) -> None:
         """Reads the log's tail: what the indexes on the disk do not have yet."""
         self.dedupe.load(connection)
-        for (body,) in connection.execute("SELECT body FROM log ORDER BY offset DESC"):
+        for body in descending(connection, self.committed):
             record = decode(body)
             if isinstance(record, MessageRecord):
                 self.last_ms = milliseconds_in_id(record.message_id)
                 break
-        for offset, body in connection.execute(
-            "SELECT offset, body FROM log WHERE offset > ? ORDER BY offset", (self.indexed_upto,)
-        ):
+        for offset, body in ascending(connection, self.indexed_upto + 1):
             self.enter(offset, decode(body))
 
     def enter(self, offset: int, record: MessageRecord | FanoutRecord) -> None:

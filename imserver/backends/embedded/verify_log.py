@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from imserver.backends.embedded.client_ids import hashes_of, is_found, offsets_of
 from imserver.backends.embedded.dedupe import key_hash
+from imserver.backends.embedded.log_rows import ascending
 from imserver.backends.embedded.records import (
     FanoutRecord,
     MessageRecord,
@@ -71,10 +72,11 @@ class LogCheck:
 
     def run(self, progress: Callable[[str, int], None]) -> list[str]:
         """Returns the faults."""
-        rows = self._connection.execute(
-            "SELECT offset, body FROM log WHERE offset >= ? ORDER BY offset", (self._floor,)
-        )
-        for count, (offset, body) in enumerate(rows, 1):
+        before = 0
+        for count, (offset, body) in enumerate(ascending(self._connection, self._floor), 1):
+            if offset <= before:
+                self._fault(offset, f"is in a row behind that of {before}")
+            before = offset
             record = decode(body)
             if isinstance(record, MessageRecord):
                 self._message(offset, record)

@@ -17,8 +17,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.common import portable
-from imserver.backends.embedded import EmbeddedCellar, EngineSettings, client_ids
-from imserver.backends.embedded import importing as sqlite_importing
+from imserver.backends.embedded import EmbeddedCellar, EngineSettings, client_ids, import_rows
 from imserver.backends.embedded.database import DATABASE_NAME, FileDatabase, connect
 from imserver.backends.embedded.exporting import SqliteSource
 from imserver.backends.embedded.importing import SqliteTarget
@@ -413,7 +412,7 @@ class RoundTripTest(MigrationCase):
 
     def test_there_and_back(self) -> None:
         # So that client ids are written several times, to the same parts.
-        self.patch(sqlite_importing, "IDS_AT_ONCE", 2)
+        self.patch(import_rows, "IDS_AT_ONCE", 2)
         self.patch(client_ids, "PART_SHIFT", 63)
         cellar = self.open_sqlite("one", fanout_users=3)
         answers = self.live()
