@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
 from struct import Struct
@@ -38,7 +39,7 @@ def key_hash(sender: int, format: str, client_id: str) -> int:
     Args:
         sender: the sender's number.
     """
-    return KeyHash(sender, format)(client_id)
+    return hash_of(sender, format)(client_id)
 
 
 class KeyHash:
@@ -56,6 +57,10 @@ class KeyHash:
         hasher = self._begun()
         hasher.update(client_id.encode())
         return _number(hasher.digest())[0]  # type: ignore[no-any-return]
+
+
+hash_of: Final = lru_cache(maxsize=4096)(KeyHash)
+"""The same one again for who has sent of late."""
 
 
 def span_of(at: float) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from imserver.backends.embedded.committer import Batch
 from imserver.backends.embedded.core import Core
-from imserver.backends.embedded.dedupe import KeyHash
+from imserver.backends.embedded.dedupe import hash_of
 from imserver.backends.embedded.journal import unavailable
 from imserver.backends.embedded.records import id_block, message_id_of, message_row
 from imserver.backends.embedded.relations import NOBODY
@@ -25,7 +25,7 @@ class Run:
     """One sender's messages to one user, in one reactor turn; while it lasts nothing else is decided."""
 
     __slots__ = (
-        "_batch", "_block", "_body", "_conversation", "_core", "_hash", "_ids", "_messages", "_now", "_own",
+        "_batch", "_body", "_conversation", "_core", "_hash", "_messages", "_now", "_own",
         "_pair", "_peer", "_principal", "_rate", "_retries", "_sender", "_state", "_theirs",
     )  # fmt: skip
 
@@ -52,8 +52,6 @@ class Run:
         self._principal = principal
         self._messages: list[Message] = []  # of the entry
         self._now = now
-        self._block = -1  # which offsets
-        self._ids = ""  # have ids that begin so
         sender = self._sender = state.users[principal.user]
         peer = self._peer = state.users[recipient]
         pair = self._pair = state.pairs[
@@ -62,7 +60,7 @@ class Run:
         self._own = state.inboxes.tails[sender.no].offsets.append
         self._theirs = state.inboxes.tails[peer.no].offsets.append
         self._conversation = state.conversations.tails[pair.no].offsets.append
-        self._hash = KeyHash(sender.no, principal.format)
+        self._hash = hash_of(sender.no, principal.format)
         if peer is sender or peer.blocks is not NOBODY or sender.blocks is not NOBODY:
             raise LookupError("what is to be looked at for each message")
 
@@ -91,9 +89,9 @@ class Run:
         offset, position = state.next_offset, pair.head + 1
         seq, peer_seq = sender.head + 1, peer.head + 1
         server_at = state.last_ms / 1000
-        if offset >> 12 != self._block:
-            self._block, self._ids = offset >> 12, id_block(state.id_prefix, offset)
-        message_id = message_id_of(self._ids, offset)
+        if offset >> 12 != state.block:
+            state.block, state.ids = offset >> 12, id_block(state.id_prefix, offset)
+        message_id = message_id_of(state.ids, offset)
         sent_at = command.sent_at or server_at
         content, extra, attachments, meta = command.content, command.extra, command.attachments, command.meta
         name, peer_name = sender.name, peer.name

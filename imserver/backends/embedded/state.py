@@ -42,6 +42,7 @@ class State:
         floor: the first log offset that is kept.
         last_ms: the last message's time; ids never go back behind it.
         id_prefix: what its id begins with; "" = not made yet, see `begin_ids`.
+        block, ids: which 4,096 log offsets have ids that begin so; -1 = none yet with this prefix.
         change_head: the last change's number.
         broadcast_head: the last broadcast's position.
     """
@@ -67,6 +68,8 @@ class State:
         self.tail_rows = 0
         self.last_ms = 0
         self.id_prefix = ""
+        self.block = -1
+        self.ids = ""
         self._load_counters(connection)
         self._replay(connection)
         self.broadcast_head = self._conversation_head(0)

@@ -1,7 +1,7 @@
 """Answers and pushes of several messages in a row, written with what they have in common made once.
 
 What one session sends to one user within a commit is answered and pushed together. The bytes are those
-that each would be by itself (`answers`, `pushes`).
+that each would be by itself (`answers`, `pushes`), with the end of the line: to add it later is to copy it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def accepted_line(tag: Tag, at: bytes, reply: MessageAccepted, conversation: byt
         b'{"id":', tag.id, b',"type":"response', at, tag.command,
         b',"payload":{"status":202,' if reply.pending else b',"payload":{"status":200,',
         b'"message_id":', _encode(reply.message_id), b',"conversation_id":', conversation,
-        b',"seq":', _encode(reply.seq), b',"sent_at":', sent_at, b"}}",
+        b',"seq":', _encode(reply.seq), b',"sent_at":', sent_at, b"}}\n",
     ))  # fmt: skip
 
 
@@ -68,6 +68,6 @@ def pushed_row(messages: Sequence[Message], seq: int) -> list[bytes]:
             b'{"id":', message_id, head, _encode(number),
             b',"message":{"message_id":', message_id, fields, text,
             b'}},"message_id":', message_id, fields, text, target,
-            b',"client_id":' + _encode(client_id) + b"}}" if client_id else b"}}",
+            b',"client_id":' + _encode(client_id) + b"}}\n" if client_id else b"}}\n",
         )))  # fmt: skip
     return lines
