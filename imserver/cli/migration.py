@@ -163,7 +163,8 @@ class Migration:
         settings = self._end.core.settings
         with closing(connect(self._data / DATABASE_NAME, read_only=True)) as connection:
             connection.execute("BEGIN")
-            total = last_offset(connection)
+            floor = connection.execute("SELECT value FROM meta WHERE key = 'floor'").fetchone()
+            total = last_offset(connection) - (floor[0] - 1 if floor else 0)
             target = RedisTarget(redis, self._end.now, settings.dedupe_seconds, settings.change_seconds)
             put = await self._copy(SqliteSource(connection), target, total)
         faults = put.differences(await self._sums(self._end.source(), total))

@@ -111,7 +111,7 @@ class Metrics(Collector):
 
     def _store(self) -> Iterator[Metric]:
         commits = self._vitals.commits
-        yield histogram("commit_rows", "Rows of the log per transaction", commits.rows)
+        yield histogram("commit_rows", "Records for the log per transaction", commits.rows)
         yield histogram("commit_seconds", "Seconds until a transaction was durable", commits.seconds)
         yield counter("commit_failures", "Transactions that failed", commits.failures)
         if self._vitals.store_reads is not None:

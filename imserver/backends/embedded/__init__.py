@@ -4,7 +4,7 @@ How a message becomes durable, in the order of the modules:
 
 1. `appends` decides on the reactor thread, in memory, at the end of the reactor turn: target (`targets`),
    dedupe (`dedupe`), rate, message id, conversation position and every inbox
-   number. It leaves one log row, one answer and one feed entry in the batch
+   number. It leaves one record, one answer and one feed entry in the batch
    that `journal` keeps open for this reactor turn.
 2. `committer` takes all batches that wait into one transaction on the writer
    thread, commits, and tells the reactor thread once a commit.

@@ -1,6 +1,6 @@
-"""Fans a broadcast out, some hundred users per log row, and goes on after a crash.
+"""Fans a broadcast out, some hundred users per record, and goes on after a crash.
 
-The message itself is durable and answered before this begins. Each row points to
+The message itself is durable and answered before this begins. Each record points to
 it; the `broadcasts` table says how far it got, in the same transaction.
 """
 

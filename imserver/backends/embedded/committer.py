@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from imserver.backends.embedded.log_rows import INSERT_LOG, rows_of
+from imserver.backends.embedded.log_rows import INSERT_LOG, last_offset, rows_of
 from imserver.backends.embedded.settings import Failpoints
 from imserver.model.errors import ImError
 from imserver.model.messages import MessageAccepted
@@ -182,6 +182,7 @@ class Runner:
     def __init__(self, connection: sqlite3.Connection, failpoints: Failpoints) -> None:
         self._connection = connection
         self._failpoints = failpoints
+        self._last = last_offset(connection)
         self._refused = -1
         self._reason: Exception | None = None
 
@@ -195,12 +196,24 @@ class Runner:
         if fresh:
             error: Exception | None = None
             try:
+                last = self._checked(fresh)
                 run_batches(self._connection, fresh, self._failpoints)
+                self._last = last
             except Exception as caught:
                 error = self._reason = caught.with_traceback(None)  # which would hold the batches
                 self._refused = fresh[-1].generation
             outcomes.append((fresh, error))
         return outcomes
+
+    def _checked(self, batches: Sequence[Batch]) -> int:
+        """The last log offset of these. None is used twice, which SQLite would not see in shared rows."""
+        last = self._last
+        for batch in batches:
+            if batch.bodies:
+                if batch.first <= last:
+                    raise sqlite3.IntegrityError(f"log offset {batch.first} is not behind {last}")
+                last = batch.last
+        return last
 
 
 class ThreadCommitter:

@@ -25,7 +25,7 @@ class MeteredCommitter:
         clock: monotonic float seconds.
 
     Attributes:
-        rows: log rows per transaction.
+        rows: records for the log per transaction.
         seconds: from handing over a transaction's first batch until it was durable and told.
         failures: transactions that failed.
         unconfirmed: always 0: nobody else has to confirm them.

@@ -1,8 +1,9 @@
-"""Log rows and message ids as bytes.
+"""The log's records and message ids as bytes.
 
-A log row is one of two records in MessagePack, written as arrays (new fields
-go to the end and have defaults). Messages carry the names they need, so that a
-page can be read without looking anything up.
+A record is one of two in MessagePack, written as arrays (new fields
+go to the end and have defaults); how they share rows is told in `log_rows`.
+Messages carry the names they need, so that a page can be read without looking
+anything up.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ class EngineSettings(Struct):
     Attributes:
         sends_per_second / send_burst: token bucket per sender; 0 = unlimited.
         broadcast_seconds: least time between two broadcasts of one sender.
-        flush_rows: log rows after which the indexes are written …
+        flush_rows: records in the log after which the indexes are written …
         flush_entries: … or inbox entries, which large groups reach sooner.
         idle_flush_seconds: … or seconds since the last flush.
         ids_together_from: client ids written at a time from which on many share a row (see `client_ids`).
@@ -29,9 +29,9 @@ class EngineSettings(Struct):
         friends_only: only friends may write to each other.
         conversation_names: own names remembered per single conversation.
         devices_per_user: cursors remembered per user; the longest unused is dropped.
-        fanout_users: users per log row when a broadcast is fanned out.
+        fanout_users: users per record when a broadcast is fanned out.
         cached_users: users (and conversations) kept in memory beyond those in use.
-        queue_rows: log rows waiting for the disk beyond which sends are refused.
+        queue_rows: records waiting for the disk beyond which sends are refused.
         tick_seconds: period in which acknowledgements are persisted.
         failure_pause: seconds without a new attempt after the disk failed.
     """

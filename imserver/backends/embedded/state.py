@@ -100,7 +100,7 @@ class State:
             self.enter(offset, decode(body))
 
     def enter(self, offset: int, record: MessageRecord | FanoutRecord) -> None:
-        """Puts a log row that was read back into the tail."""
+        """Puts a record of the log that was read back into the tail."""
         self.tail_rows += 1
         for user_no, seq in recipients(record):
             self.inboxes.add(user_no, seq, offset)

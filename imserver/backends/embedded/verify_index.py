@@ -39,9 +39,9 @@ class Numbers:
         if before is None:
             self.first[no] = number
             if number != 1 and not self._trimmed:
-                return f"{self.what} {no}: begins at {number} (log row {offset})"
+                return f"{self.what} {no}: begins at {number} (log offset {offset})"
         elif number != before + 1:
-            return f"{self.what} {no}: {number} follows {before} (log row {offset})"
+            return f"{self.what} {no}: {number} follows {before} (log offset {offset})"
         return ""
 
 

@@ -1,4 +1,4 @@
-"""The log part of `verify`: walks every row once, in order."""
+"""The log part of `verify`: walks every record once, in order."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class LogCheck:
         return self._faults
 
     def _fault(self, offset: int, text: str) -> None:
-        self._faults.append(f"log row {offset}: {text}")
+        self._faults.append(f"log offset {offset}: {text}")
 
     def _message(self, offset: int, record: MessageRecord) -> None:
         if offset_in_id(record.message_id) != offset:

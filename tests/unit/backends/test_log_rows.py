@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded import log_rows
+from imserver.backends.embedded.committer import Batch, Runner, Task
 from imserver.backends.embedded.log_rows import (
     INSERT_LOG,
     ROW_BYTES,
@@ -24,6 +25,7 @@ from imserver.backends.embedded.log_rows import (
     rows_of,
 )
 from imserver.backends.embedded.records import FanoutRecord, encode
+from imserver.backends.embedded.settings import NoFailpoints
 from imserver.backends.embedded.verify import verify_connection
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import RevokeMessage
@@ -166,3 +168,67 @@ class SharedRowsTest(EngineCase, SynchronousTestCase):
         for again in (self.settle, self.reopen, self.flush, self.restart):
             again()
             self.expect([f"text {number}" for number in range(floor - 1, 10)])
+
+    def test_a_retry_of_one_that_is_on_the_way(self) -> None:
+        self.open_cellar("alice", "bob", sends_per_second=0.0)
+        self.addCleanup(lambda: self.wait_for(self.embedded.close()))
+        self.committer.held = True
+        tickets = [self.submit("alice", f"{n}", recipient="bob", client_id=f"c{n}") for n in range(5)]
+        self.settle()  # all of them wait in one batch
+        again = [self.submit("alice", f"{n}", recipient="bob", client_id=f"c{n}") for n in range(5)]
+        self.settle()
+        self.committer.held = False
+        self.settle_commits()
+        for first, second in zip(tickets, again, strict=True):
+            self.assertEqual(self.accepted(first).message_id, self.accepted(second).message_id)
+        self.expect([f"{n}" for n in range(5)])
+
+    def test_verify_sees_rows_that_overlap(self) -> None:
+        self.begin()
+        self.restart()
+        reader = self.embedded.core.reader
+        rows = reader.execute("SELECT offset, body FROM log").fetchall()
+        first, row = next((first, row) for first, row in rows if len(bodies_of(row)) > 1)
+        reader.execute("INSERT INTO log VALUES (?, ?)", (first + 1, bodies_of(row)[1]))
+        faults = verify_connection(reader, now=self.embedded.core.wall())
+        self.assertTrue(any("is in a row behind" in fault for fault in faults), faults)
+        reader.execute("DELETE FROM log WHERE offset = ?", (first + 1,))
+
+
+class CommitTest(SynchronousTestCase):
+    """What the writer does with batches."""
+
+    def setUp(self) -> None:
+        self.connection = table()
+        self.addCleanup(self.connection.close)
+        self.runner = Runner(self.connection, NoFailpoints())
+
+    def batch(self, first: int, *sizes: int) -> Batch:
+        batch = Batch(0)
+        for offset, size in enumerate(sizes, first):
+            batch.add(offset, record(size, offset))
+        return batch
+
+    def test_steps_see_the_records_before_them(self) -> None:
+        seen: list[list[int]] = []
+
+        def look(connection: sqlite3.Connection) -> None:
+            seen.append([offset for offset, _ in ascending(connection, 1)])
+
+        first, second, third = self.batch(1, 10, 10), self.batch(3, 10), self.batch(4, 10)
+        second.steps.append(Task(look, isolated=False))
+        ((_, error),) = self.runner.run([first, second, third])
+        self.assertIsNone(error)
+        self.assertEqual(seen, [[1, 2, 3]])
+        self.assertEqual([offset for offset, _ in ascending(self.connection, 1)], [1, 2, 3, 4])
+
+    def test_a_gap(self) -> None:
+        self.runner.run([self.batch(1, 10, 10), self.batch(7, 10)])
+        self.assertEqual([offset for offset, _ in ascending(self.connection, 1)], [1, 2, 7])
+
+    def test_no_offset_is_used_twice(self) -> None:
+        self.runner.run([self.batch(1, 10, 10, 10)])
+        for again in ([self.batch(2, 10)], [self.batch(4, 10, 10), self.batch(5, 10)]):
+            ((_, error),) = Runner(self.connection, NoFailpoints()).run(again)
+            self.assertIsInstance(error, sqlite3.IntegrityError)
+        self.assertEqual(last_offset(self.connection), 3)
