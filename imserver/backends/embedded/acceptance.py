@@ -163,7 +163,7 @@ class Acceptance:
         """The message and its log row. Changes nothing but the memory of the time."""
         state, command, content, sender = send.state, send.command, send.command.content, send.sender.name
         server_at = state.last_ms / 1000
-        message_id = message_id_of(id_block(state.id_prefix, state.next_offset), state.next_offset)
+        message_id = message_id_of(id_block(state.id_prefix, state.next_offset >> 12), state.next_offset)
         sent_at = command.sent_at or server_at
         client_id, extra = command.client_id, command.extra
         body = message_row(

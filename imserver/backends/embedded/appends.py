@@ -115,7 +115,6 @@ class Appender:
         if self._milliseconds > state.last_ms or not state.id_prefix:
             state.last_ms = max(state.last_ms, self._milliseconds)
             state.id_prefix = message_id_prefix(state.last_ms, self._core.node)
-            state.block = -1
             state.begin_ids(state.next_offset, state.id_prefix)
         state.dedupe.turn_to(state.last_ms / 1000, state.next_offset)
 

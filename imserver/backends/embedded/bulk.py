@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-_AT_ONCE = (64, 16, 4)
-"""Rows in one step; five columns of them are far from SQLite's limit of parameters."""
+_AT_ONCE = (64, 16, 4, 1)
+"""Rows in one step, as many as there are; five columns of them are far from SQLite's limit of parameters."""
 
 
 class Insert:
@@ -40,5 +40,3 @@ class Insert:
             while len(rows) - start >= count:
                 connection.execute(statement, [*chain.from_iterable(rows[start : start + count])])
                 start += count
-        for row in rows[start:]:
-            connection.execute(self.one, row)

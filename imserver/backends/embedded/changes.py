@@ -19,12 +19,10 @@ from imserver.backends.embedded.change_log import (
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.entities import User
 from imserver.backends.embedded.log_rows import LogReader, replace
-from imserver.backends.embedded.pages import read_message
+from imserver.backends.embedded.pages import fanout_of, read_message
 from imserver.backends.embedded.records import (
-    FanoutRecord,
     MessageRecord,
     canonical_name,
-    decode,
     digest_of,
     encode,
     offset_in_id,
@@ -201,11 +199,8 @@ def _in_inbox(connection: sqlite3.Connection, offset: int, record: MessageRecord
         return True
     if record.recipient or record.group:
         return False
-    row = connection.execute(
-        "SELECT offset FROM fanouts WHERE message = ? AND upto >= ? ORDER BY upto LIMIT 1", (offset, user_no)
-    ).fetchone()
-    body = LogReader(connection).body(row[0]) if row is not None else None
-    return body is not None and bool(seq_of(decode(body), user_no))
+    fanout = LogReader(connection).record(fanout_of(connection, offset, user_no))
+    return fanout is not None and bool(seq_of(fanout, user_no))
 
 
 def _read_marked(connection: sqlite3.Connection, ids: Sequence[str], user_no: int) -> list[MessageRecord]:
@@ -226,11 +221,8 @@ def _write_revoke(
     offset: int, body: bytes, draft: _Draft, connection: sqlite3.Connection
 ) -> _Written | float:
     """Replaces the row; if another revoke came first, returns its time instead."""
-    found = LogReader(connection).body(offset)
-    if found is None:
-        raise _no_such_message()
-    record = decode(found)
-    if isinstance(record, FanoutRecord):
+    record = LogReader(connection).record(offset)
+    if not isinstance(record, MessageRecord):
         raise _no_such_message()
     if record.revoked_by:
         return record.revoked_at

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
@@ -147,17 +148,8 @@ def run_batches(connection: sqlite3.Connection, batches: Sequence[Batch], failpo
 
 def _write(connection: sqlite3.Connection, batches: Sequence[Batch]) -> None:
     """Writes the records of several batches."""
-    bodies: list[bytes] = []
-    first = 0
-    for batch in batches:
-        if bodies and batch.first != first + len(bodies):
-            INSERT_LOG(connection, [*rows_of(first, bodies)])
-            bodies = []
-        if not bodies:
-            first = batch.first
-        bodies += batch.bodies
-    if bodies:
-        INSERT_LOG(connection, [*rows_of(first, bodies)])
+    records = chain.from_iterable(enumerate(batch.bodies, batch.first) for batch in batches)
+    INSERT_LOG(connection, [*rows_of(records)])
 
 
 def _run_task(connection: sqlite3.Connection, task: Task) -> None:

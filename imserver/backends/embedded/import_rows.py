@@ -7,10 +7,12 @@ from array import array
 
 from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS
 from imserver.backends.embedded.client_ids import rows_of as ids_of
-from imserver.backends.embedded.log_rows import INSERT_LOG, ROW_BYTES, rows_of
+from imserver.backends.embedded.log_rows import INSERT_LOG, rows_of
 from imserver.backends.embedded.records import pack_offsets
 from imserver.backends.embedded.tails import CHUNK
 
+LOG_BYTES = 64 * 1024
+"""Of records that are written at a time."""
 MOST_ENTRIES = 2_000_000
 """Of the two big indexes, kept in memory until they are written."""
 IDS_AT_ONCE = 20_000
@@ -23,22 +25,21 @@ class LogRows:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._first = 0
-        self._bodies: list[bytes] = []
+        self._waiting: list[tuple[int, bytes]] = []
         self._size = 0
 
     def add(self, offset: int, body: bytes) -> None:
         """The record at an offset, which grows."""
-        if offset != self._first + len(self._bodies) or self._size + len(body) > ROW_BYTES:
-            self.flush()
-            self._first = offset
-        self._bodies.append(body)
+        self._waiting.append((offset, body))
         self._size += len(body)
+        if self._size >= LOG_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         """Writes what waits."""
-        INSERT_LOG(self._connection, [*rows_of(self._first, self._bodies)])
-        self._bodies, self._size = [], 0
+        INSERT_LOG(self._connection, [*rows_of(self._waiting)])
+        self._waiting.clear()
+        self._size = 0
 
 
 class IndexRows:

@@ -11,8 +11,8 @@ from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.entities import User
 from imserver.backends.embedded.journal import unavailable
 from imserver.backends.embedded.log_rows import LogReader
-from imserver.backends.embedded.pages import CONVERSATION, INBOX, Page, Span, first_kept, read_page
-from imserver.backends.embedded.records import MessageRecord, decode, offset_in_id, unpack_offsets
+from imserver.backends.embedded.pages import CONVERSATION, INBOX, Page, Span, fanout_of, first_kept, read_page
+from imserver.backends.embedded.records import MessageRecord, offset_in_id, unpack_offsets
 from imserver.backends.embedded.state import State
 from imserver.backends.embedded.tails import TailIndex
 from imserver.backends.embedded.targets import resolve
@@ -55,8 +55,7 @@ def number_of_message(core: Core, user: User, message_id: str) -> int:
         return 0
     known = state.id_in_tail(offset)
     if known is None:
-        body = LogReader(core.reader).body(offset)
-        record = decode(body) if body is not None else None
+        record = LogReader(core.reader).record(offset)
         known = record.message_id if isinstance(record, MessageRecord) else None
     if known != message_id:
         return 0
@@ -64,10 +63,8 @@ def number_of_message(core: Core, user: User, message_id: str) -> int:
     if number:
         return number
     # A broadcast is in the inbox by the row of its fan-out.
-    row = core.reader.execute(
-        "SELECT offset FROM fanouts WHERE message = ? AND upto >= ? ORDER BY upto LIMIT 1", (offset, user.no)
-    ).fetchone()
-    return _number_at(core, user, row[0]) if row is not None else 0
+    fanout = fanout_of(core.reader, offset, user.no)
+    return _number_at(core, user, fanout) if fanout else 0
 
 
 def _number_at(core: Core, user: User, offset: int) -> int:

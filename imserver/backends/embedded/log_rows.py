@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from imserver.backends.embedded.bulk import Insert
+from imserver.backends.embedded.records import FanoutRecord, MessageRecord, decode
 
 ROW_BYTES = 1300
 """Of records that share a row: three rows fit into a page of 4 KiB, so little of the last stays empty."""
@@ -22,22 +23,32 @@ _SEVERAL = b"\x02"
 _LIST = b"\xdc"
 _split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _UP_TO = "SELECT offset, body FROM log WHERE offset <= ? ORDER BY offset DESC"
-_FROM = "SELECT offset, body FROM log WHERE offset >= ? ORDER BY offset"
+_ROW = f"{_UP_TO} LIMIT 1"
+_FROM = (
+    "SELECT offset, body FROM log WHERE offset >="
+    " coalesce((SELECT max(offset) FROM log WHERE offset <= ?1), ?1) ORDER BY offset"
+)
+_NO_OFFSET = (1 << 63) - 1
+"""Behind all that there are."""
 
 Body = bytes | msgspec.Raw
 """A record as bytes."""
 
 
-def rows_of(first: int, bodies: Sequence[Body]) -> Iterator[tuple[int, bytes]]:
-    """Rows for the records of the offsets `first`, `first` + 1, ..."""
-    start = size = 0
-    for index, body in enumerate(bodies):
+def rows_of(records: Iterable[tuple[int, Body]]) -> Iterator[tuple[int, bytes]]:
+    """Rows for records by their log offsets, which ascend."""
+    bodies: list[Body] = []
+    first = size = 0
+    for offset, body in records:
         size += len(body)
-        if size > ROW_BYTES and index > start:
-            yield first + start, _joined(bodies[start:index])
-            start, size = index, len(body)
-    if start < len(bodies):
-        yield first + start, _joined(bodies[start:])
+        if bodies and (size > ROW_BYTES or offset != first + len(bodies)):
+            yield first, _joined(bodies)
+            bodies, size = [], len(body)
+        if not bodies:
+            first = offset
+        bodies.append(body)
+    if bodies:
+        yield first, _joined(bodies)
 
 
 def _joined(bodies: Sequence[Body]) -> bytes:
@@ -51,6 +62,12 @@ def bodies_of(row: bytes) -> Sequence[Body]:
     if row[:1] == _LIST and row[3:4] == _SEVERAL:
         return _split(row)[1:]
     return (row,)
+
+
+def _row(connection: sqlite3.Connection, offset: int) -> tuple[int, Sequence[Body]]:
+    """Where the last row begins that is not behind an offset, and its records; none where there is no row."""
+    found = connection.execute(_ROW, (offset,)).fetchone()
+    return (offset, ()) if found is None else (found[0], bodies_of(found[1]))
 
 
 class LogReader:
@@ -68,19 +85,21 @@ class LogReader:
         """The record at an offset, None if there is none. Raises sqlite3.Error, msgspec.MsgspecError."""
         place = offset - self._first
         if not 0 <= place < len(self._bodies):
-            found = self._connection.execute(f"{_UP_TO} LIMIT 1", (offset,)).fetchone()
-            if found is None:
-                return None
-            self._first, self._bodies = found[0], bodies_of(found[1])
+            self._first, self._bodies = _row(self._connection, offset)
             place = offset - self._first
             if place >= len(self._bodies):
                 return None
         return self._bodies[place]
 
+    def record(self, offset: int) -> MessageRecord | FanoutRecord | None:
+        """The same, decoded."""
+        body = self.body(offset)
+        return None if body is None else decode(body)
+
 
 def ascending(connection: sqlite3.Connection, offset: int) -> Iterator[tuple[int, Body]]:
     """(offset, record) from an offset on."""
-    for first, row in connection.execute(_FROM, (_row_of(connection, offset),)):
+    for first, row in connection.execute(_FROM, (offset,)):
         for place, body in enumerate(bodies_of(row), first):
             if place >= offset:
                 yield place, body
@@ -94,33 +113,25 @@ def descending(connection: sqlite3.Connection, offset: int) -> Iterator[Body]:
 
 def last_offset(connection: sqlite3.Connection) -> int:
     """Of the last record; 0 if there is none."""
-    found = connection.execute("SELECT offset, body FROM log ORDER BY offset DESC LIMIT 1").fetchone()
-    return 0 if found is None else int(found[0]) + len(bodies_of(found[1])) - 1
-
-
-def _row_of(connection: sqlite3.Connection, offset: int) -> int:
-    """Where the row begins that an offset is in, or would be."""
-    found = connection.execute("SELECT max(offset) FROM log WHERE offset <= ?", (offset,)).fetchone()[0]
-    return offset if found is None else int(found)
+    first, bodies = _row(connection, _NO_OFFSET)
+    return first + len(bodies) - 1 if bodies else 0
 
 
 def replace(connection: sqlite3.Connection, offset: int, body: bytes) -> None:
     """Puts another record in the place of one that is there."""
-    first = _row_of(connection, offset)
-    (row,) = connection.execute("SELECT body FROM log WHERE offset = ?", (first,)).fetchone()
-    bodies = [*bodies_of(row)]
+    first, before = _row(connection, offset)
+    bodies = [*before]
     bodies[offset - first] = body
-    _rewrite(connection, first, rows_of(first, bodies))
+    _rewrite(connection, first, enumerate(bodies, first))
 
 
 def cut(connection: sqlite3.Connection, floor: int) -> None:
     """Takes what is before an offset out of the row which that is in; the rows before it stay."""
-    first = _row_of(connection, floor)
-    found = connection.execute("SELECT body FROM log WHERE offset = ?", (first,)).fetchone()
-    if found is not None and first < floor:
-        _rewrite(connection, first, rows_of(floor, bodies_of(found[0])[floor - first :]))
+    first, bodies = _row(connection, floor)
+    if first < floor:
+        _rewrite(connection, first, enumerate(bodies[floor - first :], floor))
 
 
-def _rewrite(connection: sqlite3.Connection, first: int, rows: Iterable[tuple[int, bytes]]) -> None:
+def _rewrite(connection: sqlite3.Connection, first: int, records: Iterable[tuple[int, Body]]) -> None:
     connection.execute("DELETE FROM log WHERE offset = ?", (first,))
-    INSERT_LOG(connection, [*rows])
+    INSERT_LOG(connection, [*rows_of(records)])

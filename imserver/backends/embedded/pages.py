@@ -16,7 +16,6 @@ from imserver.backends.embedded.log_rows import LogReader
 from imserver.backends.embedded.records import (
     FanoutRecord,
     MessageRecord,
-    decode,
     message_of,
     unpack_offsets,
 )
@@ -117,13 +116,18 @@ def read_page(
 
 def read_message(log: LogReader, offset: int) -> MessageRecord | None:
     """The message at an offset, also where the row only points to it; None if it is gone."""
-    body = log.body(offset)
-    if body is None:
-        return None
-    record = decode(body)
+    record = log.record(offset)
     if isinstance(record, FanoutRecord):
         return read_message(log, record.message)
     return record
+
+
+def fanout_of(connection: sqlite3.Connection, message: int, user_no: int) -> int:
+    """Where the record is by which a broadcast, at log offset `message`, went to a user; 0 if it has not."""
+    row = connection.execute(
+        "SELECT offset FROM fanouts WHERE message = ? AND upto >= ? ORDER BY upto LIMIT 1", (message, user_no)
+    ).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def first_kept(connection: sqlite3.Connection, table: str, no: int, floor: int) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -180,13 +181,18 @@ def message_id_prefix(milliseconds: int, node: int) -> str:
 
 
 def message_id_of(block: str, offset: int) -> str:
-    """A message's id. Args: block: what `id_block` gives for the prefix and an offset of the same block."""
+    """A message's id. Args: block: what `id_block` gives."""
     return block + _IN_BLOCK[offset & 0xFFF]
 
 
-def id_block(prefix: str, offset: int) -> str:
-    """The first part of the ids of 4,096 log offsets in a row: formatting a number costs half a hash."""
-    return f"{prefix}{offset >> 12:09x}"
+@lru_cache(maxsize=64)
+def id_block(prefix: str, block: int) -> str:
+    """The first part of the ids of 4,096 log offsets in a row: formatting a number costs half a hash.
+
+    Args:
+        block: log offset >> 12.
+    """
+    return f"{prefix}{block:09x}"
 
 
 def offset_in_id(message_id: str) -> int:

@@ -46,7 +46,7 @@ class Run:
         self._rate = rate
         self._state = state
         self._batch = batch
-        if not batch.bodies:
+        if not batch.bodies:  # as in `Batch.add`, of which the rest is `_body`
             batch.first = state.next_offset
         self._body = batch.bodies.append
         self._principal = principal
@@ -89,9 +89,7 @@ class Run:
         offset, position = state.next_offset, pair.head + 1
         seq, peer_seq = sender.head + 1, peer.head + 1
         server_at = state.last_ms / 1000
-        if offset >> 12 != state.block:
-            state.block, state.ids = offset >> 12, id_block(state.id_prefix, offset)
-        message_id = message_id_of(state.ids, offset)
+        message_id = message_id_of(id_block(state.id_prefix, offset >> 12), offset)
         sent_at = command.sent_at or server_at
         content, extra, attachments, meta = command.content, command.extra, command.attachments, command.meta
         name, peer_name = sender.name, peer.name

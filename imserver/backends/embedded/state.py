@@ -42,7 +42,6 @@ class State:
         floor: the first log offset that is kept.
         last_ms: the last message's time; ids never go back behind it.
         id_prefix: what its id begins with; "" = not made yet, see `begin_ids`.
-        block, ids: which 4,096 log offsets have ids that begin so; -1 = none yet with this prefix.
         change_head: the last change's number.
         broadcast_head: the last broadcast's position.
     """
@@ -68,8 +67,6 @@ class State:
         self.tail_rows = 0
         self.last_ms = 0
         self.id_prefix = ""
-        self.block = -1
-        self.ids = ""
         self._load_counters(connection)
         self._replay(connection)
         self.broadcast_head = self._conversation_head(0)
@@ -137,7 +134,7 @@ class State:
         if not self.indexed_upto < offset < self.next_offset:
             return None
         prefix = self._prefixes[bisect_right(self._prefixes_from, offset) - 1]
-        return message_id_of(id_block(prefix, offset), offset) if prefix else ""
+        return message_id_of(id_block(prefix, offset >> 12), offset) if prefix else ""
 
     # Users
 

@@ -50,16 +50,16 @@ COMMITS = st.lists(st.tuples(st.integers(1, 3), SIZES), min_size=1, max_size=6)
 class LogRowsTest(SynchronousTestCase):
     def test_what_fits_shares_a_row(self) -> None:
         bodies = [record(100, number) for number in range(30)]
-        rows = [*rows_of(7, bodies)]
+        rows = [*rows_of(enumerate(bodies, 7))]
         self.assertEqual([offset for offset, _ in rows], [7, 19, 31])
         self.assertEqual([body for _, row in rows for body in map(bytes, bodies_of(row))], bodies)
         self.assertTrue(all(len(row) <= ROW_BYTES + 4 for _, row in rows))
 
     def test_one_has_its_row_as_ever(self) -> None:
         for body in (record(10), record(100_000), encode((0, "id", 1, *range(19)))):
-            self.assertEqual([*rows_of(3, [body])], [(3, body)])
+            self.assertEqual([*rows_of([(3, body)])], [(3, body)])
             self.assertEqual(bodies_of(body), (body,))
-        self.assertEqual([*rows_of(3, [])], [])
+        self.assertEqual([*rows_of([])], [])
 
     @settings(deadline=None)
     @given(COMMITS, st.data())
@@ -70,7 +70,7 @@ class LogRowsTest(SynchronousTestCase):
             for distance, sizes in commits:
                 offset += distance
                 bodies = [record(size, offset + number) for number, size in enumerate(sizes)]
-                INSERT_LOG(connection, [*rows_of(offset, bodies)])
+                INSERT_LOG(connection, [*rows_of(enumerate(bodies, offset))])
                 model.update(enumerate(bodies, offset))
                 offset += len(sizes) - 1
             for where in data.draw(st.lists(st.sampled_from(sorted(model)), max_size=5)):
