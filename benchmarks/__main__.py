@@ -23,6 +23,7 @@ from benchmarks.chart import chart
 from benchmarks.figures import ECHO, FIGURES, Measured, Run, summed_up, table
 from benchmarks.machine import LOAD_CORE, TAKEN, Busy, Theft, alone, pin
 from benchmarks.rates import Load, measured
+from imserver import compiled
 
 T = TypeVar("T")
 MIB = 1024 * 1024
@@ -213,7 +214,12 @@ def versions() -> dict[str, str]:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    found = {"commit": commit, "Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
+    found = {
+        "commit": commit,
+        "compiled": "no" if compiled.why_not else "yes",
+        "Python": platform.python_version(),
+        "SQLite": sqlite3.sqlite_version,
+    }
     for package in ("Twisted", "autobahn", "protobuf", "msgspec"):
         found[package] = metadata.version(package)
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from imserver import __version__
+from imserver import __version__, compiled
 from imserver.config import Configuration
 from imserver.config.control import SOCKET_NAME
 from imserver.config.endpoints import is_local
@@ -75,6 +75,10 @@ def versions() -> list[Finding]:
     else:
         text = "Autobahn runs without its C part: WebSockets cost several times the CPU; install its wheel"
         findings.append(Finding("nvx", Status.WARN, text))
+    if compiled.why_not:
+        findings.append(Finding("compiled", Status.OK, f"no: {compiled.why_not}"))
+    else:
+        findings.append(Finding("compiled", Status.OK, "what every message goes through is machine code"))
     return findings
 
 

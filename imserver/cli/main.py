@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from imserver import __version__
+from imserver.cli import compile as compiling
 from imserver.cli import doctor, groups, keys, migrate, rooms, sessions, settings, store, talk, tokens, users
 from imserver.cli.errors import EXIT_CODES, CommandError
 from imserver.cli.output import Output, printable
@@ -58,7 +59,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"imserver {__version__}")
     add_globals(parser, top=True)
     commands: Parsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for family in (users, groups, tokens, keys, sessions, rooms, store, migrate, settings, doctor, talk):
+    families = (
+        users, groups, tokens, keys, sessions, rooms, store, migrate, settings, doctor, compiling, talk,
+    )  # fmt: skip
+    for family in families:
         family.add_commands(commands)
     command = add_command(
         commands,

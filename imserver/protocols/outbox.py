@@ -19,7 +19,7 @@ from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.gone import GONE
@@ -31,7 +31,6 @@ CHUNK = 64 * 1024
 """Whole frames up to this many bytes are handed to the transport at once."""
 
 
-@implementer(IPushProducer)
 class Outbox(FrameQueue):
     """The frames for one peer, and their way into its transport.
 
@@ -231,3 +230,7 @@ class Outbox(FrameQueue):
     def stuck(self, now: float, patience: float) -> bool:
         """See Arrival.stuck."""
         return self._arrival.stuck(now, patience, self._rounds)
+
+
+# Not as a decorator: whatever has one is not compiled.
+classImplements(Outbox, IPushProducer)

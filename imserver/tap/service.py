@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from imserver import compiled
 from imserver.assembly import Services, files_directory, media_servers, read_external_keys, read_turn_servers
 from imserver.backends.common.data_directory import DataDirectoryError
 from imserver.config import ConfigError, Configuration
@@ -246,6 +247,7 @@ class Server(Service):
         self._notifier.ready()
 
     def _choose_transport(self) -> None:
+        self.log.info("code: {which}", which=compiled.why_not or "compiled")
         if self._configuration.performance.transport == "fast":
             fault = fast_transport.fault(self._reactor)
             if not fault:

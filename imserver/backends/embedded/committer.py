@@ -218,14 +218,14 @@ class ThreadCommitter:
     def __init__(self, call_from_thread: Callable[..., Any]) -> None:
         self._call_from_thread = call_from_thread
         self._queue: SimpleQueue[Batch | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._writer: threading.Thread | None = None
 
     def start(self, connection: sqlite3.Connection, failpoints: Failpoints, finished: Finished) -> None:
         """Starts the thread."""
-        self._thread = threading.Thread(
+        self._writer = threading.Thread(
             target=self._work, args=(connection, failpoints, finished), name="imserver-writer", daemon=True
         )
-        self._thread.start()
+        self._writer.start()
 
     def submit(self, batch: Batch) -> None:
         """Hands it to the thread."""
@@ -233,10 +233,10 @@ class ThreadCommitter:
 
     def stop(self) -> None:
         """Lets the thread finish its queue and waits for it."""
-        if self._thread is not None:
+        if self._writer is not None:
             self._queue.put(None)
-            self._thread.join()
-            self._thread = None
+            self._writer.join()
+            self._writer = None
 
     def _work(self, connection: sqlite3.Connection, failpoints: Failpoints, finished: Finished) -> None:
         runner = Runner(connection, failpoints)

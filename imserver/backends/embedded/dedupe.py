@@ -27,7 +27,7 @@ _BUCKET_OFFSETS: Final = 22
 What is written together is spread over all of its bucket by its hashes (see `client_ids`), and whoever looks
 for one reads a five-hundredth of the bucket.
 """
-ROW_WEIGHT: Final = 16
+ROW_WEIGHT = 16
 """So many entries of the other indexes are written in the time that a row of client ids takes."""
 _number: Final = Struct("<q").unpack
 _hasher: Final = blake2b(digest_size=8).copy

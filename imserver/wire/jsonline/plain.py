@@ -8,16 +8,16 @@ without fault, is left to the general way.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from imserver.model.ids import MAX_JSON_INTEGER
 from imserver.model.messages import AckMessages, Content, Form, SendMessage
 from imserver.wire.base import Request
 from imserver.wire.content import TEXT_NUMBER
 from imserver.wire.jsonline.commands import MsgType
+from imserver.wire.jsonline.plain_lines import Ack, Send
 from imserver.wire.jsonline.tags import Tag
 from imserver.wire.jsonline.validator import LAST_SECOND, MAX_ID_BYTES, VERSION
 
@@ -25,48 +25,8 @@ _ID_LETTERS: Final = MAX_ID_BYTES // 4
 """So many letters are an id that can be echoed, whatever letters they are."""
 
 
-class _Headers(Struct, gc=False, forbid_unknown_fields=True):
-    version: str = VERSION
-
-
-class _User(Struct, gc=False, forbid_unknown_fields=True):
-    type: Literal["user"]
-    id: str
-
-
-class _Text(Struct, gc=False, forbid_unknown_fields=True):
-    type: Literal["text"]
-    text: str
-
-
-class _TextToUser(Struct, gc=False, forbid_unknown_fields=True):
-    target: _User
-    content: _Text
-
-
-class _Arrived(Struct, gc=False, forbid_unknown_fields=True):
-    seq: int = 0
-    message_id: str = ""
-
-
-class _Send(Struct, gc=False, forbid_unknown_fields=True, tag_field="command", tag="message/send"):
-    id: str
-    type: Literal["request"]
-    payload: _TextToUser
-    timestamp: float | None = None
-    headers: _Headers | None = None
-
-
-class _Ack(Struct, gc=False, forbid_unknown_fields=True, tag_field="command", tag="message/ack"):
-    type: Literal["request", "event"]
-    payload: _Arrived
-    id: str | None = None
-    timestamp: float | None = None
-    headers: _Headers | None = None
-
-
 _encode: Final = msgspec.json.Encoder().encode
-_read: Final = msgspec.json.Decoder(_Send | _Ack).decode
+_read: Final = msgspec.json.Decoder(Send | Ack).decode
 _FAULTS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 # Members of enumerations, by names that need not be looked up in them.
@@ -91,12 +51,12 @@ def read_plain(frame: bytes) -> Request | None:
             return None
         if line.headers is not None and line.headers.version != VERSION:
             return None
-        return _ack(line) if type(line) is _Ack else _send(line, at)
+        return _ack(line) if type(line) is Ack else _send(line, at)
     except _FAULTS:
         return None
 
 
-def _send(line: _Send, at: float) -> Request | None:
+def _send(line: Send, at: float) -> Request | None:
     id, payload = line.id, line.payload
     recipient = payload.target.id
     if not recipient:
@@ -109,7 +69,7 @@ def _send(line: _Send, at: float) -> Request | None:
     )
 
 
-def _ack(line: _Ack) -> Request | None:
+def _ack(line: Ack) -> Request | None:
     seq, message_id = line.payload.seq, line.payload.message_id
     if not 0 <= seq <= MAX_JSON_INTEGER or not (seq or message_id):
         return None

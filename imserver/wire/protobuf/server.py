@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
-from msgspec import Struct
 
 from imserver.model.accounts import Hello, LoggedIn
 from imserver.model.errors import ErrorCode, ImError
@@ -30,6 +29,7 @@ from imserver.wire.protobuf.pushes import EVENTS
 from imserver.wire.protobuf.replies import REPLIES
 from imserver.wire.protobuf.requests import READERS, read_send, send_command
 from imserver.wire.protobuf.rows import accepted_row, pushed_row
+from imserver.wire.protobuf.tags import Tag
 
 TRAITS: Final = Traits(
     name="protobuf",
@@ -43,20 +43,6 @@ TRAITS: Final = Traits(
 _Envelope = pb.WebSocketMessage
 _SendResponse = pb.SendMessageResponse
 _SEND_REQ: Final = tables.SEND_MSG_REQ
-
-
-class Tag(Struct, frozen=True, gc=False):
-    """What an answer needs to know of its request.
-
-    Attributes:
-        sequence: echoed.
-        command: the request's number, which decides the answer's.
-        client_id: the client's message id, for listeners that echo it.
-    """
-
-    sequence: int
-    command: int
-    client_id: str = ""
 
 
 class ProtobufServerCodec:

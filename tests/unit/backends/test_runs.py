@@ -15,6 +15,7 @@ from imserver.backends.embedded.runs import Run
 from imserver.model.accounts import Principal
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Content, Form, Message, MessageAccepted, SendMessage
+from tests.sources import only_on_sources
 from tests.unit.backends.engine import EngineCase
 
 USERS = ("alice", "bob", "carol")
@@ -99,6 +100,7 @@ class RunTest(EngineCase, SynchronousTestCase):
         self.assertEqual(self.outcomes(sends, together=False), self.outcomes(sends, together=True))
 
     def test_they_are_taken_together(self) -> None:
+        only_on_sources()
         self.begin()
         decided = []
 

@@ -132,7 +132,7 @@ class CheckTests(CliCase):
         self.assertEqual(worst(self.production(anybody)), Status.FAIL)
 
     def test_versions(self) -> None:
-        self.assertEqual({finding.check for finding in checks.versions()}, {"versions", "nvx"})
+        self.assertEqual({finding.check for finding in checks.versions()}, {"versions", "nvx", "compiled"})
 
 
 class DoctorTests(CliCase):

@@ -22,6 +22,7 @@ from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch, kernel_backlog
 from imserver.protocols.outbox import Outbox
 from imserver.services.sessions import Outgoing
+from tests.sources import only_on_sources
 from tests.unit.protocols.stub import StubHub
 from tests.unit.protocols.test_outbox import Descriptor, Owner, Transport
 from tests.unit.protocols.test_qdatastream import Peer, framed
@@ -267,6 +268,7 @@ class Numbers(SynchronousTestCase):
     """Which frames bear a number on their way into the outbox."""
 
     def setUp(self) -> None:
+        only_on_sources()
         self.peer = Peer(StubHub())
         self.peer.say(framed(REGISTRATION))
         self.pushed: list[tuple[int, int]] = []
