@@ -1,8 +1,8 @@
 """What every message goes through, as machine code where `imserver compile` has made it, else as it stands.
 
-mypyc makes it of the same sources, and it does the same in less time. It lies in `_compiled`, with a digest
-of everything that it was made of and for. Where one of these is another now (a source was changed, Python is
-a new one), all of it is left aside and the sources are run. IMSERVER_PURE=1 has it so always.
+mypyc makes it of the same sources, and it does the same in less time. It lies in `_compiled`, in a folder
+named by a digest of everything that it was made of and for. Where one of these is another now (a source was
+changed, Python is a new one), it is left aside and the sources are run. IMSERVER_PURE=1 has it so always.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleS
 from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 PACKAGE: Final = Path(__file__).parent
-FOLDER: Final = PACKAGE / "_compiled"
+FOLDER: Final = "_compiled"
+"""Of the package. What was compiled of the same sources for the same Python has a folder of its own in it."""
 MANIFEST: Final = "manifest.json"
+"""The files by the names of their modules, each with the SHA-256 of what is in it; and mypy's version."""
 PURE: Final = "IMSERVER_PURE"
 
 MODULES: Final = (
@@ -59,12 +61,43 @@ def source(module: str, package: Path = PACKAGE) -> Path:
 
 
 def digest(package: Path = PACKAGE) -> str:
-    """Of all sources, and of the Python that is to load what is made of them."""
+    """Of all sources, and of the Python that is to load what is made of them.
+
+    Of all, not only of these modules: constants of others are compiled into them, and types are relied upon.
+
+    Raises:
+        OSError: one cannot be read.
+    """
     whole = sha256(f"{EXTENSION_SUFFIXES[0]} {sys.version_info[:3]}\0".encode())
-    for module in MODULES:
-        text = source(module, package).read_bytes()
-        whole.update(f"{module} {len(text)}\0".encode() + text)
-    return whole.hexdigest()
+    for place in sorted((*package.rglob("*.py"), *package.rglob("*.pyi"))):
+        text = place.read_bytes()
+        whole.update(f"{place.relative_to(package)} {len(text)}\0".encode() + text)
+    return whole.hexdigest()[:32]
+
+
+class Unusable(Exception):
+    """Why what was compiled cannot be used."""
+
+
+def usable(package: Path = PACKAGE) -> tuple[Path, dict[str, Any]]:
+    """The folder of what was compiled of these very sources, and its manifest.
+
+    Raises:
+        Unusable: there is none.
+    """
+    if not (package / FOLDER).is_dir():
+        raise Unusable("nothing was compiled: run `imserver compile`")
+    try:
+        folder = package / FOLDER / digest(package)
+        if not folder.is_dir():
+            raise Unusable("nothing was compiled of these sources for this Python: run `imserver compile`")
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        for file, sum in manifest["files"].values():
+            if sha256((folder / file).read_bytes()).hexdigest() != sum:
+                raise Unusable("what was compiled is damaged: run `imserver compile`")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Unusable(f"what was compiled cannot be read ({error}): run `imserver compile`") from None
+    return folder, manifest
 
 
 class Finder(MetaPathFinder):
@@ -85,30 +118,16 @@ class Finder(MetaPathFinder):
         return spec_from_file_location(fullname, place, loader=ExtensionFileLoader(fullname, place))
 
 
-def fault(package: Path = PACKAGE) -> str:
-    """Why what was compiled cannot be used; "": it can."""
-    try:
-        manifest = json.loads((package / "_compiled" / MANIFEST).read_bytes())
-        if manifest["digest"] != digest(package):
-            return "what was compiled is not of these sources or not for this Python: run `imserver compile`"
-        if not all((package / "_compiled" / file).exists() for file in manifest["files"].values()):
-            return "a part of what was compiled is missing: run `imserver compile`"
-    except FileNotFoundError:
-        return "nothing was compiled: run `imserver compile`"
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        return f"what was compiled cannot be read ({type(error).__name__}): run `imserver compile`"
-    return ""
-
-
 def _install() -> str:
     """Has these modules loaded as machine code from now on, if they may be."""
     if os.environ.get(PURE, "") not in ("", "0"):
         return f"{PURE} is set"
-    why = fault()
-    if why:
-        return why
-    files: dict[str, str] = json.loads((FOLDER / MANIFEST).read_bytes())["files"]
-    finder = Finder(FOLDER, files)
+    try:
+        folder, manifest = usable()
+    except Unusable as why:
+        return str(why)
+    files = {name: file for name, (file, _) in manifest["files"].items()}
+    finder = Finder(folder, files)
     sys.meta_path.insert(0, finder)
     try:
         for name in files:

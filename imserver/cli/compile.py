@@ -11,6 +11,8 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 
 from imserver import compiled
@@ -42,6 +44,8 @@ arguments = ["build_ext", "--build-lib=out"]
 setup(name="compiled", packages=[], py_modules=[], ext_modules=modules, script_args=arguments)
 """
 _LAST_LINES = 15
+_KEPT = 3600.0
+"""Seconds for which what was compiled before is kept: a server may just be loading it."""
 
 
 def add_commands(parsers: Parsers) -> None:
@@ -52,7 +56,7 @@ def add_commands(parsers: Parsers) -> None:
         _compile,
         "make machine code of what every message goes through",
         "The server then does the same with less of the processor. Needs a C compiler, Python's headers and\n"
-        "mypy (pip install 'imserver[compile]'). It is used from the next start on, as long as sources and\n"
+        "mypy (requirements/compile.txt). It is used from the next start on, as long as sources and\n"
         "Python are the same; IMSERVER_PURE=1 leaves it aside.",
         "imserver compile\nimserver compile --if-possible",
     )
@@ -82,35 +86,49 @@ def compile_modules(package: Path = compiled.PACKAGE) -> bool:
     Raises:
         CommandError: something is missing, or the compiler failed.
     """
-    if not compiled.fault(package):
-        return False
     missing = _missing()
+    try:
+        _, manifest = compiled.usable(package)
+    except compiled.Unusable:
+        pass
+    else:
+        if missing or manifest.get("mypy") == metadata.version("mypy"):
+            return False
     if missing:
         raise CommandError(REFUSED, f"to compile, {' and '.join(missing)} must be installed")
-    digest = compiled.digest(package)
-    with tempfile.TemporaryDirectory(prefix="imserver-compile-") as name:
-        place = Path(name)
-        others = shutil.ignore_patterns("_compiled*", "__pycache__")
-        shutil.copytree(package, place / "imserver", ignore=others)
-        (place / "mypy.ini").write_text(_MYPY)
-        sources = [str(compiled.source(module, Path("imserver"))) for module in compiled.MODULES]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("MYPY")}
-        built = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-c", _BUILD, *sources],
-            cwd=place,
-            env={**environment, compiled.PURE: "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if built.returncode != 0:
-            raise CommandError(REFUSED, "\n".join(["it failed:", *built.stdout.splitlines()[-_LAST_LINES:]]))
-        try:
-            _put(place / "out", package / "_compiled", digest)
-        except OSError as error:
-            raise CommandError(REFUSED, f"{package}: {error.strerror}") from None
+    try:
+        parent = package / compiled.FOLDER
+        parent.mkdir(exist_ok=True)
+        parent.chmod(0o755)
+        with (
+            tempfile.TemporaryDirectory(prefix="imserver-compile-") as place,
+            tempfile.TemporaryDirectory(prefix="new-", dir=parent, ignore_cleanup_errors=True) as new,
+        ):
+            _build(package, Path(place))
+            _put(Path(place, "out"), Path(new), parent / compiled.digest(Path(place, "imserver")))
+    except OSError as error:
+        raise CommandError(REFUSED, f"it failed: {error}") from None
     return True
+
+
+def _build(package: Path, place: Path) -> None:
+    """Of a copy of the package, so that what is made is of what its digest says."""
+    others = shutil.ignore_patterns(compiled.FOLDER, "__pycache__")
+    shutil.copytree(package, place / "imserver", ignore=others)
+    (place / "mypy.ini").write_text(_MYPY)
+    sources = [str(compiled.source(module, Path("imserver"))) for module in compiled.MODULES]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MYPY")}
+    built = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", _BUILD, *sources],
+        cwd=place,
+        env={**environment, compiled.PURE: "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if built.returncode != 0:
+        raise CommandError(REFUSED, "\n".join(["it failed:", *built.stdout.splitlines()[-_LAST_LINES:]]))
 
 
 def _missing() -> list[str]:
@@ -124,22 +142,29 @@ def _missing() -> list[str]:
     return missing
 
 
-def _put(built: Path, folder: Path, digest: str) -> None:
-    """Puts modules where they are looked for; what is there is replaced as a whole."""
+def _put(built: Path, new: Path, folder: Path) -> None:
+    """Puts modules where they are looked for, all at once; running servers keep what they have loaded."""
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    new = Path(tempfile.mkdtemp(prefix="_compiled-", dir=folder.parent))
-    try:
-        new.chmod(0o755)
-        files = {}
-        for file in sorted(built.rglob(f"*{suffix}")):
-            module = ".".join(file.relative_to(built).parts).removesuffix(suffix)
-            files[module] = f"{module}{suffix}"
-            shutil.copyfile(file, new / files[module])
-        (new / compiled.MANIFEST).write_text(json.dumps({"digest": digest, "files": files}, indent=1))
-        old = Path(tempfile.mkdtemp(prefix="_compiled-", dir=folder.parent))
-        if folder.exists():
-            folder.rename(old / "before")
-        new.rename(folder)  # running servers keep what they have loaded
-        shutil.rmtree(old)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+    files = {}
+    for file in sorted(built.rglob(f"*{suffix}")):
+        module = ".".join(file.relative_to(built).parts).removesuffix(suffix)
+        content = file.read_bytes()
+        files[module] = (f"{module}{suffix}", sha256(content).hexdigest())
+        _write(new / files[module][0], content)
+    manifest = {"mypy": metadata.version("mypy"), "files": files}
+    _write(new / compiled.MANIFEST, json.dumps(manifest, indent=1).encode())
+    new.chmod(0o755)
+    if folder.exists():  # damaged, or of another mypy
+        folder.rename(new.with_name(f"old-{new.name}"))
+    new.rename(folder)
+    for other in folder.parent.iterdir():
+        if other != folder and other.stat().st_mtime < folder.stat().st_mtime - _KEPT:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _write(place: Path, content: bytes) -> None:
+    with place.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    place.chmod(0o644)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from msgspec.structs import replace
 from twisted.logger import Logger
@@ -82,7 +82,7 @@ class SessionLink(Protocol):
 class SessionOutput:
     """Turns what services and the session have to say into frames in the outbox. Nothing here raises."""
 
-    log = Logger()
+    log: ClassVar[Any] = Logger()
 
     __slots__ = ("_codec", "_frame", "_link", "_media_call", "_outbox", "_state", "_tally")
 

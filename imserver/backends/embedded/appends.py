@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.logger import Logger
 
@@ -36,7 +36,7 @@ from imserver.model.messages import MessageAccepted, SendMessage
 class Appender:
     """Decides sends."""
 
-    _log = Logger()
+    _log: ClassVar[Any] = Logger()
 
     def __init__(self, core: Core, on_broadcast: Callable[[], None]) -> None:
         self._core = core

@@ -6,11 +6,9 @@ from collections.abc import Iterable
 from itertools import combinations, cycle, islice
 from typing import Final
 
-_SMALLEST_FILTER = 1 << 22
+_SMALLEST_FILTER = 1 << 20
 _LARGEST_FILTER = 1 << 25
 """Bytes of a filter's layer."""
-VALUE_BYTES: Final = 8
-GROWTH: Final = 8
 PROBES: Final = tuple(
     islice(cycle(1 << one | 1 << two | 1 << three for one, two, three in combinations(range(8), 3)), 64)
 )
@@ -22,11 +20,11 @@ NEAR: Final = 62
 
 
 class Bloom:
-    """A growing Bloom filter: a layer `GROWTH` times as large whenever the last one is full.
+    """A growing Bloom filter: a layer four times as large whenever the last one is full.
 
     A value has three bits in each of two bytes that are near each other, so that asking for it mostly looks
-    at memory once. Of absent values one in four thousand gets through a full layer; the largest one just
-    fills up and lets more through.
+    at memory once. With four bytes a value one absent value in a thousand gets through a full layer; the
+    largest one just fills up and lets more through.
 
     Attributes:
         layers: (bytes, mask of a hash's bits that number them), the one that is filled last.
@@ -60,11 +58,11 @@ class Bloom:
         if self._room <= 0:
             size = _SMALLEST_FILTER
             if self.layers:
-                size = min(len(self.layers[-1][0]) * GROWTH, _LARGEST_FILTER)
+                size = min(len(self.layers[-1][0]) * 4, _LARGEST_FILTER)
             if not self.layers or size > len(self.layers[-1][0]):
                 self.layers.append((bytearray(size), size - 1))
                 grown = True
-            self._room = size // VALUE_BYTES
+            self._room = size // 4
         self._room -= count
         return grown
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -43,7 +43,7 @@ class Journal:
         serial: number of batches opened; `released` of them are finished.
     """
 
-    _log = Logger()
+    _log: ClassVar[Any] = Logger()
 
     def __init__(
         self,
