@@ -1,4 +1,7 @@
-"""WebSocket frames (RFC 6455, 5.2) where they are handled without Autobahn: whole messages in one frame."""
+"""Frames as bytes: lines, and those of WebSocket (RFC 6455, 5.2) that are handled without Autobahn.
+
+The latter are whole messages in one frame.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,11 @@ def whole_frame(first_byte: int, payload: bytes) -> bytes:
     if length < 0x10000:
         return _PACK_16(first_byte, 126, length) + payload
     return _PACK_64(first_byte, 127, length) + payload
+
+
+def whole_line(payload: bytes) -> bytes:
+    """A frame that ends with a line feed (document 004, 1.1); most come with it."""
+    return payload if payload[-1:] == b"\n" else payload + b"\n"
 
 
 def unmask(key: bytes, payload: bytes) -> bytes:

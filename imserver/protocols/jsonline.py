@@ -20,6 +20,7 @@ from zope.interface import implementer
 from imserver.model.errors import ErrorCode
 from imserver.protocols.connections import Admission
 from imserver.protocols.doors import Doors, host_of
+from imserver.protocols.frames import whole_line
 from imserver.protocols.link import Link
 from imserver.wire.base import ServerCodec, WireError
 
@@ -144,10 +145,7 @@ class JsonLineProtocol(Protocol):
 
     # link.FrameProtocol
 
-    @staticmethod
-    def frame(payload: bytes) -> bytes:
-        """See FrameProtocol."""
-        return payload if payload.endswith(b"\n") else payload + b"\n"
+    frame = staticmethod(whole_line)
 
     @staticmethod
     def ping() -> bytes:

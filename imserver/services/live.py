@@ -207,6 +207,9 @@ class LiveSession:
 
     def pass_own(self, seq: int, count: int) -> None:
         """So many that this session sent were committed under `seq` and the numbers after it."""
+        if self._direct and seq == self._pushed + 1:
+            self._pushed = self._head = seq + count - 1
+            return
         for number in range(seq, seq + count):
             if self._direct and number == self._pushed + 1:
                 self._pushed = self._head = number

@@ -13,14 +13,9 @@ from msgspec import Struct
 
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.entities import GroupState, Pair, User
+from imserver.backends.embedded.new_records import id_block, message_id_of, message_row
 from imserver.backends.embedded.own_names import learn, use_name
-from imserver.backends.embedded.records import (
-    PACKED_FROM,
-    id_block,
-    message_id_of,
-    message_row,
-    pack_recipients,
-)
+from imserver.backends.embedded.records import PACKED_FROM, pack_recipients
 from imserver.backends.embedded.state import State
 from imserver.model.accounts import Principal
 from imserver.model.messages import Message, MessageAccepted, SendMessage

@@ -18,6 +18,9 @@ NEAR_SHIFT: Final = 43
 NEAR: Final = 62
 """Five bits of a hash, and one that is set: where a value's second byte is in the 64 around its first."""
 
+Layer = tuple[bytearray, int]
+"""(bytes, mask of a hash's bits that number them)"""
+
 
 class Bloom:
     """A growing Bloom filter: a layer four times as large whenever the last one is full.
@@ -27,13 +30,13 @@ class Bloom:
     largest one just fills up and lets more through.
 
     Attributes:
-        layers: (bytes, mask of a hash's bits that number them), the one that is filled last.
+        layers: the one that is filled last.
     """
 
     __slots__ = ("_room", "layers")
 
     def __init__(self) -> None:
-        self.layers: list[tuple[bytearray, int]] = []
+        self.layers: list[Layer] = []
         self._room = 0
 
     def add(self, values: Iterable[int]) -> None:
@@ -67,9 +70,10 @@ class Bloom:
         return grown
 
     def __contains__(self, value: int) -> bool:
-        bits = PROBES[value >> PROBE_SHIFT & 63]
-        for layer, mask in self.layers:
-            at = value & mask
-            if layer[at] & bits == bits and layer[at ^ (value >> NEAR_SHIFT & NEAR | 1)] & bits == bits:
-                return True
-        return False
+        return any(is_in(layer, value) for layer in self.layers)
+
+
+def is_in(layer: Layer, value: int) -> bool:
+    """Whether a layer lets a value through."""
+    bits, at = PROBES[value >> PROBE_SHIFT & 63], value & layer[1]
+    return layer[0][at] & bits == bits and layer[0][at ^ (value >> NEAR_SHIFT & NEAR | 1)] & bits == bits

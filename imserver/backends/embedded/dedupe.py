@@ -8,15 +8,16 @@ spare almost every look-up.
 from __future__ import annotations
 
 import sqlite3
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
-from imserver.backends.embedded.bloom import NEAR, NEAR_SHIFT, PROBE_SHIFT, PROBES, Bloom
+from imserver.backends.embedded.bloom import NEAR, NEAR_SHIFT, PROBE_SHIFT, PROBES, Bloom, Layer, is_in
 from imserver.backends.embedded.client_ids import Row, all_hashes, find, rows_of
 
 SPAN_SECONDS = 12 * 3600.0
@@ -80,9 +81,10 @@ def _span_in(bucket: int) -> int:
 class Dedupe:
     """Sends by the hash of their key.
 
+    What is accepted is noted in two columns, and sorted when it is written. To enter each send in a
+    dictionary would cost as much as its hash, and not one in thousands is asked for.
+
     Attributes:
-        recent: log offsets of the log's tail, by hash, in log order; committed or on the way.
-        twins: further offsets under a hash that `recent` has, in log order: hardly ever any.
         blooms: per span of time, what was accepted and what is on the disk of it.
         unread: spans of which `blooms` has only what was accepted since start-up: the disk is asked always.
         layers: those of all filters.
@@ -90,18 +92,24 @@ class Dedupe:
     """
 
     def __init__(self, seconds: float, together_from: int) -> None:
-        self.recent: dict[int, int] = {}
-        self.twins: dict[int, list[int]] = {}
+        # Of the log's tail, in log order, committed or on the way.
+        self._hashes: array[int] = array("q")
+        self._offsets: list[int] = []
+        # The same by hash, as far as somebody has asked; and further offsets under a hash: hardly ever any.
+        self._known: dict[int, int] = {}
+        self._twins: dict[int, list[int]] = {}
+        self._entered = 0
         self.blooms: dict[int, Bloom] = {}
         self.unread: set[int] = set()
-        self.layers: list[tuple[bytearray, int]] = []
-        self.filling: tuple[bytearray, int] = (bytearray(1), 0)
+        self.layers: list[Layer] = []
+        self.filling: Layer = (bytearray(1), 0)
         self.seconds = seconds
         self._together_from = together_from
         self._bucket = -1
         self._buckets: dict[int, list[int]] = {}  # per span, those that the disk may have, in order
-        self._counted = 0  # of `recent`, as filters' room
+        self._counted = 0  # of the tail, as filters' room
         self._filled: list[tuple[int, int]] = []  # (first log offset, bucket) of the tail, in order
+        self._filtered: list[tuple[int, Layer]] = []  # (first log offset, filter that took it), likewise
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Notes what is on the disk. The filters of that come later, see `filter_of`."""
@@ -144,11 +152,14 @@ class Dedupe:
                 self.blooms[span] = Bloom()
             self._renew_layers()
         bloom = self.blooms[span]
-        count = len(self.recent)
+        count = len(self._offsets)
         if bloom.reserve(count - self._counted):
             self._renew_layers()
         self._counted = count
-        self.filling = bloom.layers[-1]
+        filling = bloom.layers[-1]
+        if filling[0] is not self.filling[0]:
+            self.filling = filling
+            self._filtered.append((offset, filling))
 
     def may_know(self, hashed: int) -> bool:
         """Whether any filter lets this hash through: nearly never, unless there is such a send."""
@@ -160,12 +171,14 @@ class Dedupe:
                 return True
         return bool(self.unread)
 
-    def note(self, hashed: int, offset: int) -> None:
-        """A send was accepted; `turn_to` has been called."""
-        if hashed in self.recent:
-            self.twins.setdefault(hashed, []).append(offset)
-        else:
-            self.recent[hashed] = offset
+    def note(self, hashed: int, offset: Any) -> None:
+        """A send was accepted; `turn_to` has been called.
+
+        Args:
+            offset: an int; compiled, it would be boxed anew if that were said.
+        """
+        self._hashes.append(hashed)
+        self._offsets.append(offset)
         # As in `Bloom.add`, likewise.
         layer, mask = self.filling
         bits, at = PROBES[hashed >> PROBE_SHIFT & 63], hashed & mask
@@ -176,8 +189,20 @@ class Dedupe:
 
     def in_tail(self, hashed: int) -> list[int]:
         """Log offsets in the tail that may have this key, newest first."""
-        offset = self.recent.get(hashed)
-        return [] if offset is None else [*reversed(self.twins.get(hashed, ())), offset]
+        if not any(is_in(layer, hashed) for _, layer in self._filtered):
+            return []  # what let it through is a filter of older ones
+        known, start = self._known, self._entered
+        if start < len(self._offsets):
+            for entered, offset in zip(self._hashes[start:], self._offsets[start:], strict=True):
+                if known.setdefault(entered, offset) != offset:
+                    self._twins.setdefault(entered, []).append(offset)
+            self._entered = len(self._offsets)
+        first = known.get(hashed)
+        return [] if first is None else [*reversed(self._twins.get(hashed, ())), first]
+
+    def __len__(self) -> int:
+        """Sends in the tail."""
+        return len(self._offsets)
 
     def on_disk(self, connection: sqlite3.Connection, now: Callable[[], float], hashed: int) -> list[int]:
         """Log offsets of older sends that may have this key, newest first."""
@@ -206,21 +231,17 @@ class Dedupe:
                 next attempt begins there, too, and replaces what was written.
             at_once: rows in one list, where each has one id; a row with many weighs `ROW_WEIGHT`.
         """
-        offsets = list(self.recent.values())
-        filled = self._filled
+        filled, offsets = self._filled, self._offsets
         for index, (begin, bucket) in enumerate(filled):
             last = min(filled[index + 1][0] - 1 if index + 1 < len(filled) else watermark, watermark)
             start, end = bisect_right(offsets, begin - 1), bisect_right(offsets, last)
-            hashes = sorted(islice(self.recent, start, end))
-            of_hashes: Iterable[int] = map(self.recent.__getitem__, hashes)
-            twins = [
-                (hashed, offset)
-                for hashed, others in self.twins.items()
-                for offset in others
-                if begin <= offset <= last
-            ]
-            if twins:
-                pairs = sorted([*zip(hashes, of_hashes, strict=True), *twins])
+            by_hash = dict(zip(self._hashes[start:end], offsets[start:end], strict=True))
+            of_hashes: Iterable[int]
+            if len(by_hash) == end - start:
+                hashes = sorted(by_hash)
+                of_hashes = map(by_hash.__getitem__, hashes)
+            else:
+                pairs = sorted(zip(self._hashes[start:end], offsets[start:end], strict=True))
                 hashes, of_hashes = [hashed for hashed, _ in pairs], [offset for _, offset in pairs]
             together = len(hashes) >= self._together_from
             rows = rows_of(bucket, first, hashes, of_hashes, together)
@@ -230,25 +251,14 @@ class Dedupe:
 
     def drop_up_to(self, watermark: int) -> None:
         """Forgets in memory what the disk has."""
-        recent = self.recent
-        count = bisect_right(list(recent.values()), watermark)
-        self.recent = dict(islice(recent.items(), count, None))
-        if self.twins:
-            # One that stays has the place of its twin that went.
-            twins, self.twins = self.twins, {}
-            kept = sorted(
-                [(offset, hashed) for hashed, offset in self.recent.items()]
-                + [(o, hashed) for hashed, others in twins.items() for o in others if o > watermark]
-            )
-            self.recent = {}
-            for offset, hashed in kept:
-                if hashed in self.recent:
-                    self.twins.setdefault(hashed, []).append(offset)
-                else:
-                    self.recent[hashed] = offset
-        self._counted = len(self.recent)
+        count = bisect_right(self._offsets, watermark)
+        del self._offsets[:count], self._hashes[:count]
+        self._known, self._twins, self._entered = {}, {}, 0
+        self._counted = len(self._offsets)
         while len(self._filled) > 1 and self._filled[1][0] <= watermark + 1:
             del self._filled[0]
+        while len(self._filtered) > 1 and self._filtered[1][0] <= watermark + 1:
+            del self._filtered[0]
 
     def install(self, span: int, bloom: Bloom) -> None:
         """Uses a filter that `filter_of` read."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Sequence
-from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -24,7 +22,6 @@ PACKED_FROM = 17
 """Recipients from which they are packed into bytes instead of a list."""
 
 MESSAGE_ID_LENGTH = 28
-_IN_BLOCK = tuple(f"{number:03x}" for number in range(0x1000))
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -97,35 +94,6 @@ def native(typecode: str, packed: bytes | memoryview) -> array[int]:
     return numbers
 
 
-def message_row(
-    message_id: str,
-    no: int,
-    position: int,
-    name: str,
-    sender: str,
-    recipient: str,
-    group: str,
-    to: list[int] | bytes,
-    client_id: str,
-    format: str,
-    content: Content,
-    sent_at: float,
-    server_at: float,
-    extra: dict[str, str],
-    attachments: bytes,
-    meta: bytes,
-    renamed: Sequence[int],
-) -> bytes:
-    """What `encode` gives of a new MessageRecord, without making one."""
-    return encode(
-        (
-            0, message_id, no, position, name, sender, recipient, group, to, client_id,
-            format if client_id else "", b"", content.form._value_, content.number, content.data, sent_at,
-            server_at, extra, attachments, meta, renamed,
-        )
-    )  # fmt: skip
-
-
 def pack_offsets(offsets: list[int]) -> bytes:
     """Offsets as little-endian 64-bit numbers."""
     return portable(array("Q", offsets))
@@ -178,21 +146,6 @@ def message_id_prefix(milliseconds: int, node: int) -> str:
     Ids so made sort by time, are unique over nodes, and tell where the row is.
     """
     return f"{milliseconds:012x}{node:04x}"
-
-
-def message_id_of(block: str, offset: int) -> str:
-    """A message's id. Args: block: what `id_block` gives."""
-    return block + _IN_BLOCK[offset & 0xFFF]
-
-
-@lru_cache(maxsize=64)
-def id_block(prefix: str, block: int) -> str:
-    """The first part of the ids of 4,096 log offsets in a row: formatting a number costs half a hash.
-
-    Args:
-        block: log offset >> 12.
-    """
-    return f"{prefix}{block:09x}"
 
 
 def offset_in_id(message_id: str) -> int:

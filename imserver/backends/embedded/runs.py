@@ -7,11 +7,13 @@ read of their connection brings is mostly one conversation's. Everything here co
 
 from __future__ import annotations
 
+from typing import Any
+
 from imserver.backends.embedded.committer import Batch
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.dedupe import hash_of
 from imserver.backends.embedded.journal import unavailable
-from imserver.backends.embedded.records import id_block, message_id_of, message_row
+from imserver.backends.embedded.new_records import id_block, message_id_of, message_row
 from imserver.backends.embedded.relations import NOBODY
 from imserver.backends.embedded.retries import Retries
 from imserver.backends.embedded.send_rate import SendRate
@@ -26,7 +28,7 @@ class Run:
 
     __slots__ = (
         "_batch", "_body", "_conversation", "_core", "_hash", "_messages", "_now", "_own",
-        "_pair", "_peer", "_principal", "_rate", "_retries", "_sender", "_state", "_theirs",
+        "_pair", "_peer", "_principal", "_rate", "_retries", "_sender", "_server_at", "_state", "_theirs",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +54,7 @@ class Run:
         self._principal = principal
         self._messages: list[Message] = []  # of the entry
         self._now = now
+        self._server_at: Any = state.last_ms / 1000
         sender = self._sender = state.users[principal.user]
         peer = self._peer = state.users[recipient]
         pair = self._pair = state.pairs[
@@ -86,15 +89,18 @@ class Run:
             sender.tokens -= 1.0  # as SendRate has it, where no time has passed
         else:
             self._rate.take(sender, False, self._now)
-        offset, position = state.next_offset, pair.head + 1
-        seq, peer_seq = sender.head + 1, peer.head + 1
-        server_at = state.last_ms / 1000
+        # Compiled, a number is boxed anew wherever it is handed on; as `Any` it is one object for all.
+        sending: Any = command
+        offset, position, seq, peer_seq = state.next_offset, pair.head + 1, sender.head + 1, peer.head + 1
+        at: Any = offset
+        number: Any = seq
+        server_at: Any = self._server_at
+        sent_at: Any = sending.sent_at or server_at
         message_id = message_id_of(id_block(state.id_prefix, offset >> 12), offset)
-        sent_at = command.sent_at or server_at
         content, extra, attachments, meta = command.content, command.extra, command.attachments, command.meta
         name, peer_name = sender.name, peer.name
         body = message_row(
-            message_id, pair.no, position, "", name, peer_name, "", [sender.no, seq, peer.no, peer_seq],
+            message_id, pair.no, position, "", name, peer_name, "", [sender.no, number, peer.no, peer_seq],
             client_id, format, content, sent_at, server_at, extra, attachments, meta, (),
         )  # fmt: skip
         message = Message(
@@ -103,18 +109,18 @@ class Run:
         )  # fmt: skip
         # Nothing can fail from here on.
         sender.head = seq
-        self._own(offset)
+        self._own(at)
         peer.head = peer_seq
-        self._theirs(offset)
+        self._theirs(at)
         state.inboxes.entries += 2
         pair.head = position
-        self._conversation(offset)
+        self._conversation(at)
         state.conversations.entries += 1
         state.next_offset = offset + 1
         state.tail_rows += 1
         journal.waiting_rows += 1
         if hashed:
-            dedupe.note(hashed, offset)
+            dedupe.note(hashed, at)
         self._body(body)
         if self._messages:
             self._messages.append(message)
@@ -122,4 +128,4 @@ class Run:
             self._messages = [message]
             recipients = ((name, seq), (peer_name, peer_seq))
             self._batch.entries.append(EntryRow(self._messages, recipients, self._principal.session))
-        return MessageAccepted(message_id, canonical, seq, server_at)
+        return MessageAccepted(message_id, canonical, number, server_at)

@@ -13,13 +13,12 @@ from bisect import bisect_right
 from imserver.backends.embedded.dedupe import Dedupe, key_hash
 from imserver.backends.embedded.entities import GroupState, Member, Pair, User
 from imserver.backends.embedded.log_rows import ascending, descending, last_offset
+from imserver.backends.embedded.new_records import id_block, message_id_of
 from imserver.backends.embedded.records import (
     ID_PREFIX,
     FanoutRecord,
     MessageRecord,
     decode,
-    id_block,
-    message_id_of,
     milliseconds_in_id,
     offset_in_id,
     recipients,

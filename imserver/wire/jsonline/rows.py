@@ -6,33 +6,56 @@ that each would be by itself (`answers`, `pushes`), with the end of the line: to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from imserver.model.messages import Form, Message, MessageAccepted
+from imserver.wire.base import Request
 from imserver.wire.jsonline.pushes import shared_push
 from imserver.wire.jsonline.tags import Tag
 
 _encode: Final = msgspec.json.Encoder().encode
 _TEXT: Final = Form.TEXT
 
+Reply = Callable[[Request, Any], list[bytes]]
 
-def accepted_line(tag: Tag, at: bytes, reply: MessageAccepted, conversation: bytes, sent_at: bytes) -> bytes:
-    """The line that answers message/send to a client that wants no trace.
+
+def accepted_row(
+    requests: Sequence[Request], replies: Sequence[MessageAccepted], now: int, reply: Reply
+) -> list[bytes]:
+    """The lines that answer message/send.
 
     Args:
-        at: `","timestamp":…` up to the command, for all lines of a row.
-        conversation: its name in JSON.
-        sent_at: the time in whole seconds.
+        now: whole seconds, for the timestamps.
+        reply: the general way (`ServerCodec.reply`), for who wants a trace.
     """
-    return b"".join((
-        b'{"id":', tag.id, b',"type":"response', at, tag.command,
-        b',"payload":{"status":202,' if reply.pending else b',"payload":{"status":200,',
-        b'"message_id":', _encode(reply.message_id), b',"conversation_id":', conversation,
-        b',"seq":', _encode(reply.seq), b',"sent_at":', sent_at, b"}}\n",
-    ))  # fmt: skip
+    at = b'","timestamp":%d,"command":' % now
+    conversation: str | None = None
+    sent_then: float | None = None
+    encoded = sent_at = b""
+    lines = []
+    for request, accepted in zip(requests, replies, strict=True):
+        tag: Tag = request.tag
+        if tag.silent:
+            continue
+        if tag.trace:
+            lines += reply(request, accepted)
+            continue
+        if accepted.conversation is not conversation:
+            conversation = accepted.conversation
+            encoded = _encode(conversation)
+        if accepted.server_at != sent_then:
+            sent_then = accepted.server_at
+            sent_at = _encode(int(sent_then))
+        lines.append(b"".join((
+            b'{"id":', tag.id, b',"type":"response', at, tag.command,
+            b',"payload":{"status":202,' if accepted.pending else b',"payload":{"status":200,',
+            b'"message_id":', _encode(accepted.message_id), b',"conversation_id":', encoded,
+            b',"seq":', _encode(accepted.seq), b',"sent_at":', sent_at, b"}}\n",
+        )))  # fmt: skip
+    return lines
 
 
 def pushed_row(messages: Sequence[Message], seq: int) -> list[bytes]:

@@ -27,7 +27,7 @@ from imserver.wire.jsonline.messages import Envelope
 from imserver.wire.jsonline.plain import read_plain
 from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
 from imserver.wire.jsonline.requests import Read, read_command
-from imserver.wire.jsonline.rows import accepted_line, pushed_row
+from imserver.wire.jsonline.rows import accepted_row, pushed_row
 from imserver.wire.jsonline.security import Seal, SessionSecurity
 from imserver.wire.jsonline.tags import Tag, check_headers, tag_of, with_room_id, with_trace
 from imserver.wire.jsonline.validator import (
@@ -232,26 +232,7 @@ class JsonLineServerCodec:
         """See AnswersRows. Written in one go: what `reply` gives."""
         if self._deflate:
             return each_accepted(self, requests, replies)
-        at = b'","timestamp":%d,"command":' % self._now()
-        conversation: str | None = None
-        sent_then = -1.0
-        encoded = sent_at = b""
-        lines = []
-        for request, reply in zip(requests, replies, strict=True):
-            tag: Tag = request.tag
-            if tag.silent:
-                continue
-            if tag.trace:
-                lines += self.reply(request, reply)
-                continue
-            if reply.conversation is not conversation:
-                conversation = reply.conversation
-                encoded = _encode(conversation)
-            if reply.server_at != sent_then:
-                sent_then = reply.server_at
-                sent_at = _encode(int(sent_then))
-            lines.append(accepted_line(tag, at, reply, encoded, sent_at))
-        return lines
+        return accepted_row(requests, replies, int(self._now()), self.reply)
 
     def refusal(self, tag: Any, error: ImError | WireError, command: Any = None) -> list[bytes]:
         """The response with the error; after a failed send also message/ack (§6), which events get too."""
