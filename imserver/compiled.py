@@ -39,6 +39,7 @@ MODULES: Final = (
     "imserver.backends.embedded.send_rate",
     "imserver.backends.embedded.state",
     "imserver.backends.embedded.tails",
+    "imserver.model.message_rows",
     "imserver.protocols.authentication",
     "imserver.protocols.frames",
     "imserver.protocols.outbox",

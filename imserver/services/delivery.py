@@ -11,7 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from imserver.model.errors import ImError
-from imserver.model.messages import Message, MessageAccepted
+from imserver.model.message_rows import MessageRow, row_of
+from imserver.model.messages import MessageAccepted
 from imserver.services.change_cursor import Spawn
 from imserver.services.live import LiveSession
 from imserver.services.ports import Change, Entry, EntryRow, Store
@@ -125,25 +126,21 @@ class Delivery:
         first, last = run[0], run[-1]
         steps = len(run) - 1
         if [(user, seq + steps) for user, seq in first.recipients] == [*last.recipients]:
-            self._committed_row([entry.message for entry in run], first.recipients, first.origin)
+            messages = row_of([entry.message for entry in run])
+            self._committed_row(messages, first.recipients, first.origin)
         else:
             for entry in run:
                 self._committed(entry)
 
     def _committed_row(
-        self, messages: Sequence[Message], recipients: Sequence[tuple[str, int]], origin: str
+        self, messages: MessageRow, recipients: Sequence[tuple[str, int]], origin: str
     ) -> None:
-        """Several of one session to one user; the numbers are the first one's."""
-        count = len(messages)
-        outgoing = Outgoing(messages[0]) if count == 1 else None
+        """Messages of one session to one user; the numbers are the first one's."""
         row: OutgoingRow | None = None
         for user, seq in recipients:
             for session in self.registry.of(user):
-                own = session.principal.session == origin
-                if outgoing is not None:
-                    session.offer(outgoing, seq, own)
-                elif own:
-                    session.pass_own(seq, count)
+                if session.principal.session == origin:
+                    session.pass_own(seq, len(messages))
                 else:
                     if row is None:
                         row = OutgoingRow(messages)
@@ -215,8 +212,10 @@ class Delivery:
 
 def _goes_on(first: Entry, entry: Entry | EntryRow) -> bool:
     """Whether it is of the same session to the same user: what one sends to one often comes in a row."""
-    recipient = first.message.recipient
+    if type(entry) is not Entry or entry.origin != first.origin or not first.origin:
+        return False
+    one, other = first.message, entry.message
     return (
-        type(entry) is Entry and bool(recipient) and entry.message.recipient == recipient
-        and entry.origin == first.origin != "" and not (entry.renamed or first.renamed)
+        one.recipient == other.recipient != "" and one.conversation == other.conversation
+        and not (entry.renamed or first.renamed or one.revoked or other.revoked)
     )  # fmt: skip

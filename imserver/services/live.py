@@ -200,7 +200,7 @@ class LiveSession:
             if taken:
                 self._settled = False
                 self._pushed = self._head = self._foreign = seq + taken - 1
-                self._foreign_id = row.messages[taken - 1].message_id
+                self._foreign_id = row.messages.accepted[taken - 1].message_id
         if taken < len(row.messages):
             for number, outgoing in enumerate(row.each()[taken:], seq + taken):
                 self.offer(outgoing, number, False)

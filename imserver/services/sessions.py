@@ -10,6 +10,7 @@ from msgspec import Struct
 from imserver.model.accounts import Hello, LoggedIn, LogIn, Principal, SessionKicked
 from imserver.model.calls import CallMedia, Media
 from imserver.model.errors import ImError
+from imserver.model.message_rows import MessageRow
 from imserver.model.messages import InboxPage, Message, MessageAccepted
 from imserver.model.protection import Once
 
@@ -46,7 +47,7 @@ class OutgoingRow:
 
     __slots__ = ("_each", "frames", "messages")
 
-    def __init__(self, messages: Sequence[Message]) -> None:
+    def __init__(self, messages: MessageRow) -> None:
         self.messages = messages
         self.frames: dict[tuple[Hashable, int], Sequence[bytes]] = {}
         self._each: list[Outgoing] | None = None
@@ -54,7 +55,7 @@ class OutgoingRow:
     def each(self) -> Sequence[Outgoing]:
         """The same, each by itself."""
         if self._each is None:
-            self._each = [Outgoing(message) for message in self.messages]
+            self._each = [Outgoing(message) for message in self.messages.each()]
         return self._each
 
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 from imserver.model.accounts import LogIn
 from imserver.model.calls import Media
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.message_rows import MessageRow
 from imserver.model.messages import InboxPage, Message, MessageAccepted
 
 
@@ -183,7 +184,7 @@ class PushesRows(Protocol):
     where each session's are its own (sealed, say), `pushed` is None.
     """
 
-    def pushed(self, messages: Sequence[Message], seq: int) -> list[bytes]:
+    def pushed(self, messages: MessageRow, seq: int) -> list[bytes]:
         """The frames, one for each, that push messages under `seq` and the numbers after it; as `splice`."""
 
 

@@ -39,7 +39,7 @@ def each_entry(entries: Sequence[Entry | EntryRow]) -> Iterator[Entry]:
         if isinstance(entry, Entry):
             yield entry
         else:
-            for number, message in enumerate(entry.messages):
+            for number, message in enumerate(entry.messages.each()):
                 recipients = tuple((user, seq + number) for user, seq in entry.recipients)
                 yield Entry(message, recipients, frozenset(), entry.origin)
 

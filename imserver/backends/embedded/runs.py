@@ -19,7 +19,8 @@ from imserver.backends.embedded.retries import Retries
 from imserver.backends.embedded.send_rate import SendRate
 from imserver.backends.embedded.state import State
 from imserver.model.accounts import Principal
-from imserver.model.messages import Message, MessageAccepted, SendMessage
+from imserver.model.message_rows import MessageRow
+from imserver.model.messages import MessageAccepted, SendMessage
 from imserver.services.ports import EntryRow
 
 
@@ -27,8 +28,8 @@ class Run:
     """One sender's messages to one user, in one reactor turn; while it lasts nothing else is decided."""
 
     __slots__ = (
-        "_batch", "_body", "_conversation", "_core", "_hash", "_messages", "_now", "_own",
-        "_pair", "_peer", "_principal", "_rate", "_retries", "_sender", "_server_at", "_state", "_theirs",
+        "_batch", "_body", "_conversation", "_core", "_hash", "_now", "_own", "_pair", "_peer", "_principal",
+        "_rate", "_retries", "_row", "_sender", "_server_at", "_state", "_theirs",
     )  # fmt: skip
 
     def __init__(
@@ -52,7 +53,7 @@ class Run:
             batch.first = state.next_offset
         self._body = batch.bodies.append
         self._principal = principal
-        self._messages: list[Message] = []  # of the entry
+        self._row: MessageRow | None = None  # of the entry
         self._now = now
         self._server_at: Any = state.last_ms / 1000
         sender = self._sender = state.users[principal.user]
@@ -97,16 +98,13 @@ class Run:
         server_at: Any = self._server_at
         sent_at: Any = sending.sent_at or server_at
         message_id = message_id_of(id_block(state.id_prefix, offset >> 12), offset)
-        content, extra, attachments, meta = command.content, command.extra, command.attachments, command.meta
         name, peer_name = sender.name, peer.name
         body = message_row(
             message_id, pair.no, position, "", name, peer_name, "", [sender.no, number, peer.no, peer_seq],
-            client_id, format, content, sent_at, server_at, extra, attachments, meta, (),
+            client_id, format, command.content, sent_at, server_at, command.extra, command.attachments,
+            command.meta, (),
         )  # fmt: skip
-        message = Message(
-            message_id, canonical, canonical, position, name, peer_name, "", client_id, content, sent_at,
-            server_at, extra, attachments, meta,
-        )  # fmt: skip
+        accepted = MessageAccepted(message_id, canonical, number, server_at)
         # Nothing can fail from here on.
         sender.head = seq
         self._own(at)
@@ -122,10 +120,13 @@ class Run:
         if hashed:
             dedupe.note(hashed, at)
         self._body(body)
-        if self._messages:
-            self._messages.append(message)
+        row = self._row
+        if row is None:
+            row = MessageRow(canonical, canonical, name, peer_name, position, [command], [accepted])
+            self._row = row
+            recipients = ((name, number), (peer_name, peer_seq))
+            self._batch.entries.append(EntryRow(row, recipients, self._principal.session))
         else:
-            self._messages = [message]
-            recipients = ((name, seq), (peer_name, peer_seq))
-            self._batch.entries.append(EntryRow(self._messages, recipients, self._principal.session))
-        return MessageAccepted(message_id, canonical, number, server_at)
+            row.sends.append(command)
+            row.accepted.append(accepted)
+        return accepted

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from imserver.model.errors import ImError
+from imserver.model.message_rows import MessageRow
 from imserver.model.messages import Message, MessageAccepted
 
 
@@ -33,12 +34,12 @@ class EntryRow(Struct, frozen=True, gc=False):
     """Several messages of one session to one user, committed one after the other; none is renamed.
 
     Attributes:
-        messages: in order; more are added until the row is handed on.
+        messages: more are added until the row is handed on.
         recipients: (user, seq of the first) for both inboxes; each has the messages without a gap.
         origin: as in Entry.
     """
 
-    messages: list[Message]
+    messages: MessageRow
     recipients: Sequence[tuple[str, int]]
     origin: str
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from imserver.model.messages import Form, Message, MessageAccepted
+from imserver.model.message_rows import MessageRow
+from imserver.model.messages import Form, MessageAccepted
 from imserver.wire.base import Request
 from imserver.wire.jsonline.pushes import shared_push
 from imserver.wire.jsonline.tags import Tag
@@ -58,39 +59,37 @@ def accepted_row(
     return lines
 
 
-def pushed_row(messages: Sequence[Message], seq: int) -> list[bytes]:
+def pushed_row(messages: MessageRow, seq: int) -> list[bytes]:
     """message/event of messages under `seq` and the numbers after it; see `pushes.shared_push`."""
-    first = messages[0]
-    conversation, sender, recipient = first.conversation, first.sender, first.recipient
-    names = b',"conversation_id":%b,"sender_id":%b,"sent_at":' % (_encode(conversation), _encode(sender))
-    target = b'},"target":{"type":"user","id":%b}' % _encode(recipient)
+    names = b',"conversation_id":%b,"sender_id":%b,"sent_at":' % (
+        _encode(messages.conversation), _encode(messages.sender),
+    )  # fmt: skip
+    target = b'},"target":{"type":"user","id":%b}' % _encode(messages.recipient)
     lines = []
     at: float | None = None
     head = fields = b""
-    for number, message in enumerate(messages, seq):
-        content, client_id = message.content, message.client_id
-        if (
-            not recipient or content.form is not _TEXT
-            or message.group or message.extra or message.attachments or message.meta or message.revoked
-            or message.recipient != recipient or message.sender != sender
-            or message.conversation != conversation
-        ):  # fmt: skip
-            shared = shared_push(message)
+    number = seq
+    for send, accepted in zip(messages.sends, messages.accepted, strict=True):
+        content, client_id = send.content, send.client_id
+        if content.form is not _TEXT or send.extra or send.attachments or send.meta:
+            shared = shared_push(messages.each()[number - seq])
             lines.append(b"".join((shared[0], _encode(number), shared[1])))
+            number += 1
             continue
-        if message.server_at != at:
-            at = message.server_at
+        if accepted.server_at != at:
+            at = accepted.server_at
             sent_at = _encode(int(at))
             head = (
                 b',"type":"event","timestamp":%b,"command":"message/event","payload":{"status":200,"seq":'
                 % sent_at
             )
             fields = b'%b%b,"content":{"type":"text","text":' % (names, sent_at)
-        message_id, text = _encode(message.message_id), _encode(content.data.decode())
+        message_id, text = _encode(accepted.message_id), _encode(content.data.decode())
         lines.append(b"".join((
             b'{"id":', message_id, head, _encode(number),
             b',"message":{"message_id":', message_id, fields, text,
             b'}},"message_id":', message_id, fields, text, target,
             b',"client_id":' + _encode(client_id) + b"}}\n" if client_id else b"}}\n",
         )))  # fmt: skip
+        number += 1
     return lines

@@ -12,6 +12,7 @@ from imserver.model.accounts import Ping, Pong
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.extensions import OwnEvent
 from imserver.model.files import Channel
+from imserver.model.message_rows import MessageRow
 from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
 from imserver.model.protection import Once
 from imserver.wire.base import Request, Traits, WireError, each_accepted
@@ -267,7 +268,7 @@ class JsonLineServerCodec:
         """message/event with its seq."""
         return b"".join((shared[0], _encode(seq), shared[1]))
 
-    def pushed(self, messages: Sequence[Message], seq: int) -> list[bytes]:
+    def pushed(self, messages: MessageRow, seq: int) -> list[bytes]:
         """See PushesRows: message/event."""
         return pushed_row(messages, seq)
 

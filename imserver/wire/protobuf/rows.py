@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from imserver.model.messages import Form, Message, MessageAccepted
+from imserver.model.message_rows import MessageRow
+from imserver.model.messages import Form, MessageAccepted
 from imserver.wire.base import Request
 from imserver.wire.protobuf.encoding import (
     ACCEPTED_HEAD,
@@ -60,30 +61,29 @@ def accepted_row(
     return frames
 
 
-def pushed_row(messages: Sequence[Message], seq: int, now: float) -> list[bytes]:
+def pushed_row(messages: MessageRow, seq: int, now: float) -> list[bytes]:
     """The PUSH_MSGs of messages under `seq` and the numbers after it; see `encoding.splice_push`."""
     end, one_byte, short = timestamp(now), ONE_BYTE, ONE_CHARACTER
-    first = messages[0]
-    conversation, sender, recipient = first.conversation, first.sender, first.recipient
-    names = _names(conversation, sender, recipient)
+    names = _names(messages.conversation, messages.sender, messages.recipient)
     frames = []
     at, served = -1.0, _UNTOLD
     sent_then, sent = -1.0, _UNTOLD
-    for number, message in enumerate(messages, seq):
-        content, message_id, client_id = message.content, message.message_id, message.client_id
+    number = seq - 1
+    for send, accepted in zip(messages.sends, messages.accepted, strict=True):
+        number += 1
+        content, message_id, client_id = send.content, accepted.message_id, send.client_id
         data = content.data
         if (
-            names and content.form is _TEXT and data and message_id and not message.group
-            and message.conversation == conversation and message.sender == sender
-            and message.recipient == recipient
-            and not (message.extra or message.attachments or message.meta or message.revoked)
+            names and content.form is _TEXT and data and message_id
+            and not (send.extra or send.attachments or send.meta)
             and len(message_id) < 128 and len(client_id) < 128
         ):  # fmt: skip
-            if message.server_at != at:
-                at = message.server_at
+            if accepted.server_at != at:
+                at = accepted.server_at
                 served = moment(at)
-            if message.sent_at != sent_then:
-                sent_then = message.sent_at
+            sent_at = send.sent_at or at
+            if sent_at != sent_then:
+                sent_then = sent_at
                 sent = moment(sent_then)
             ids = (
                 f"\x0a{short[len(message_id)]}{message_id}\x12{short[len(client_id)]}{client_id}"
@@ -102,7 +102,7 @@ def pushed_row(messages: Sequence[Message], seq: int, now: float) -> list[bytes]
                     b"\x48", sent, b"\x50", served, SEQ_TAG, under, end,
                 )))  # fmt: skip
                 continue
-        frames.append(splice_push(shared_push(message, now), number))
+        frames.append(splice_push(shared_push(messages.each()[number - seq], now), number))
     return frames
 
 

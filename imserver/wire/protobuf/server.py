@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from imserver.model.accounts import Hello, LoggedIn
 from imserver.model.errors import ErrorCode, ImError
+from imserver.model.message_rows import MessageRow
 from imserver.model.messages import InboxPage, Message, MessageAccepted
 from imserver.wire.base import Request, Traits, WireError
 from imserver.wire.protobuf import im_protocol_pb2 as pb
@@ -184,7 +185,7 @@ class ProtobufServerCodec:
         """The PUSH_MSG frame for one inbox."""
         return splice_push(shared, seq)
 
-    def pushed(self, messages: Sequence[Message], seq: int) -> list[bytes]:
+    def pushed(self, messages: MessageRow, seq: int) -> list[bytes]:
         """See PushesRows: PUSH_MSGs."""
         return pushed_row(messages, seq, self._clock())
 

@@ -31,6 +31,7 @@ from imserver.model.accounts import (
 from imserver.model.calls import CallMedia
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import CreateGroup, GroupChanged, LeaveGroup, ListGroups
+from imserver.model.message_rows import row_of
 from imserver.model.messages import (
     AckMessages,
     Content,
@@ -268,7 +269,7 @@ def message(text: bytes = b"text") -> Outgoing:
 
 def row(*texts: bytes) -> OutgoingRow:
     """Messages in a row on their way out."""
-    return OutgoingRow([message(text).message for text in texts])
+    return OutgoingRow(row_of([message(text).message for text in texts]))
 
 
 def doors(hub: Any, clock: Any = None, **limits: Any) -> Doors:
