@@ -34,6 +34,7 @@ MODULES: Final = (
     "imserver.backends.embedded.dedupe",
     "imserver.backends.embedded.entities",
     "imserver.backends.embedded.journal",
+    "imserver.backends.embedded.log_packing",
     "imserver.backends.embedded.new_records",
     "imserver.backends.embedded.runs",
     "imserver.backends.embedded.send_rate",

@@ -28,6 +28,12 @@ _PACK_16 = struct.Struct("!BBH").pack
 _PACK_64 = struct.Struct("!BBQ").pack
 
 
+class Closing(Protocol):
+    """Says whether anything more is wanted: a link."""
+
+    closing: bool
+
+
 def whole_frame(first_byte: int, payload: bytes) -> bytes:
     """A server's frame, which carries no mask."""
     length = len(payload)
@@ -41,6 +47,29 @@ def whole_frame(first_byte: int, payload: bytes) -> bytes:
 def whole_line(payload: bytes) -> bytes:
     """A frame that ends with a line feed (document 004, 1.1); most come with it."""
     return payload if payload[-1:] == b"\n" else payload + b"\n"
+
+
+def take_lines(
+    link: Closing,
+    received: Callable[[bytes], None],
+    unusual: Callable[[bytes], None],
+    lines: list[bytes],
+    limit: int,
+) -> None:
+    """Takes lines without their ends, until the link is closing.
+
+    Args:
+        received: takes those that look like objects, nearly all.
+        unusual: takes the others.
+        limit: bytes of the longest line.
+    """
+    for line in lines:
+        if line[-1:] == b"}" and len(line) <= limit:
+            if link.closing:
+                return
+            received(line)
+        else:
+            unusual(line)
 
 
 def unmask(key: bytes, payload: bytes) -> bytes:
@@ -62,12 +91,6 @@ def is_utf8(payload: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-class Closing(Protocol):
-    """Says whether anything more is wanted: a link."""
-
-    closing: bool
 
 
 def take_messages(

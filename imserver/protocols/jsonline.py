@@ -20,7 +20,7 @@ from zope.interface import implementer
 from imserver.model.errors import ErrorCode
 from imserver.protocols.connections import Admission
 from imserver.protocols.doors import Doors, host_of
-from imserver.protocols.frames import whole_line
+from imserver.protocols.frames import take_lines, whole_line
 from imserver.protocols.link import Link
 from imserver.wire.base import ServerCodec, WireError
 
@@ -77,14 +77,10 @@ class JsonLineProtocol(Protocol):
         if lines and (self._pieces is not None or self._skipping):
             self._end_piece(lines.pop(0))
         link = self._link
-        received = link.session.turns.received
-        for line in lines:
-            # Nearly all lines are such; for them this is what `_line` and `Link.received` come to.
-            if line[-1:] == b"}" and len(line) <= self._max_line and not self._first:
-                if not link.closing:
-                    received(line)
-            else:
-                self._line(line)
+        received = link.session.turns.received  # what nearly all lines come to in `_line` and `Link.received`
+        if self._first and lines:
+            self._line(lines.pop(0))
+        take_lines(link, received, self._line, lines, self._max_line)
         if rest:
             self._begin_piece(rest)
 

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from imserver.backends.embedded.log_rows import INSERT_LOG, last_offset, rows_of
+from imserver.backends.embedded.log_packing import rows_of
+from imserver.backends.embedded.log_rows import INSERT_LOG, last_offset
 from imserver.backends.embedded.settings import Failpoints
 from imserver.model.errors import ImError
 from imserver.model.messages import MessageAccepted
@@ -149,7 +150,7 @@ def run_batches(connection: sqlite3.Connection, batches: Sequence[Batch], failpo
 def _write(connection: sqlite3.Connection, batches: Sequence[Batch]) -> None:
     """Writes the records of several batches."""
     records = chain.from_iterable(enumerate(batch.bodies, batch.first) for batch in batches)
-    INSERT_LOG(connection, [*rows_of(records)])
+    INSERT_LOG(connection, rows_of(records))
 
 
 def _run_task(connection: sqlite3.Connection, task: Task) -> None:

@@ -7,7 +7,8 @@ from array import array
 
 from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS
 from imserver.backends.embedded.client_ids import rows_of as ids_of
-from imserver.backends.embedded.log_rows import INSERT_LOG, rows_of
+from imserver.backends.embedded.log_packing import rows_of
+from imserver.backends.embedded.log_rows import INSERT_LOG
 from imserver.backends.embedded.records import pack_offsets
 from imserver.backends.embedded.tails import CHUNK
 
@@ -37,7 +38,7 @@ class LogRows:
 
     def flush(self) -> None:
         """Writes what waits."""
-        INSERT_LOG(self._connection, [*rows_of(self._waiting)])
+        INSERT_LOG(self._connection, rows_of(self._waiting))
         self._waiting.clear()
         self._size = 0
 

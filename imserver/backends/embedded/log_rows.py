@@ -12,15 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from imserver.backends.embedded.bulk import Insert
+from imserver.backends.embedded.log_packing import LIST, SEVERAL, rows_of
 from imserver.backends.embedded.records import FanoutRecord, MessageRecord, decode
 
-ROW_BYTES = 1300
-"""Of records that share a row: three rows fit into a page of 4 KiB, so little of the last stays empty."""
-
 INSERT_LOG = Insert("INSERT INTO log", 2)
-_SEVERAL = b"\x02"
-"""In the place where a record has its tag."""
-_LIST = b"\xdc"
 _split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _UP_TO = "SELECT offset, body FROM log WHERE offset <= ? ORDER BY offset DESC"
 _ROW = f"{_UP_TO} LIMIT 1"
@@ -35,31 +30,9 @@ Body = bytes | msgspec.Raw
 """A record as bytes."""
 
 
-def rows_of(records: Iterable[tuple[int, Body]]) -> Iterator[tuple[int, bytes]]:
-    """Rows for records by their log offsets, which ascend."""
-    bodies: list[Body] = []
-    first = size = 0
-    for offset, body in records:
-        size += len(body)
-        if bodies and (size > ROW_BYTES or offset != first + len(bodies)):
-            yield first, _joined(bodies)
-            bodies, size = [], len(body)
-        if not bodies:
-            first = offset
-        bodies.append(body)
-    if bodies:
-        yield first, _joined(bodies)
-
-
-def _joined(bodies: Sequence[Body]) -> bytes:
-    if len(bodies) == 1:
-        return bytes(bodies[0])
-    return b"".join((_LIST, (len(bodies) + 1).to_bytes(2, "big"), _SEVERAL, *bodies))
-
-
 def bodies_of(row: bytes) -> Sequence[Body]:
     """The records of a row. Raises msgspec.MsgspecError."""
-    if row[:1] == _LIST and row[3:4] == _SEVERAL:
+    if row[:1] == LIST and row[3:4] == SEVERAL:
         return _split(row)[1:]
     return (row,)
 
@@ -134,4 +107,4 @@ def cut(connection: sqlite3.Connection, floor: int) -> None:
 
 def _rewrite(connection: sqlite3.Connection, first: int, records: Iterable[tuple[int, Body]]) -> None:
     connection.execute("DELETE FROM log WHERE offset = ?", (first,))
-    INSERT_LOG(connection, [*rows_of(records)])
+    INSERT_LOG(connection, rows_of(records))

@@ -19,6 +19,7 @@ from imserver.wire.jsonline.tags import Tag
 
 _encode: Final = msgspec.json.Encoder().encode
 _TEXT: Final = Form.TEXT
+_ACCEPTED: Final = b',"type":"response","timestamp":%d,"command":%b,"payload":{"status":%d,"message_id":'
 
 Reply = Callable[[Request, Any], list[bytes]]
 
@@ -32,10 +33,10 @@ def accepted_row(
         now: whole seconds, for the timestamps.
         reply: the general way (`ServerCodec.reply`), for who wants a trace.
     """
-    at = b'","timestamp":%d,"command":' % now
     conversation: str | None = None
+    spelled = b""
     sent_then: float | None = None
-    encoded = sent_at = b""
+    head = name = tail = b""
     lines = []
     for request, accepted in zip(requests, replies, strict=True):
         tag: Tag = request.tag
@@ -44,17 +45,20 @@ def accepted_row(
         if tag.trace:
             lines += reply(request, accepted)
             continue
+        if accepted.pending:
+            spelled = b""
+            head = _ACCEPTED % (now, tag.command, 202)
+        elif tag.command is not spelled:
+            spelled = tag.command
+            head = _ACCEPTED % (now, spelled, 200)
         if accepted.conversation is not conversation:
             conversation = accepted.conversation
-            encoded = _encode(conversation)
+            name = b',"conversation_id":%b,"seq":' % _encode(conversation)
         if accepted.server_at != sent_then:
             sent_then = accepted.server_at
-            sent_at = _encode(int(sent_then))
+            tail = b',"sent_at":%d}}\n' % int(sent_then)
         lines.append(b"".join((
-            b'{"id":', tag.id, b',"type":"response', at, tag.command,
-            b',"payload":{"status":202,' if accepted.pending else b',"payload":{"status":200,',
-            b'"message_id":', _encode(accepted.message_id), b',"conversation_id":', encoded,
-            b',"seq":', _encode(accepted.seq), b',"sent_at":', sent_at, b"}}\n",
+            b'{"id":', tag.id, head, _encode(accepted.message_id), name, _encode(accepted.seq), tail,
         )))  # fmt: skip
     return lines
 

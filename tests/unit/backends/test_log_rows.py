@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.backends.embedded import log_rows
+from imserver.backends.embedded import log_packing
 from imserver.backends.embedded.committer import Batch, Runner, Task
+from imserver.backends.embedded.log_packing import ROW_BYTES, rows_of
 from imserver.backends.embedded.log_rows import (
     INSERT_LOG,
-    ROW_BYTES,
     LogReader,
     ascending,
     bodies_of,
@@ -22,7 +22,6 @@ from imserver.backends.embedded.log_rows import (
     descending,
     last_offset,
     replace,
-    rows_of,
 )
 from imserver.backends.embedded.records import FanoutRecord, encode
 from imserver.backends.embedded.settings import NoFailpoints
@@ -111,7 +110,7 @@ class SharedRowsTest(EngineCase, SynchronousTestCase):
     """Through the engine: several sends, which are committed together."""
 
     def begin(self, apart: float = 0.0, **limits: float) -> list[str]:
-        self.patch(log_rows, "ROW_BYTES", 600)
+        self.patch(log_packing, "ROW_BYTES", 600)
         self.open_cellar("alice", "bob", sends_per_second=0.0, **limits)
         self.addCleanup(lambda: self.wait_for(self.embedded.close()))
         self.committer.held = True
