@@ -146,10 +146,12 @@ class DedupeTest(SynchronousTestCase):
         st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), max_size=40),
         st.lists(st.integers(0, 50), max_size=4),
         st.sampled_from([1 << 6, 1 << 20]),
+        st.sampled_from([0, 3, 32]),
     )
     def test_every_one_is_due_until_it_is_dropped(
-        self, sends: list[tuple[int, int]], watermarks: list[int], smallest: int
+        self, sends: list[tuple[int, int]], watermarks: list[int], smallest: int, scans: int
     ) -> None:
+        self.patch(dedupe_module, "SCANS", scans)
         self.patch(bloom_module, "_SMALLEST_FILTER", smallest)  # of the smaller ones the next begins after 16
         dedupe = self.dedupe = Dedupe(86400.0, 5)
         at, accepted = AT, []
