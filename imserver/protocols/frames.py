@@ -56,11 +56,11 @@ def take_lines(
     lines: list[bytes],
     limit: int,
 ) -> None:
-    """Takes lines without their ends, until the link is closing.
+    """Takes lines without their ends.
 
     Args:
-        received: takes those that look like objects, nearly all.
-        unusual: takes the others.
+        received: takes those that look like objects, nearly all; none while the link is closing.
+        unusual: takes the others, and looks itself whether the link is.
         limit: bytes of the longest line.
     """
     for line in lines:

@@ -136,11 +136,16 @@ class Delivery:
         self, messages: MessageRow, recipients: Sequence[tuple[str, int]], origin: str
     ) -> None:
         """Messages of one session to one user; the numbers are the first one's."""
+        count = len(messages)
+        outgoing = Outgoing(messages.at(0)) if count == 1 else None  # a row of one costs more
         row: OutgoingRow | None = None
         for user, seq in recipients:
             for session in self.registry.of(user):
-                if session.principal.session == origin:
-                    session.pass_own(seq, len(messages))
+                own = session.principal.session == origin
+                if outgoing is not None:
+                    session.offer(outgoing, seq, own)
+                elif own:
+                    session.pass_own(seq, count)
                 else:
                     if row is None:
                         row = OutgoingRow(messages)
@@ -211,7 +216,11 @@ class Delivery:
 
 
 def _goes_on(first: Entry, entry: Entry | EntryRow) -> bool:
-    """Whether it is of the same session to the same user: what one sends to one often comes in a row."""
+    """Whether it may share a MessageRow: what one session sends to one user often comes in a row.
+
+    Codecs rely on it and look at none of the names again. One session has one user, and two users one
+    canonical name.
+    """
     if type(entry) is not Entry or entry.origin != first.origin or not first.origin:
         return False
     one, other = first.message, entry.message

@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 from twisted.logger import globalLogBeginner
 
-from imserver.backends.embedded import client_ids, log_packing
+from imserver.backends.embedded import client_ids, dedupe, log_packing
 from tests.redis.server import RedisServer
 from tests.simulation.cluster import NODES, Cluster
 from tests.simulation.simulation import Simulation
@@ -37,10 +37,12 @@ def run_seed(seed: int, calls: bool = True, redis_port: int = 0) -> tuple[Simula
     """
     simulation = Cluster(seed, redis_port, calls=calls) if redis_port else Simulation(seed, calls=calls)
     try:
-        # So that client ids do share rows, parts have several, and a commit has several rows of the log.
+        # So that client ids do share rows, parts have several, a commit has several rows of the log, and
+        # the tail's ids are looked up in both ways.
         with (
             patch.multiple(client_ids, PART_SHIFT=62, MOST_IDS=3),
             patch.object(log_packing, "ROW_BYTES", 600),
+            patch.object(dedupe, "SCANS", 2),
         ):
             violations = simulation.run()
     except Exception:

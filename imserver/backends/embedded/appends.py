@@ -83,14 +83,14 @@ class Appender:
         recipient = ""
         run: Run | None = None
         for principal, command in zip(principals, commands, strict=True):
-            if command.conversation or command.group or command.broadcast:
-                last = run = None
-            elif principal is last and command.recipient == recipient:
-                run = run or self._run(batch, principal, recipient)
-            else:
-                last, recipient = principal, command.recipient
-                run = self._run(batch, principal, recipient)
             try:
+                if command.conversation or command.group or command.broadcast:
+                    last = run = None
+                elif principal is last and command.recipient == recipient:
+                    run = run or self._run(batch, principal, recipient)
+                else:
+                    last, recipient, run = principal, command.recipient, None
+                    run = self._run(batch, principal, recipient)
                 outcome: MessageAccepted | ImError = (
                     append(principal, command) if run is None else run.send(command)
                 )

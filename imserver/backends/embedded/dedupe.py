@@ -167,7 +167,7 @@ class Dedupe:
 
     def may_know(self, hashed: int) -> bool:
         """Whether any filter lets this hash through: nearly never, unless there is such a send."""
-        # As `Bloom.__contains__` has it; a call of its own would cost every send.
+        # As `bloom.is_in` has it; a call of its own would cost every send.
         bits = PROBES[hashed >> PROBE_SHIFT & 63]
         for layer, mask in self.layers:
             at = hashed & mask

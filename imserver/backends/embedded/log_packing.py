@@ -15,7 +15,7 @@ LIST: Final = b"\xdc"
 
 
 def rows_of(records: Iterable[tuple[int, Any]]) -> list[tuple[int, bytes]]:
-    """Rows for records (bytes, or what has such) by their log offsets, which ascend."""
+    """Rows for records (bytes or msgspec.Raw) by their log offsets, which ascend."""
     rows: list[tuple[int, bytes]] = []
     bodies: list[Any] = []
     limit = ROW_BYTES

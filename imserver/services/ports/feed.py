@@ -31,7 +31,7 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 class EntryRow(Struct, frozen=True, gc=False):
-    """Several messages of one session to one user, committed one after the other; none is renamed.
+    """Messages of one session to one user, one or more, committed one after the other; none is renamed.
 
     Attributes:
         messages: more are added until the row is handed on.

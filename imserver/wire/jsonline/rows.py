@@ -22,6 +22,7 @@ _TEXT: Final = Form.TEXT
 _ACCEPTED: Final = b',"type":"response","timestamp":%d,"command":%b,"payload":{"status":%d,"message_id":'
 
 Reply = Callable[[Request, Any], list[bytes]]
+"""See `ServerCodec.reply`."""
 
 
 def accepted_row(
@@ -76,7 +77,7 @@ def pushed_row(messages: MessageRow, seq: int) -> list[bytes]:
     for send, accepted in zip(messages.sends, messages.accepted, strict=True):
         content, client_id = send.content, send.client_id
         if content.form is not _TEXT or send.extra or send.attachments or send.meta:
-            shared = shared_push(messages.each()[number - seq])
+            shared = shared_push(messages.at(number - seq))
             lines.append(b"".join((shared[0], _encode(number), shared[1])))
             number += 1
             continue

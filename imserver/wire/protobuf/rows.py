@@ -102,7 +102,7 @@ def pushed_row(messages: MessageRow, seq: int, now: float) -> list[bytes]:
                     b"\x48", sent, b"\x50", served, SEQ_TAG, under, end,
                 )))  # fmt: skip
                 continue
-        frames.append(splice_push(shared_push(messages.each()[number - seq], now), number))
+        frames.append(splice_push(shared_push(messages.at(number - seq), now), number))
     return frames
 
 

@@ -32,6 +32,8 @@ AT = 3 * SPAN_SECONDS
 SPAN = span_of(AT)
 BUCKET = bucket_of(SPAN, 0)
 GOLDEN = -246862347595191746
+HASHES = (-1, 0, 1, 256, 1 << 56, -(1 << 63), (1 << 63) - 1, GOLDEN)
+"""Some of which are found where one of them ends and another one begins."""
 
 
 def due(dedupe: Dedupe, watermark: int, at_once: int = 1000) -> list[tuple[int, int, int]]:
@@ -170,6 +172,43 @@ class DedupeTest(SynchronousTestCase):
                 left = [offset for _, own, offset in reversed(accepted) if own == hashed and offset > dropped]
                 self.assertEqual(left, dedupe.in_tail(hashed))
         self.assertTrue(all(dedupe.may_know(hashed) for _, hashed, offset in accepted if offset > dropped))
+
+    def test_it_is_looked_up_while_others_come_and_go(self) -> None:
+        for seed in range(100):
+            self.patch(bloom_module, "_SMALLEST_FILTER", (1 << 6, 1 << 20)[seed & 1])
+            self.patch(dedupe_module, "SCANS", (0, 1, 3, 32)[seed >> 1 & 3])
+            dedupe = self.dedupe = Dedupe(86400.0, 5)
+            random = Random(seed)
+            offset = dropped = 0
+            tail: list[tuple[int, int]] = []
+            for _ in range(100):
+                number, step = random.choice(HASHES), random.random()
+                if step < 0.5:
+                    offset += 1
+                    self.accept(offset, number)
+                    tail.append((offset, number))
+                elif step < 0.95:
+                    found = [at for at, own in reversed(tail) if own == number]
+                    self.assertEqual(found, dedupe.in_tail(number))
+                else:
+                    dropped = random.randint(dropped, offset)
+                    dedupe.drop_up_to(dropped)
+                    tail = [(at, own) for at, own in tail if at > dropped]
+                    if not tail:
+                        self.assertLessEqual(len(dedupe._filtered), 1)
+                self.assertEqual(len(tail), len(dedupe))
+
+    def test_it_is_entered_anew_after_the_tail_was_cut(self) -> None:
+        self.patch(dedupe_module, "SCANS", 1)
+        self.accept(1, 7)
+        self.accept(2, 8)
+        for entered in ({}, {7: 1, 8: 2}):
+            self.assertEqual([1], self.dedupe.in_tail(7))
+            self.assertEqual(entered, self.dedupe._known)
+        self.dedupe.drop_up_to(1)
+        for entered in ({}, {8: 2}):
+            self.assertEqual([2], self.dedupe.in_tail(8))
+            self.assertEqual(entered, self.dedupe._known)
 
     def test_filters_grow(self) -> None:
         bloom = Bloom()

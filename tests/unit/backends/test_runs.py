@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from imserver.backends.embedded import runs
-from imserver.backends.embedded.new_records import message_row
+from imserver.backends.embedded.appends import Appender
 from imserver.backends.embedded.records import offset_in_id
 from imserver.backends.embedded.runs import Run
 from imserver.model.accounts import Principal
@@ -100,6 +99,14 @@ class RunTest(EngineCase, SynchronousTestCase):
     def test_together_and_each_by_itself(self, sends: list[Any]) -> None:
         self.assertEqual(self.outcomes(sends, together=False), self.outcomes(sends, together=True))
 
+    @settings(deadline=None, max_examples=60)
+    @given(SENDS)
+    def test_together_and_in_the_general_way(self, sends: list[Any]) -> None:
+        only_on_sources()
+        with patch.object(Appender, "_run", lambda *_: None):
+            expected = self.outcomes(sends, together=True)
+        self.assertEqual(expected, self.outcomes(sends, together=True))
+
     def test_they_are_taken_together(self) -> None:
         only_on_sources()
         self.begin()
@@ -126,18 +133,12 @@ class RunTest(EngineCase, SynchronousTestCase):
         self.assertEqual([(1, "one")], self.texts("bob"))
 
     def test_one_that_breaks_does_not_take_the_others_with_it(self) -> None:
-        only_on_sources()
         self.begin()
-
-        def fragile(*fields: Any) -> bytes:
-            if b"bad" in fields[10].data:
-                raise RuntimeError("broken")
-            return message_row(*fields)
-
-        with patch.object(runs, "message_row", fragile):
-            tickets = self.texts_to_bob("one", "bad", "two", "bad", "three")
-            self.settle()
-        self.assertEqual(2, len(self.flushLoggedErrors(RuntimeError)))
+        bad: dict[str, Any] = {"extra": {"x": object()}}  # which cannot be encoded
+        texts: Any = (("one", {}), ("bad", bad), ("two", {}), ("bad", bad), ("three", {}))
+        tickets = [ticket for text, fields in texts for ticket in self.texts_to_bob(text, **fields)]
+        self.settle()
+        self.assertEqual(2, len(self.flushLoggedErrors(TypeError)))
         self.assertEqual([ErrorCode.INTERNAL] * 2, [self.code(tickets[1]), self.code(tickets[3])])
         self.assertEqual([(1, "one"), (2, "two"), (3, "three")], self.texts("bob"))
 

@@ -56,6 +56,12 @@ class Peer:
         self.order.append(f"push {seq}")
 
     def push_all(self, row: OutgoingRow, seq: int) -> int:
+        common = row.messages
+        for message in common.each():  # which codecs do not look at again
+            assert (message.conversation, message.canonical) == (common.conversation, common.canonical)
+            assert (message.sender, message.recipient) == (common.sender, common.recipient)
+            assert not message.group
+            assert not message.revoked
         for taken, outgoing in enumerate(row.each()):
             if not self.writable:
                 return taken

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from imserver.model.accounts import Hello, KickReason, LogIn, LogOut
 from imserver.model.call_records import CallMissed, CallRecord
 from imserver.model.calls import Ending
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import (
     AckMessages,
+    Content,
+    Form,
     MarkRead,
+    Message,
     MessageAccepted,
     MessageRevoked,
     MessagesRead,
+    Revocation,
     RevokeMessage,
     SetTyping,
     SyncInbox,
@@ -447,6 +453,42 @@ class InARow(HubCase):
         self.assertEqual([rows] * 3, [bob.messages, tablet.messages, laptop.messages])
         self.assertEqual([], peer.messages)
         self.assertEqual(["answer a", "answer b", "answer c"], peer.order)
+
+    def test_what_has_other_names_or_was_revoked_is_no_part_of_a_row(self) -> None:
+        alice, _ = self.log_in("alice")
+        _, bob = self.log_in("bob")
+        name = "single_alice_bob"
+        message = Message("m", name, name, 1, "alice", "bob", "", "", Content(Form.TEXT, b"x"), 1.0, 1.0)
+        ours = replace(message, conversation="ours")
+        revoked = replace(message, revoked=Revocation("alice", 2.0))
+        renamed = frozenset(["bob"])
+        told = [(message, ()), (message, ()), (ours, ()), (ours, ()), (ours, renamed), (ours, renamed),
+                (message, ()), (revoked, ()), (revoked, ()), (message, ()), (message, ())]  # fmt: skip
+        self.hub.delivery.committed(
+            [
+                Entry(one, (("alice", seq), ("bob", seq)), frozenset(names), alice.principal.session)
+                for seq, (one, names) in enumerate(told, 1)
+            ]
+        )
+        self.assertEqual([*range(1, 12)], bob.seqs)
+        self.assertEqual([name] * 2 + ["ours"] * 2 + [name] * 7, bob.names)
+
+    def test_the_last_of_a_row_acknowledges_all(self) -> None:
+        alice, _ = self.log_in("alice")
+        bob, _ = self.log_in("bob")
+        self.send_all(alice, "a b c", recipient="bob")
+        self.settle()
+        page = self.wait(self.cellar.store.inbox("bob", 0, 0, 9, 9999))
+        ids = [row.message.message_id for row in page.rows]
+        for id, cursor in ((ids[0], 1), (ids[2], 5)):
+            bob.acknowledge(AckMessages(0, id))
+            if id == ids[2]:
+                self.send_all(bob, "d e", recipient="alice")
+                self.settle()
+                bob.close()
+            self.settle()
+            found = self.wait(self.cellar.store.cursor("bob", bob.principal.format, bob.principal.device))
+            self.assertEqual(cursor, found.acked)
 
     def test_to_oneself(self) -> None:
         alice, peer = self.log_in("alice", "phone")

@@ -92,7 +92,12 @@ def row_anew(messages: list[Message]) -> MessageRow:
     first = messages[0]
     return MessageRow(
         first.conversation, first.canonical, first.sender, first.recipient, first.position,
-        row.sends, row.accepted,
+        # As from clients that do not say when.
+        [
+            replace(send, sent_at=0.0) if send.sent_at == accepted.server_at else send
+            for send, accepted in zip(row.sends, row.accepted, strict=True)
+        ],
+        row.accepted,
     )  # fmt: skip
 
 
