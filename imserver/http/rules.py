@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from twisted.web.iweb import IRequest
@@ -40,15 +41,21 @@ def loopback_rule(request: IRequest) -> str | None:
     """For demonstrations, which know no secrets: nobody behind a proxy, no foreign name for this host."""
     if request.requestHeaders.hasHeader(b"x-forwarded-for"):
         return "demonstrations are not served through a proxy"
-    host, _ = _split_host(_host_header(request), None)
-    if host == "localhost":
+    if _is_own(_host_header(request)):
         return None
-    try:
-        if ipaddress.ip_address(host).is_loopback:
-            return None
-    except ValueError:
-        pass
     return "demonstrations are served on the loopback interface only"
+
+
+@lru_cache(64)
+def _is_own(header: str) -> bool:
+    """Whether a Host header names this machine to itself."""
+    host, _ = _split_host(header, None)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _host_header(request: IRequest) -> str:

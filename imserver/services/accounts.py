@@ -47,6 +47,7 @@ class Authenticated(Struct, frozen=True, gc=False):
         token: a new access token, or the very one that was used.
         refresh_token: "" after a log-in by token.
         expires_in: seconds the access token still lives.
+        changes: `Directory.account_changes` from before all of this was looked up.
     """
 
     account: Account
@@ -55,6 +56,7 @@ class Authenticated(Struct, frozen=True, gc=False):
     token: str
     refresh_token: str
     expires_in: int
+    changes: int | None = None
 
 
 class Accounts(AccountAdministration):
@@ -111,18 +113,19 @@ class Accounts(AccountAdministration):
                 UNAVAILABLE.
         """
         keys = self._failure_keys(command.user, address)
+        changes = self._directory.account_changes
         if not command.token:
             self._check_failures(keys)
         try:
             if command.token:
-                return await self._by_token(command)
+                return await self._by_token(command, changes)
             if command.unproven:
-                return await self._by_name(command)
+                return await self._by_name(command, changes)
             if command.register:
                 await self.register(
                     Register(command.user, command.password, command.hashed, command.platform), address
                 )
-            return await self._by_password(command, keys)
+            return await self._by_password(command, keys, changes)
         except ImError as error:
             if error.code is ErrorCode.AUTH_FAILED:
                 # Guesses that were under way together when the limit was reached
@@ -135,6 +138,9 @@ class Accounts(AccountAdministration):
     async def still_valid(self, authenticated: Authenticated) -> bool:
         """Whether a log-in accepted a moment ago still stands; if not, a grant opened for it is revoked."""
         account = authenticated.account
+        changes = authenticated.changes
+        if changes is not None and changes == self._directory.account_changes:
+            return True
         now = await self._directory.account(account.user)
         sid = authenticated.sid
         if (
@@ -177,7 +183,7 @@ class Accounts(AccountAdministration):
     async def renew(self, command: RenewToken) -> TokensRefreshed:
         """Exchanges an access token for a later one; see `Grants.renew`. Demo tokens are good for ever."""
         if self._demo and command.token.startswith(DEMO_TOKEN):
-            known = await self._by_token(LogIn(token=command.token))
+            known = await self._by_token(LogIn(token=command.token), None)
             return TokensRefreshed(known.account.user, known.token, "", known.expires_in)
         return await self._grants.renew(command)
 
@@ -243,7 +249,7 @@ class Accounts(AccountAdministration):
                 if error.code is not ErrorCode.CONFLICT:
                     raise
 
-    async def _by_token(self, command: LogIn) -> Authenticated:
+    async def _by_token(self, command: LogIn, changes: int | None) -> Authenticated:
         token, now = command.token, self._wall_time()
         if self._demo and token.startswith(DEMO_TOKEN):
             account = await self._demo_account(token.removeprefix(DEMO_TOKEN), command.user)
@@ -261,7 +267,7 @@ class Accounts(AccountAdministration):
             platform, expires_in = command.platform or claims.platform, int(claims.expires_at - now)
         if account.disabled:
             raise _disabled()
-        return Authenticated(account, platform, sid, token, "", max(0, expires_in))
+        return Authenticated(account, platform, sid, token, "", max(0, expires_in), changes)
 
     async def _demo_account(self, user: str, named: str) -> Account:
         fault = id_fault(user)
@@ -282,7 +288,7 @@ class Accounts(AccountAdministration):
             return await self._directory.account(user) or account
         return account
 
-    async def _by_name(self, command: LogIn) -> Authenticated:
+    async def _by_name(self, command: LogIn, changes: int | None) -> Authenticated:
         user = command.user
         if id_fault(user) is not None:
             raise ImError(ErrorCode.AUTH_FAILED, "this is no user id")
@@ -295,9 +301,11 @@ class Accounts(AccountAdministration):
             raise ImError(ErrorCode.AUTH_FAILED, "this user needs a password")
         if account.disabled:
             raise _disabled()
-        return Authenticated(account, command.platform, "", "", "", 0)
+        return Authenticated(account, command.platform, "", "", "", 0, changes)
 
-    async def _by_password(self, command: LogIn, keys: Sequence[tuple[FailureWindow, str]]) -> Authenticated:
+    async def _by_password(
+        self, command: LogIn, keys: Sequence[tuple[FailureWindow, str]], changes: int | None
+    ) -> Authenticated:
         try:
             digest = self._hasher.digest(command.password, command.hashed)
         except ImError:
@@ -315,7 +323,7 @@ class Accounts(AccountAdministration):
         granted = await self._grants.open(account.user, command.platform)
         tokens = granted.tokens
         return Authenticated(
-            account, command.platform, granted.sid, tokens.access, tokens.refresh, tokens.expires_in
+            account, command.platform, granted.sid, tokens.access, tokens.refresh, tokens.expires_in, changes
         )
 
     def _failure_keys(self, user: str, address: str) -> list[tuple[FailureWindow, str]]:

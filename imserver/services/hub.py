@@ -9,6 +9,7 @@ import msgspec
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from imserver.model.accounts import (
     Hello,
@@ -279,6 +280,8 @@ class Hub:
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Runs a coroutine on its own; an exception is logged, never lost."""
         running = ensureDeferred(work)
+        if running.called and not isinstance(running.result, Deferred | Failure):
+            return  # it never waited, as most
         self._running.add(running)
 
         def ended(result: Any) -> None:

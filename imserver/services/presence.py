@@ -188,11 +188,7 @@ class Presence:
         if self._friends_only:
             return contacts
         contacts.update(await self._store.partners(user))
-        groups = await self._directory.groups_of(user)
-        small = [group.group for group in groups if group.member_count <= largest_group]
-        for record in await together(self._directory.group, small):
-            if record is not None:
-                contacts.update(member.user for member in record.group.members)
+        contacts.update(await self._directory.companions(user, largest_group))
         contacts.discard(user)
         return contacts
 

@@ -5,13 +5,17 @@ what is to be done, and reads by two more calls. That is a few microseconds, as 
 costs in many other places. `FastServer` reads and writes with what the socket module
 does by itself, and `FastLoop` calls it without the context where something was received and nothing else is
 the matter; everything else takes Twisted's own way. Bytes and their order are the same.
+What is written through the transport (handshakes, answers over HTTP, TLS) goes out at the end of the turn,
+without asking the kernel first whether it may: that would be two more calls and another turn. Where the
+kernel does not take it all, it is asked.
 
 `FastLoop` also sees to it that a turn stays short when thousands come or go at once, for messages wait behind
 it. Connections on which somebody has logged in (`FastServer.settled`) are all served in every turn; of
 newcomers only as many as a little time allows, and of ends likewise, in the order in which they were found.
-The kernel is not asked about those who wait: to be told of a thousand of them in every turn would cost a
-third of it. While many come the reactor never sleeps, so it gives way once a turn: a writer that shares
-its processor would else wait until the kernel's slice is over, 4 to 5 ms, up to twice for each commit.
+The kernel is not asked about those who wait for more than a turn: to be told of a thousand of them in every
+turn would cost a third of it. While many come the reactor never sleeps, so it gives way once a turn: a writer
+that shares its processor would else wait until the kernel's slice is over, 4 to 5 ms, up to twice for each
+commit.
 
 All this relies on parts of Twisted that are not promised. Hence `fault`, which compares them with the ones
 this was written for; where it finds a difference the stock transport stays.
@@ -29,6 +33,7 @@ from time import monotonic, sleep
 from typing import Any, Final
 
 from twisted.internet import tcp
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
@@ -77,6 +82,8 @@ _KNOWN: Final[dict[Callable[..., Any], frozenset[str]]] = {
             "EWOULDBLOCK", "ENOBUFS", "main", "CONNECTION_LOST",
         }
     ),
+    FileDescriptor.startWriting: frozenset({"reactor", "addWriter"}),
+    FileDescriptor.stopWriting: frozenset({"reactor", "removeWriter"}),
     EPollReactor.doPoll: frozenset(
         {
             "_poller", "poll", "len", "_selectables", "OSError", "errno", "EINTR", "_doReadOrWrite",
@@ -173,6 +180,19 @@ class FastServer(FastConnection, tcp.Server):
             loop.forget(self)
         super().stopReading()  # type: ignore[no-untyped-call]
 
+    def startWriting(self) -> None:
+        """See FileDescriptor."""
+        loop = self._loop()
+        if loop is None or not loop.write_soon(self):
+            super().startWriting()  # type: ignore[no-untyped-call]
+
+    def stopWriting(self) -> None:
+        """See FileDescriptor. Called when everything was written, or the connection is lost."""
+        loop = self._loop()
+        if loop is not None:
+            loop.written(self)
+        super().stopWriting()  # type: ignore[no-untyped-call]
+
     def _loop(self) -> FastLoop | None:
         return loop_of(self.reactor)
 
@@ -205,6 +225,7 @@ class FastLoop:
         # them meanwhile.
         self._waiting: OrderedDict[FastServer, bool] = OrderedDict()
         self._ending: OrderedDict[FastServer, BaseException] = OrderedDict()
+        self._writing: OrderedDict[FastServer, None] = OrderedDict()  # have something to write
         self.strangers = 0
         self._restless = 0  # turns in which there is still much to do for newcomers
         self._told = 0  # ends in this turn,
@@ -220,6 +241,22 @@ class FastLoop:
         self._ending.pop(connection, None)
         self._waiting.pop(connection, None)
 
+    def write_soon(self, connection: FastServer) -> bool:
+        """Has it write at the end of this turn; False where the kernel has to say when it may.
+
+        It has where it is asked already, and where the reactor knows of the connection by nothing else: at
+        the server's end it is those that it knows of that are closed.
+        """
+        descriptor, reactor = connection.fileno(), self._reactor
+        if descriptor in reactor._writes or descriptor not in reactor._reads:
+            return False
+        self._writing[connection] = None
+        return True
+
+    def written(self, connection: FastServer) -> None:
+        """It has nothing to write any more."""
+        self._writing.pop(connection, None)
+
     def settle(self, connection: FastServer) -> None:
         """It is no newcomer any more."""
         if self._waiting.pop(connection, False):
@@ -228,11 +265,14 @@ class FastLoop:
     def __call__(self, timeout: float | None) -> None:
         """Waits for events and serves them; see `EPollReactor.doPoll`."""
         selectables = self._selectables
-        if self._ending or self._waiting:
+        if self._writing:
+            self._write()  # which may have called for something to be done later
+            timeout = 0
+        elif self._ending or self._waiting:
             timeout = 0
         events = self._poll(-1 if timeout is None else timeout, min(len(selectables), MAX_EVENTS))
         find, reads = selectables.get, self._reactor._reads
-        newcomers: list[FastServer] = []
+        again: list[FastServer] = []
         broken = 0
         self._told = 0
         for descriptor, event in events:
@@ -242,11 +282,13 @@ class FastLoop:
                     if selectable.settled:
                         self._read(selectable)
                     elif descriptor in reads:  # what came before may have stopped reading it
-                        newcomers.append(selectable)
+                        if selectable in self._waiting:
+                            again.append(selectable)
                         self._waiting[selectable] = False
                     continue
                 if event == EPOLLIN | EPOLLOUT and not selectable.settled and descriptor in reads:
-                    newcomers.append(selectable)
+                    if selectable in self._waiting:
+                        again.append(selectable)
                     self._waiting[selectable] = False
                     event = EPOLLOUT
                 elif event & _BROKEN:
@@ -268,9 +310,11 @@ class FastLoop:
         if (self._waiting and self.strangers >= CROWD) or len(self._ending) >= CROWD:
             self._restless = RESTLESS_TURNS
         if self._waiting:
-            self._read_newcomers(newcomers)
+            self._read_newcomers(again)
         if self._ending:
             self._end_some()
+        if self._writing:
+            self._write()
         if self._restless:
             self._restless -= 1
             self._give_way(GIVEN_SECONDS)
@@ -284,8 +328,11 @@ class FastLoop:
             if why is not None:
                 self._ended(selectable, why)
 
-    def _read_newcomers(self, found: list[FastServer]) -> None:
-        """Reads the next ones. Args: found: those of whom the kernel has told now."""
+    def _read_newcomers(self, again: list[FastServer]) -> None:
+        """Reads the next ones. Args: again: those of whom the kernel has told more than once.
+
+        Most are read before it would: not to ask about them, and to ask again, are two calls.
+        """
         waiting = self._waiting
         until = self._clock() + (NEWCOMERS_SECONDS if self.strangers < CROWD else CROWD_SECONDS)
         for _ in range(NEWCOMERS_PER_TURN):
@@ -295,7 +342,7 @@ class FastLoop:
             self._read_newcomer(next(iter(waiting)))
             if self._clock() >= until:
                 break
-        for connection in found:
+        for connection in again:
             if waiting.get(connection) is False:
                 self._reactor.removeReader(connection)
                 waiting[connection] = True
@@ -304,6 +351,25 @@ class FastLoop:
         if self._waiting.pop(connection):
             self._reactor.addReader(connection)
         self._read(connection)
+
+    def _write(self) -> None:
+        """What all have to write now; what is written meanwhile is written next time."""
+        writing, reactor = self._writing, self._reactor
+        for _ in range(len(writing)):
+            if not writing:  # what was written before may have closed others
+                return
+            connection = next(iter(writing))
+            try:
+                why = connection.doWrite()  # type: ignore[no-untyped-call]
+            except BaseException as raised:
+                self._failed(connection, raised)
+            else:
+                if why is not None:
+                    log.callWithLogger(connection, reactor._disconnectSelectable, connection, why, False)
+            if connection in writing:  # and so neither lost nor done
+                del writing[connection]
+                if connection.connected:
+                    reactor.addWriter(connection)
 
     def _failed(self, selectable: Any, raised: BaseException) -> None:
         """Called in an except block."""
@@ -353,7 +419,7 @@ def fault(reactor: Any) -> str:
         code = getattr(replaced, "__code__", None)
         if code is None or frozenset(code.co_names) != known:
             return f"{replaced.__qualname__} is not the one that is known"
-    for name in ("_poller", "_selectables", "_reads", "_doReadOrWrite", "_disconnectSelectable"):
+    for name in ("_poller", "_selectables", "_reads", "_writes", "_doReadOrWrite", "_disconnectSelectable"):
         if not hasattr(reactor, name):
             return f"the reactor has no {name}"
     if tcp.Port.transport is not tcp.Server:

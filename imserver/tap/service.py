@@ -40,7 +40,7 @@ from imserver.services.media_servers import MediaServerPool
 from imserver.services.message_keys import MessageKeys
 from imserver.services.protection import Protection
 from imserver.services.sessions import SessionHub
-from imserver.tap import failpoints, fast_transport, garbage
+from imserver.tap import autobahn_log, failpoints, fast_transport, garbage
 from imserver.tap.control import ControlPort, open_control
 from imserver.tap.filing import Filing
 from imserver.tap.going import Departure
@@ -249,6 +249,7 @@ class Server(Service):
     def _choose_transport(self) -> None:
         self.log.info("code: {which}", which=compiled.why_not or "compiled")
         if self._configuration.performance.transport == "fast":
+            autobahn_log.defer_texts()
             fault = fast_transport.fault(self._reactor)
             if not fault:
                 fast_transport.install(self._reactor, [opened.port for opened in self._ports])

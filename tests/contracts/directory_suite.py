@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from imserver.model.accounts import Account, Grant, Role
 from imserver.model.errors import ErrorCode
 from imserver.model.groups import GroupRole
@@ -48,6 +51,28 @@ class AccountSuite(CellarCase):
         self.assertEqual(4, self.account("alice").generation)
         for refused in (self.directory.change_account("bob"), self.directory.bump_generation("bob")):
             self.assertEqual(ErrorCode.USER_NOT_FOUND, self.error_of(refused))
+
+    def test_changes_are_counted_before_they_are_told_or_not_at_all(self) -> None:
+        self.add_users("alice", "bob")
+        self.wait_for(self.directory.create_grant(Grant("s1", "alice", "", "r", 1.0, 100.0)))
+        known = self.directory.account_changes is not None
+        for change in (
+            lambda: self.directory.change_account("alice", password_hash="h"),
+            lambda: self.directory.change_account("bob", disabled=True),
+            lambda: self.directory.bump_generation("alice"),
+            lambda: self.directory.revoke_grants("alice", "s1"),
+            lambda: self.directory.revoke_grants("bob"),
+        ):
+            before = self.directory.account_changes
+
+            async def changed(change: Callable[[], Awaitable[Any]] = change) -> int | None:
+                await change()
+                return self.directory.account_changes
+
+            after = self.wait_for(changed())
+            self.assertEqual((before is None, after is None), (not known, not known))
+            if before is not None and after is not None:
+                self.assertGreater(after, before)
 
     def test_accounts_are_listed_in_byte_order(self) -> None:
         self.add_users("b", "é", "a", "Z", "中", "😀")
@@ -207,3 +232,20 @@ class GroupSuite(CellarCase):
         self.wait_for(self.directory.remove_member("abc", "bob", 2.0))
         self.assertEqual(["zoo"], [group.group for group in self.wait_for(self.directory.groups_of("bob"))])
         self.assertEqual([], self.wait_for(self.directory.groups_of("nobody")))
+
+    def test_who_is_in_small_groups_with_a_user(self) -> None:
+        self.add_group("three", "alice", "bob", "dave")
+        self.add_group("two", "bob", "carol")
+        self.add_group("mine", "carol")
+        for user, largest, expected in (
+            ("bob", 3, {"alice", "bob", "carol", "dave"}),
+            ("bob", 2, {"bob", "carol"}),
+            ("bob", 1, set()),
+            ("carol", 1, {"carol"}),
+            ("nobody", 9, set()),
+        ):
+            self.assertEqual(expected, self.wait_for(self.directory.companions(user, largest)))
+        self.wait_for(self.directory.remove_member("two", "bob", 2.0))
+        self.assertEqual({"alice", "bob", "dave"}, self.wait_for(self.directory.companions("bob", 9)))
+        self.wait_for(self.directory.delete_group("three"))
+        self.assertEqual(set(), self.wait_for(self.directory.companions("bob", 9)))

@@ -257,8 +257,10 @@ class Checker:
             answer = send.accepted
             if answer.seq < self.history.finals[send.user].first_seq and (
                 message is None
-                or (message.message_id != answer.message_id
-                and _forgotten_between(send, answer.server_at, message.server_at))
+                or (
+                    message.message_id != answer.message_id
+                    and _forgotten_between(send, answer.server_at, message.server_at)
+                )
             ):
                 continue  # trimmed by retention
             if message is None:

@@ -23,6 +23,17 @@ class Accounts:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._seen: dict[str, float] = {}
+        self._changes = 0
+        # What was begun when a commit failed may have come about all the same.
+        core.on_reloaded.append(self._changed)
+
+    @property
+    def account_changes(self) -> int | None:
+        """See `Directory.account_changes`."""
+        return self._changes
+
+    def _changed(self, result: object = None) -> None:
+        self._changes += 1
 
     @guarded
     async def account(self, user: str) -> Account | None:
@@ -51,7 +62,7 @@ class Accounts:
     ) -> Account:
         """See `Directory.change_account`."""
         changed: Account = await self._core.write(
-            partial(_change_account, user, password_hash, role, disabled)
+            partial(_change_account, user, password_hash, role, disabled), on_commit=self._changed
         )
         return changed
 
@@ -128,7 +139,9 @@ class Accounts:
     @guarded
     async def revoke_grants(self, user: str, sid: str = "") -> list[str]:
         """See `Directory.revoke_grants`."""
-        revoked: list[str] = await self._core.write(partial(_revoke_grants, user, sid))
+        revoked: list[str] = await self._core.write(
+            partial(_revoke_grants, user, sid), on_commit=self._changed
+        )
         return revoked
 
 

@@ -126,9 +126,7 @@ def converted(rows: Iterable[tuple[int, int, int]]) -> Iterator[Row]:
     offsets: list[int] = []
     for row_bucket, hashed, offset in rows:
         if hashes and (
-            row_bucket != bucket
-            or hashed >> PART_SHIFT != hashes[0] >> PART_SHIFT
-            or len(hashes) == MOST_IDS
+            row_bucket != bucket or hashed >> PART_SHIFT != hashes[0] >> PART_SHIFT or len(hashes) == MOST_IDS
         ):
             yield from _parts(bucket, min(offsets), hashes, offsets)
             hashes, offsets = [], []

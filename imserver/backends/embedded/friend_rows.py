@@ -45,7 +45,12 @@ _BLOCKED = (
     "SELECT u.name, k.at, k.blocked FROM blocks k JOIN users u ON u.no = k.blocked"
     " WHERE k.user_no = ? ORDER BY u.name"
 )
-_BLOCKED_BY = "SELECT u.name FROM blocks k JOIN users u ON u.no = k.user_no WHERE k.blocked = ?"
+_CIRCLE = (
+    "SELECT 0, u.name FROM friendships f JOIN users u ON u.no = f.b WHERE f.a = ?1"
+    " UNION ALL SELECT 0, u.name FROM friendships f JOIN users u ON u.no = f.a WHERE f.b = ?1"
+    " UNION ALL SELECT 1, u.name FROM blocks k JOIN users u ON u.no = k.blocked WHERE k.user_no = ?1"
+    " UNION ALL SELECT 2, u.name FROM blocks k JOIN users u ON u.no = k.user_no WHERE k.blocked = ?1"
+)
 
 
 class Who(Struct, frozen=True):
@@ -240,8 +245,8 @@ def list_of(connection: sqlite3.Connection, user_no: int) -> FriendList:
 
 def circle_of(connection: sqlite3.Connection, user_no: int) -> Circle:
     """See `ports.friends.Circle`."""
-    return Circle(
-        frozenset(name for name, _, _ in connection.execute(_FRIENDS, (user_no,))),
-        frozenset(name for name, _, _ in connection.execute(_BLOCKED, (user_no,))),
-        frozenset(name for (name,) in connection.execute(_BLOCKED_BY, (user_no,))),
-    )
+    found: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for which, name in connection.execute(_CIRCLE, (user_no,)):
+        found[which].append(name)
+    friends, blocks, blocked_by = map(frozenset, found)
+    return Circle(friends, blocks, blocked_by)

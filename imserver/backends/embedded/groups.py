@@ -16,6 +16,11 @@ from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import Group, GroupMember, GroupRole
 from imserver.services.ports import GroupRecord
 
+_OF = (
+    "SELECT g.gid FROM memberships m JOIN groups g ON g.no = m.no"
+    " WHERE m.user_no = ? AND m.left_pos IS NULL AND g.deleted_at IS NULL ORDER BY g.gid"
+)
+
 
 class Groups:
     """The part of `Directory` that is about groups."""
@@ -32,19 +37,26 @@ class Groups:
     @guarded
     async def groups_of(self, user: str) -> list[Group]:
         """See `Directory.groups_of`."""
+        return [_without_members(group) for group in self._of(user)]
+
+    @guarded
+    async def companions(self, user: str, largest_group: int) -> set[str]:
+        """See `Directory.companions`."""
+        found: set[str] = set()
+        for group in self._of(user):
+            if len(group.members) <= largest_group:
+                found.update([member.name for member in group.members.values()])
+        return found
+
+    def _of(self, user: str) -> list[GroupState]:
+        """A user's groups, by id."""
         state = self._core.state
         owner = state.user(user)
         if owner is None:
             return []
-        rows = self._core.reader.execute(
-            "SELECT g.gid FROM memberships m JOIN groups g ON g.no = m.no"
-            " WHERE m.user_no = ? AND m.left_pos IS NULL AND g.deleted_at IS NULL ORDER BY g.gid",
-            (owner.no,),
-        ).fetchall()
+        rows = self._core.reader.execute(_OF, (owner.no,)).fetchall()
         groups = [state.group(gid) for (gid,) in rows]
-        return [
-            _without_members(group) for group in groups if group is not None and owner.no in group.members
-        ]
+        return [group for group in groups if group is not None and owner.no in group.members]
 
     async def groups(self, after: str, limit: int) -> list[Group]:
         """See `Directory.groups`."""

@@ -33,6 +33,11 @@ class Accounts:
         self._seen: dict[str, float] = {}
         core.redis.watch(self._tell_seen, _nothing)
 
+    @property
+    def account_changes(self) -> int | None:
+        """See `Directory.account_changes`: other nodes make them, too."""
+        return None
+
     async def account(self, user: str) -> Account | None:
         """See `Directory.account`."""
         return _account(user, await self._core.redis.call("HMGET", self._key("u:", user), *_FIELDS))

@@ -13,6 +13,7 @@ from imserver.services.ports import GroupRecord
 
 _SHOW = Script("group_show", *lua("lists", "groups", "group_show"))
 _LIST = Script("group_list", *lua("lists", "groups", "group_list"))
+_COMPANIONS = Script("group_companions", *lua("group_companions"))
 _OF = Script("group_of", *lua("lists", "groups", "group_of"))
 _CREATE = Script("group_create", *lua("lists", "pairs", "groups", "group_create"))
 _JOIN = Script("group_join", *lua("lists", "pairs", "groups", "group_join"))
@@ -44,6 +45,12 @@ class Groups:
         found = [_group(row) for row in await self._core.redis.script(_OF, args=(user,))]
         found.sort(key=lambda group: group.group.encode())
         return found
+
+    async def companions(self, user: str, largest_group: int) -> set[str]:
+        """See `Directory.companions`."""
+        return {
+            name.decode() for name in await self._core.redis.script(_COMPANIONS, args=(user, largest_group))
+        }
 
     async def groups(self, after: str, limit: int) -> list[Group]:
         """See `Directory.groups`."""

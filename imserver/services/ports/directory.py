@@ -23,6 +23,13 @@ class GroupRecord(Struct, frozen=True):
 class Directory(FriendDirectory, Protocol):
     """Accounts, grants, groups and friends. Every change is durable before its coroutine returns."""
 
+    @property
+    def account_changes(self) -> int | None:
+        """Grows with each change of an account and each revoking of grants, before that is told.
+
+        None: this node would not know of all of them.
+        """
+
     async def account(self, user: str) -> Account | None:
         """The account, or None."""
 
@@ -79,6 +86,9 @@ class Directory(FriendDirectory, Protocol):
 
     async def groups_of(self, user: str) -> list[Group]:
         """The user's groups without their member lists, by id."""
+
+    async def companions(self, user: str, largest_group: int) -> set[str]:
+        """The members of those of the user's groups that have no more than so many; the user too, if any."""
 
     async def groups(self, after: str, limit: int) -> list[Group]:
         """Groups with id > after in byte order, without their member lists."""

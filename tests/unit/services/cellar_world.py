@@ -26,6 +26,11 @@ class SteppingDirectory:
         self.stepping = False
         self.waiting: list[Deferred[None]] = []
 
+    @property
+    def account_changes(self) -> int | None:
+        """See Directory."""
+        return self._inner.account_changes
+
     def __getattr__(self, name: str) -> Any:
         operation = getattr(self._inner, name)
 

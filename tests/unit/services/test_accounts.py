@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 import jwt
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -283,6 +284,26 @@ class UnderWayTests(AccountCase):
             self.run_now(change())
             for authenticated in (fresh, known, foreign):
                 self.assertEqual(self.run_now(self.accounts.still_valid(authenticated)), stands, name)
+
+    def test_where_nothing_was_changed_nothing_is_looked_up_again(self) -> None:
+        fresh = self.log_in()
+        known, foreign = self.by_token(fresh.token), self.by_token(self.foreign("alice"))
+        looked: list[str] = []
+        account = self.directory.account
+
+        def look(user: str) -> Any:
+            looked.append(user)
+            return account(user)
+
+        self.patch(self.directory, "account", look)
+        for authenticated in (fresh, known, foreign):
+            self.assertTrue(self.run_now(self.accounts.still_valid(authenticated)))
+        self.assertEqual(looked, [])
+        # Where the directory would not know, it is asked.
+        for authenticated in (fresh, known, foreign):
+            unsure = msgspec.structs.replace(authenticated, changes=None)
+            self.assertTrue(self.run_now(self.accounts.still_valid(unsure)))
+        self.assertEqual(looked, ["alice"] * 3)
 
     def test_disabled_and_enabled_again_is_still_a_change(self) -> None:
         authenticated = self.by_token(self.foreign("alice"))

@@ -13,10 +13,12 @@ from unittest import mock
 
 from twisted.internet import tcp
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.selectreactor import SelectReactor
 from twisted.internet.task import Clock
+from twisted.python import failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -596,7 +598,7 @@ class Paced(SynchronousTestCase):
 
         def stop(data: bytes) -> None:
             stranger.pauseProducing()
-            stranger.startWriting()  # so that the kernel still is asked about it
+            world.reactor.addWriter(stranger)  # so that the kernel still is asked about it
 
         self.patch(world.protocols[0], "dataReceived", stop)
         old.sendall(b"x")
@@ -605,22 +607,24 @@ class Paced(SynchronousTestCase):
         self.assertEqual([self.turn(world) for _ in range(2)], [[], []])
 
     def waiting(self, world: World) -> tuple[list[socket.socket], list[Any]]:
-        """Newcomers of whom some were read and the last one waits; peers and transports."""
-        peers = self.peers(world, FEW + 2, settled=False)
+        """Newcomers of whom all were read but the last two, for the second turn now; peers and transports."""
+        peers = self.peers(world, 2 * FEW + 2, settled=False)
         for number, peer in enumerate(peers):
             peer.sendall(b"%d" % number)
             self.all_ready(world, number + 1)
-        self.assertEqual(self.turn(world), [b"0", b"1", b"2"])
         transports: list[Any] = [protocol.transport for protocol in world.protocols]
-        self.assertEqual(
-            [one in world.reactor.getReaders() for one in transports], [True] * FEW + [False] * 2
-        )
+        self.assertEqual(self.turn(world), [b"0", b"1", b"2"])
+        # Most have their turn in the next one: that is not worth a call to the kernel.
+        self.assertTrue(all(one in world.reactor.getReaders() for one in transports))
+        self.assertEqual(self.turn(world), [b"3", b"4", b"5"])
+        asked = [one in world.reactor.getReaders() for one in transports]
+        self.assertEqual(asked, [True] * 2 * FEW + [False] * 2)
         return peers, transports
 
     def test_the_kernel_is_not_asked_about_those_who_wait(self) -> None:
         world = self.world()
         _, transports = self.waiting(world)
-        self.assertEqual(self.turn(world), [b"3", b"4"])
+        self.assertEqual(self.turn(world), [b"6", b"7"])
         self.assertEqual(self.waits[-1], 0)
         self.assertTrue(all(one in world.reactor.getReaders() for one in transports))
         self.assertEqual(self.turn(world), [])
@@ -631,36 +635,201 @@ class Paced(SynchronousTestCase):
         world = self.world()
         peers, transports = self.waiting(world)
         peers[0].sendall(b"0")
-        transports[4].settle()
+        transports[7].settle()
         self.all_ready(world, 3)
-        self.assertEqual(self.turn(world)[0], b"4")
+        self.assertEqual(self.turn(world)[0], b"7")
 
     def test_who_waits_and_is_stopped_is_not_read(self) -> None:
         world = self.world()
         _, transports = self.waiting(world)
-        transports[3].pauseProducing()
-        transports[4].abortConnection()
+        transports[6].pauseProducing()
+        transports[7].abortConnection()
         self.assertEqual([self.turn(world) for _ in range(2)], [["ConnectionAborted"], []])
-        transports[3].resumeProducing()
-        self.assertEqual(self.turn(world), [b"3"])
+        transports[6].resumeProducing()
+        self.assertEqual(self.turn(world), [b"6"])
 
     def test_what_those_said_who_wait_comes_before_their_end(self) -> None:
         world = self.world()
         peers, transports = self.waiting(world)
         for transport in transports:
-            transport.startWriting()  # so that the kernel is asked about them all the same
-        for peer in peers[FEW:]:
+            world.reactor.addWriter(transport)  # so that the kernel is asked about them all the same
+        for peer in peers[2 * FEW :]:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             peer.close()
         told = [one for _ in range(6) for one in self.turn(world)]
         # After an end nothing is told any more.
-        self.assertEqual(Counter(told), {b"3": 1, b"4": 1, "ConnectionLost": 2})
+        self.assertEqual(Counter(told), {b"6": 1, b"7": 1, "ConnectionLost": 2})
+
+    def test_of_those_who_also_write_likewise(self) -> None:
+        world = self.world()
+        peers = self.peers(world, 2 * FEW + 1, settled=False)
+        for peer in peers:
+            peer.sendall(b"x")
+        self.all_ready(world, len(peers))
+        transports: list[Any] = [protocol.transport for protocol in world.protocols]
+        turns = []
+        for _ in range(3):
+            for transport in transports:
+                world.reactor.addWriter(transport)
+            told = len(self.turn(world))
+            unasked = [one in world.reactor.getReaders() for one in transports].count(False)
+            turns.append((told, unasked))
+        self.assertEqual(turns, [(FEW, 0), (FEW, 1), (1, 0)])
 
     def test_what_is_wrapped_is_settled_below(self) -> None:
         below = mock.Mock(spec=["settle"])
         settle(mock.Mock(spec=["transport"], transport=mock.Mock(spec=["transport"], transport=below)))
         below.settle.assert_called_once_with()
         settle(object())
+
+
+class Writing(SynchronousTestCase):
+    """What is written through the transport goes out with the turn; the kernel is asked where it must be."""
+
+    def setUp(self) -> None:
+        self.world = World(True)
+        self.addCleanup(self.world.end)
+        self.added: list[Any] = []
+        add = self.world.reactor.addWriter
+
+        def noted(writer: Any) -> None:
+            self.added.append(writer)
+            add(writer)
+
+        self.patch(self.world.reactor, "addWriter", noted)
+
+    def peer(self) -> tuple[socket.socket, Any]:
+        peer = self.world.connect()
+        self.addCleanup(peer.close)
+        peer.settimeout(30)
+        return peer, self.world.protocols[-1].transport
+
+    def turn(self) -> None:
+        self.world.reactor.runUntilCurrent()
+        self.world.reactor.doIteration(0)
+
+    def test_an_answer_is_written_in_the_turn_of_its_question(self) -> None:
+        peer, transport = self.peer()
+        peer.sendall(b"question")
+        with select.epoll() as asked:
+            asked.register(transport.fileno(), select.EPOLLIN)
+            self.assertTrue(asked.poll(30))
+        self.turn()
+        self.assertEqual(peer.recv(99), b"question")
+        self.assertEqual(self.added, [])
+
+    def test_what_a_timer_writes_does_not_wait_for_the_poll(self) -> None:
+        peer, transport = self.peer()
+        loop: Any = self.world.reactor.doIteration
+        waits: list[float] = []
+        poll = loop._poll
+
+        def waited(timeout: float, count: int) -> Any:
+            waits.append(timeout)
+            return poll(0, count)
+
+        loop._poll = waited
+        transport.writeSequence([b"a", b"b"])
+        transport.write(b"c")
+        loop(None)
+        self.assertEqual(peer.recv(99), b"abc")
+        # Whoever was told that it was written may have called for something to be done later.
+        self.assertEqual(waits, [0])
+        loop(None)
+        self.assertEqual((waits, self.added), ([0, -1], []))
+
+    def test_what_the_kernel_does_not_take_waits_for_it(self) -> None:
+        peer, transport = self.peer()
+        transport.write(b"x" * 9_000_000)
+        self.turn()
+        self.assertEqual(self.added, [transport])
+        transport.write(b"y")
+        self.assertEqual(len(self.world.hear(peer, 9_000_001)), 9_000_001)
+        self.turn()
+        self.assertNotIn(transport, self.world.reactor.getWriters())
+
+    def test_who_is_not_read_is_asked_about_as_ever(self) -> None:
+        peer, transport = self.peer()
+        transport.pauseProducing()
+        transport.write(b"x")
+        self.assertEqual(self.added, [transport])
+        self.turn()
+        self.assertEqual(peer.recv(9), b"x")
+        transport.resumeProducing()
+        transport.write(b"last")
+        transport.loseConnection()
+        self.world.until(lambda: self.world.told)
+        self.assertEqual((peer.recv(9), peer.recv(9)), (b"last", b""))
+
+    def test_who_is_gone_by_then_is_not_written_to(self) -> None:
+        peer, transport = self.peer()
+        transport.write(b"x")
+        transport.abortConnection()
+        self.turn()
+        self.turn()
+        self.assertRaises(ConnectionResetError, peer.recv, 9)
+        self.assertEqual((self.world.told, self.added), (["ConnectionAborted"], []))
+
+    def test_who_is_closed_by_what_came_before_is_not_written_to(self) -> None:
+        first, second = self.peer()[1], self.peer()[1]
+        write = first.doWrite
+
+        def both() -> Any:
+            second.connectionLost(failure.Failure(ConnectionAborted()))
+            return write()
+
+        self.patch(first, "doWrite", both)
+        for transport in (first, second):
+            transport.write(b"x")
+        self.turn()
+        self.assertEqual((self.world.told, self.added), (["ConnectionAborted"], []))
+
+    def test_who_does_not_hear_any_more_is_lost(self) -> None:
+        _, transport = self.peer()
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        self.addCleanup(ours.close)
+        with transport.socket:
+            transport.socket = ours
+            transport.write(b"x")
+            self.turn()
+        self.assertEqual((self.world.told, self.added), (["ConnectionLost"], []))
+        self.assertFalse(transport.connected)
+
+    def test_what_fails_is_logged_and_closed(self) -> None:
+        _, transport = self.peer()
+        other, goes_on = self.peer()
+
+        def crash() -> None:
+            raise ZeroDivisionError
+
+        self.patch(transport, "doWrite", crash)
+        for one in (transport, goes_on):
+            one.write(b"x")
+        self.turn()
+        self.assertEqual(other.recv(9), b"x")
+        self.assertEqual(self.world.told, ["ZeroDivisionError"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_producer_goes_on_when_it_was_written(self) -> None:
+        peer, transport = self.peer()
+        pieces = [b"a" * 100_000, b"b" * 100_000]
+
+        class Pieces:
+            def resumeProducing(self) -> None:
+                if pieces:
+                    transport.write(pieces.pop(0))
+                else:
+                    transport.unregisterProducer()
+                    transport.loseConnection()
+
+            def stopProducing(self) -> None:
+                """See IPullProducer."""
+
+        transport.registerProducer(Pieces(), False)
+        self.assertEqual(self.world.hear(peer, 200_000), b"a" * 100_000 + b"b" * 100_000)
+        self.world.until(lambda: self.world.told)
+        self.assertEqual(self.world.told, ["ConnectionDone"])
 
 
 class Fault(SynchronousTestCase):
