@@ -5,8 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from imserver.backends.embedded.core import Core, guarded
+from imserver.backends.embedded.slices import Slices
 from imserver.model.accounts import Account, Grant, Role
 from imserver.model.errors import ErrorCode, ImError
 
@@ -22,7 +26,8 @@ class Accounts:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._seen: dict[str, float] = {}
+        self._seen: dict[str, float] = {}  # what is not written yet
+        self._slices = Slices(core.clock, self._write_times)
         self._changes = 0
         # What was begun when a commit failed may have come about all the same.
         core.on_reloaded.append(self._changed)
@@ -96,19 +101,28 @@ class Accounts:
         """See `Directory.seen`."""
         self._seen[user] = at
 
-    def persist(self) -> None:
-        """Queues what was seen for the writer; called from time to time and at the end."""
-        if not self._seen:
-            return
-        seen = dict(self._seen)
+    def persist(self, *, everything: bool = False) -> None:
+        """Has the writer write what was seen, a slice at a time; called from time to time.
+
+        Args:
+            everything: at once, at the end.
+        """
+        if everything:
+            self._slices.stop()
+            self._write_times([*self._seen])
+        elif self._seen:
+            self._slices.begin(lambda: [*self._seen])
+
+    def _write_times(self, users: list[str]) -> Deferred[None]:
+        seen = {user: self._seen[user] for user in users}
 
         def forget(_: None) -> None:
             for user, at in seen.items():
                 if self._seen.get(user) == at:
                     del self._seen[user]
 
-        done = self._core.journal.task(partial(_write_seen, seen), on_commit=forget)
-        done.addErrback(lambda _: None)
+        done: Deferred[Any] = self._core.journal.task(partial(_write_seen, seen), on_commit=forget)
+        return done.addErrback(lambda _: None)
 
     @guarded
     async def create_grant(self, grant: Grant) -> None:

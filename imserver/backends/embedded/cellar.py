@@ -135,10 +135,10 @@ class EmbeddedCellar:
             # The disk fails; the next tick tries again.
             pass
 
-    def _persist(self) -> None:
+    def _persist(self, *, everything: bool = False) -> None:
         self.core.check_writable()
-        self._devices.persist()
-        self.directory.persist()
+        self._devices.persist(everything=everything)
+        self.directory.persist(everything=everything)
 
     async def trim(self, now: float) -> None:
         """Forgets what is too old at `now` (float seconds) and shrinks the file; called from time to time.
@@ -166,7 +166,7 @@ class EmbeddedCellar:
             self._tick_call.cancel()
             self._tick_call = None
         try:
-            self._persist()
+            self._persist(everything=True)
             await self.core.journal.barrier()
             await self.indexer.flush()
         except ImError as error:

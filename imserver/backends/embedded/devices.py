@@ -1,6 +1,6 @@
 """How far each device is: acknowledged inbox numbers, changes told.
 
-Kept in memory and persisted every second or so: what a crash loses is only
+Kept in memory and persisted every second or so, a slice at a time: what a crash loses is only
 delivered again.
 """
 
@@ -10,7 +10,9 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from imserver.backends.embedded.calls import untold
@@ -18,6 +20,7 @@ from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.entities import User
 from imserver.backends.embedded.friends import untold_request
 from imserver.backends.embedded.inboxes import number_of_message, visible_head
+from imserver.backends.embedded.slices import Slices
 from imserver.model.errors import ImError
 from imserver.services.ports import DeviceCursor
 
@@ -26,9 +29,9 @@ Name = tuple[str, str]
 
 
 class Device:
-    """One device's cursors; `saved`: the disk knows the device."""
+    """One device's cursors; `saved`: the disk knows the device; `dirty`: it does not know all of this."""
 
-    __slots__ = ("acked", "changed", "format", "name", "saved", "touched")
+    __slots__ = ("acked", "changed", "dirty", "format", "name", "saved", "touched")
 
     def __init__(self, format: str, name: str, acked: int, changed: int, touched: float, saved: bool) -> None:
         self.format = format
@@ -37,6 +40,7 @@ class Device:
         self.changed = changed
         self.touched = touched
         self.saved = saved
+        self.dirty = False
 
 
 class Devices:
@@ -46,8 +50,10 @@ class Devices:
         self._core = core
         # Most users have one device or two: a dict for each user would take more than they do.
         self._users: dict[int, tuple[Device, ...]] = {}
-        self._dirty: set[tuple[int, Name]] = set()
-        self._writing: set[tuple[int, Name]] = set()
+        self._dirty: set[int] = set()  # users of whom something is to be written
+        self._dropped: set[tuple[int, Name]] = set()  # devices of such users
+        self._slices = Slices(core.clock, self._write)
+        self._writing: set[int] = set()  # of whom it is being written
 
     async def cursor(self, user: str, format: str, device: str) -> DeviceCursor:
         """See `Store.cursor`."""
@@ -58,12 +64,12 @@ class Devices:
         known = _find(self._devices(owner.no), format, device)
         found = known or self._create(owner, format, device)
         found.touched = self._core.wall()
-        self._dirty.add((owner.no, (format, device)))
+        self._changed(owner, found)
         if not found.saved:
             # A new device that a crash made unknown again would begin behind
             # messages that it was never sent.
             row = (owner.no, format, device, found.acked, found.changed, found.touched)
-            await self._core.write(partial(_write, [row], []))
+            await self._core.write(partial(_write, [row], ()))
             found.saved = True
         return DeviceCursor(found.acked, found.changed, known is None)
 
@@ -83,7 +89,7 @@ class Devices:
             return
         if seq > found.acked:
             found.acked = seq
-            self._dirty.add((owner.no, (format, device)))
+            self._changed(owner, found)
 
     def changes_told(self, user: str, format: str, device: str, change_id: int) -> None:
         """See `Store.changes_told`."""
@@ -96,39 +102,57 @@ class Devices:
             return
         if change_id > found.changed:
             found.changed = change_id
-            self._dirty.add((owner.no, (format, device)))
+            self._changed(owner, found)
 
-    def persist(self) -> None:
-        """Queues what has changed for the writer; called from time to time and at the end."""
+    def _changed(self, owner: User, device: Device) -> None:
+        device.dirty = True
+        self._dirty.add(owner.no)
+
+    def persist(self, *, everything: bool = False) -> None:
+        """Has the writer write what has changed, a slice at a time; called from time to time.
+
+        Args:
+            everything: at once, at the end.
+        """
         self._forget_idle()
-        if self._writing or not self._dirty:
-            return
-        dirty, self._dirty = self._dirty, set()
-        self._writing = dirty
-        written: list[tuple[int, str, str, int, int, float]] = []
-        dropped: list[tuple[int, str, str]] = []
-        for no, name in sorted(dirty):
-            device = _find(self._users.get(no, ()), *name)
-            if device is None:
-                dropped.append((no, *name))
-            else:
-                written.append((no, *name, device.acked, device.changed, device.touched))
-        done = self._core.journal.task(partial(_write, written, dropped))
+        if everything:
+            users = sorted({*self._slices.stop(), *self._dirty})
+            self._dirty = set()
+            self._write(users)
+        elif self._dirty:
+            self._slices.begin(self._due)
 
-        def again(_: Failure) -> None:
-            self._dirty |= dirty
+    def _due(self) -> list[int]:
+        due, self._dirty = sorted(self._dirty), set()
+        return due
 
-        def over(_: None) -> None:
-            self._writing = set()
+    def _write(self, users: list[int]) -> Deferred[None]:
+        devices = [(no, one) for no in users for one in self._users.get(no, ()) if one.dirty]
+        rows = [(no, one.format, one.name, one.acked, one.changed, one.touched) for no, one in devices]
+        for _, device in devices:
+            device.dirty = False
+        dropped, self._dropped = self._dropped, set()
+        # One that is back is among those that are written, now or later.
+        gone = [(no, *name) for no, name in dropped if _find(self._users.get(no, ()), *name) is None]
+        self._writing.update(users)
 
-        done.addErrback(again)
-        done.addCallback(over)
+        def again(reason: Failure) -> None:
+            for _, device in devices:
+                device.dirty = True
+            self._dropped |= dropped
+            self._dirty.update(users, [no for no, _ in dropped])
+
+        def over(_: object) -> None:
+            self._writing.difference_update(users)
+
+        done: Deferred[Any] = self._core.journal.task(partial(_write, rows, gone))
+        return done.addErrback(again).addCallback(over)
 
     def _forget_idle(self) -> None:
         excess = len(self._users) - self._core.settings.cached_users
         if excess > 0:
             # What is not on the disk yet must not be read from there.
-            busy = {no for no, _ in self._dirty | self._writing}
+            busy = {*self._dirty, *self._slices.due, *self._writing}
             for no in [no for no in self._users if no not in busy][:excess]:
                 del self._users[no]
 
@@ -154,10 +178,10 @@ class Devices:
         while len(devices) >= self._core.settings.devices_per_user:
             oldest = min(devices, key=lambda other: other.touched)
             devices.remove(oldest)
-            self._dirty.add((owner.no, (oldest.format, oldest.name)))
+            self._dropped.add((owner.no, (oldest.format, oldest.name)))
         created = Device(format, device, furthest, first_change, self._core.wall(), False)
         self._users[owner.no] = (*devices, created)
-        self._dirty.add((owner.no, (format, device)))
+        self._changed(owner, created)
         return created
 
     def _first_change(self, owner: User, devices: Sequence[Device], format: str) -> int:
@@ -181,8 +205,8 @@ def _find(devices: Sequence[Device], format: str, name: str) -> Device | None:
 
 
 def _write(
-    written: list[tuple[int, str, str, int, int, float]],
-    dropped: list[tuple[int, str, str]],
+    written: Sequence[tuple[int, str, str, int, int, float]],
+    dropped: Sequence[tuple[int, str, str]],
     connection: sqlite3.Connection,
 ) -> None:
     connection.executemany("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?, ?, ?)", written)

@@ -16,7 +16,7 @@ from imserver.model.errors import ErrorCode, ImError
 from imserver.services.accounts import ADMIN_COMMANDS, Accounts, Authenticated
 from imserver.services.keys import KeyRing, KeyRingError, external_key, new_key
 from imserver.services.tokens import Tokens
-from tests.unit.services.cellar_world import CellarCase
+from tests.unit.services.cellar_world import CellarCase, SteppingDirectory
 from tests.unit.services.world import START, Chance, HeldThreads, weak_hasher
 
 HERE = "192.0.2.1"
@@ -304,6 +304,13 @@ class UnderWayTests(AccountCase):
             unsure = msgspec.structs.replace(authenticated, changes=None)
             self.assertTrue(self.run_now(self.accounts.still_valid(unsure)))
         self.assertEqual(looked, ["alice"] * 3)
+
+    def test_where_changes_are_not_known_they_are_looked_for(self) -> None:
+        self.patch(SteppingDirectory, "account_changes", None)
+        authenticated = self.by_token(self.foreign("alice"))
+        self.assertTrue(self.run_now(self.accounts.still_valid(authenticated)))
+        self.run_now(self.accounts.disable("alice"))
+        self.assertFalse(self.run_now(self.accounts.still_valid(authenticated)))
 
     def test_disabled_and_enabled_again_is_still_a_change(self) -> None:
         authenticated = self.by_token(self.foreign("alice"))
