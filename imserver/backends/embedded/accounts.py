@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from imserver.backends.embedded.core import Core, guarded
 from imserver.backends.embedded.slices import Slices
@@ -27,7 +27,7 @@ class Accounts:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._seen: dict[str, float] = {}  # what is not written yet
-        self._slices = Slices(core.clock, self._write_times)
+        self._slices = Slices(core.clock, self._write_some_times)
         self._changes = 0
         # What was begun when a commit failed may have come about all the same.
         core.on_reloaded.append(self._changed)
@@ -112,6 +112,13 @@ class Accounts:
             self._write_times([*self._seen])
         elif self._seen:
             self._slices.begin(lambda: [*self._seen])
+
+    def _write_some_times(self, users: list[str]) -> Deferred[None]:
+        try:
+            self._core.check_writable()
+        except ImError:
+            return succeed(None)  # another time
+        return self._write_times(users)
 
     def _write_times(self, users: list[str]) -> Deferred[None]:
         seen = {user: self._seen[user] for user in users}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from imserver.backends.embedded.calls import untold
@@ -52,7 +52,7 @@ class Devices:
         self._users: dict[int, tuple[Device, ...]] = {}
         self._dirty: set[int] = set()  # users of whom something is to be written
         self._dropped: set[tuple[int, Name]] = set()  # devices of such users
-        self._slices = Slices(core.clock, self._write)
+        self._slices = Slices(core.clock, self._write_some)
         self._writing: set[int] = set()  # of whom it is being written
 
     async def cursor(self, user: str, format: str, device: str) -> DeviceCursor:
@@ -125,6 +125,14 @@ class Devices:
     def _due(self) -> list[int]:
         due, self._dirty = sorted(self._dirty), set()
         return due
+
+    def _write_some(self, users: list[int]) -> Deferred[None]:
+        try:
+            self._core.check_writable()
+        except ImError:
+            self._dirty.update(users)  # for another time: each failure would have the memory read back
+            return succeed(None)
+        return self._write(users)
 
     def _write(self, users: list[int]) -> Deferred[None]:
         devices = [(no, one) for no in users for one in self._users.get(no, ()) if one.dirty]

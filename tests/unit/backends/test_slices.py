@@ -164,6 +164,24 @@ class Written(EngineCase, SynchronousTestCase):
         self.reopen()
         self.assertEqual({self.acked(user) for user in self.users}, {1})
 
+    def test_while_the_disk_fails_nothing_is_tried(self) -> None:
+        self.acknowledge_all()
+        for user in self.users:
+            self.cellar.directory.seen(user, 7.0)
+        self.settings.failure_pause = 9.5
+        self.committer.failures = 1
+        self.later(1.0)
+        self.assertEqual(self.rows, [SLICE, SLICE])
+        for _ in range(9):
+            self.later(1.0)
+        self.assertEqual(self.rows, [SLICE, SLICE])
+        for _ in range(9):
+            self.later(1.0)
+        self.reopen()
+        self.assertEqual({self.acked(user) for user in self.users}, {1})
+        seen = self.wait_for(self.cellar.directory.last_seen(self.users))
+        self.assertEqual(seen, dict.fromkeys(self.users, 7.0))
+
     def test_what_is_due_is_not_forgotten(self) -> None:
         for held in (False, True):
             self.setUp()
