@@ -89,5 +89,8 @@ def keep_unsent_low(transport: Any) -> None:
         if found is not None:
             with contextlib.suppress(OSError, ValueError):
                 found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+            if hasattr(transport, "asks_first"):
+                # It says that there is room where half of that is; it would take twice as much.
+                transport.asks_first = True
             return
         transport = getattr(transport, "transport", None)

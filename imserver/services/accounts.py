@@ -1,8 +1,9 @@
 """Accounts: who may log in.
 
 A log-in is checked twice: `authenticate` when it arrives, `still_valid` after its
-session has entered the registry. A disabling, kick or password change in between
-is seen by the second look; a later one finds the session in the registry.
+session has entered the registry (a glance at a number, where no account was changed since). A
+disabling, kick or password change in between is seen by the second look; a later one finds the
+session in the registry.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ For every descriptor that is readable Twisted's epoll reactor enters a log conte
 what is to be done, and reads by two more calls. That is a few microseconds, as much as a message
 costs in many other places. `FastServer` reads and writes with what the socket module
 does by itself, and `FastLoop` calls it without the context where something was received and nothing else is
-the matter; everything else takes Twisted's own way. Bytes and their order are the same.
-What is written through the transport (handshakes, answers over HTTP, TLS) goes out at the end of the turn,
-without asking the kernel first whether it may: that would be two more calls and another turn. Where the
-kernel does not take it all, it is asked.
+the matter. What is written through the transport (handshakes, answers over HTTP, TLS) goes out at the end of
+the turn, likewise, without asking the kernel first whether it may: that would be two more calls and another
+turn. Where the kernel does not take it all, it is asked; and first, where the writer counts on that (a pull
+producer, media). Everything else takes Twisted's own way. Bytes and their order are the same.
 
 `FastLoop` also sees to it that a turn stays short when thousands come or go at once, for messages wait behind
 it. Connections on which somebody has logged in (`FastServer.settled`) are all served in every turn; of
@@ -19,8 +19,8 @@ commit.
 
 All this relies on parts of Twisted that are not promised. Hence `fault`, which compares them with the ones
 this was written for; where it finds a difference the stock transport stays.
-What this way costs: lines that Twisted's own code logs while a read is handled are not headed by the
-connection's name.
+What this way costs: lines that Twisted's own code logs while a read or a write is handled are not headed by
+the connection's name.
 """
 
 from __future__ import annotations
@@ -127,7 +127,10 @@ class FastServer(FastConnection, tcp.Server):
 
     Attributes:
         settled: somebody has logged in on it.
+        asks_first: nothing is written before the kernel has said that it may be.
     """
+
+    asks_first = False
 
     def __init__(self, *arguments: Any) -> None:
         # Here, so that it has its place in the layout that all instances share, and costs no dict of its own.
@@ -245,8 +248,11 @@ class FastLoop:
         """Has it write at the end of this turn; False where the kernel has to say when it may.
 
         It has where it is asked already, and where the reactor knows of the connection by nothing else: at
-        the server's end it is those that it knows of that are closed.
+        the server's end it is those that it knows of that are closed. And where there is a pull producer,
+        which is called when there is room: an outbox tries by itself first.
         """
+        if connection.asks_first or (connection.producer is not None and not connection.streamingProducer):
+            return False
         descriptor, reactor = connection.fileno(), self._reactor
         if descriptor in reactor._writes or descriptor not in reactor._reads:
             return False
@@ -353,7 +359,7 @@ class FastLoop:
         self._read(connection)
 
     def _write(self) -> None:
-        """What all have to write now; what is written meanwhile is written next time."""
+        """What all have to write now; no more of them than there are now."""
         writing, reactor = self._writing, self._reactor
         for _ in range(len(writing)):
             if not writing:  # what was written before may have closed others
@@ -366,7 +372,7 @@ class FastLoop:
             else:
                 if why is not None:
                     log.callWithLogger(connection, reactor._disconnectSelectable, connection, why, False)
-            if connection in writing:  # and so neither lost nor done
+            if connection in writing:  # and so not lost, and not done, or not any more
                 del writing[connection]
                 if connection.connected:
                     reactor.addWriter(connection)

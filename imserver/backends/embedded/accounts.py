@@ -108,10 +108,13 @@ class Accounts:
             everything: at once, at the end.
         """
         if everything:
-            self._slices.stop()
             self._write_times([*self._seen])
         elif self._seen:
             self._slices.begin(lambda: [*self._seen])
+
+    def stop(self) -> None:
+        """No further slices."""
+        self._slices.stop()
 
     def _write_some_times(self, users: list[str]) -> Deferred[None]:
         try:

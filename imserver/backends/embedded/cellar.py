@@ -162,6 +162,9 @@ class EmbeddedCellar:
             return
         self._open = False
         self._broadcasts.stop()
+        # What is left is written at once, or, where the disk fails, not any more.
+        self._devices.stop()
+        self.directory.stop()
         if self._tick_call is not None:
             self._tick_call.cancel()
             self._tick_call = None

@@ -116,11 +116,13 @@ class Devices:
         """
         self._forget_idle()
         if everything:
-            users = sorted({*self._slices.stop(), *self._dirty})
-            self._dirty = set()
-            self._write(users)
+            self._write(self._due())
         elif self._dirty:
             self._slices.begin(self._due)
+
+    def stop(self) -> None:
+        """No further slices."""
+        self._dirty.update(self._slices.stop())
 
     def _due(self) -> list[int]:
         due, self._dirty = sorted(self._dirty), set()
@@ -148,7 +150,7 @@ class Devices:
             for _, device in devices:
                 device.dirty = True
             self._dropped |= dropped
-            self._dirty.update(users, [no for no, _ in dropped])
+            self._dirty.update(users)
 
         def over(_: object) -> None:
             self._writing.difference_update(users)

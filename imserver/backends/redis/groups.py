@@ -10,10 +10,10 @@ from imserver.backends.redis.scripts import Script, lua
 from imserver.model.errors import ErrorCode, ImError
 from imserver.model.groups import Group, GroupMember, GroupRole
 from imserver.services.ports import GroupRecord
+from imserver.services.together import together
 
 _SHOW = Script("group_show", *lua("lists", "groups", "group_show"))
 _LIST = Script("group_list", *lua("lists", "groups", "group_list"))
-_COMPANIONS = Script("group_companions", *lua("group_companions"))
 _OF = Script("group_of", *lua("lists", "groups", "group_of"))
 _CREATE = Script("group_create", *lua("lists", "pairs", "groups", "group_create"))
 _JOIN = Script("group_join", *lua("lists", "pairs", "groups", "group_join"))
@@ -48,9 +48,19 @@ class Groups:
 
     async def companions(self, user: str, largest_group: int) -> set[str]:
         """See `Directory.companions`."""
-        return {
-            name.decode() for name in await self._core.redis.script(_COMPANIONS, args=(user, largest_group))
-        }
+        groups = await self.groups_of(user)
+        small = [group.group for group in groups if group.member_count <= largest_group]
+        # Each by a command of its own: others have their turn between large ones.
+        found: set[str] = set()
+        for members in await together(self._members, small):
+            found.update([name.decode() for name in members])
+        return found
+
+    async def _members(self, group: str) -> list[bytes]:
+        members: list[bytes] = await self._core.redis.call(
+            "ZRANGE", self._core.redis.prefix + "gm:" + group, 0, -1
+        )
+        return members
 
     async def groups(self, after: str, limit: int) -> list[Group]:
         """See `Directory.groups`."""

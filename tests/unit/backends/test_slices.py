@@ -153,6 +153,36 @@ class Written(EngineCase, SynchronousTestCase):
             self.later(1.0)
         self.assertEqual(self.rows, [1])
 
+    def test_after_it_was_written_it_is_closed(self) -> None:
+        self.acknowledge_all()
+        self.later(1.0)
+        for _ in range(4):
+            self.later(PAUSE_SECONDS)
+        self.wait_for(self.embedded.close())
+        self.reopen()
+        self.assertEqual({self.acked(user) for user in self.users}, {1})
+
+    def test_where_the_disk_fails_nothing_is_left_to_be_done_after_the_end(self) -> None:
+        self.acknowledge_all()
+        for user in self.users:
+            self.cellar.directory.seen(user, 7.0)
+        self.settings.failure_pause = 9.5
+        self.committer.failures = 1
+        self.later(1.0)
+        self.wait_for(self.embedded.close())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_who_is_seen_again_meanwhile_was_seen_then(self) -> None:
+        self.cellar.directory.seen("alice", 7.0)
+        self.committer.held = True
+        self.later(1.0)
+        self.cellar.directory.seen("alice", 8.0)
+        self.committer.held = False
+        self.committer.run()
+        self.later(1.0)
+        self.reopen()
+        self.assertEqual(self.wait_for(self.cellar.directory.last_seen(["alice"])), {"alice": 8.0})
+
     def test_a_slice_that_fails_is_written_later(self) -> None:
         self.acknowledge_all()
         self.committer.failures = 1
@@ -222,6 +252,19 @@ class Dropped(EngineCase, SynchronousTestCase):
             self.reopen()
             self.assertFalse(self.new("one"))
             self.assertTrue(self.new("two"))
+
+    def test_one_that_is_back_is_not_deleted_later(self) -> None:
+        self.add_users("carol")
+        for device in ("one", "two", "one"):
+            self.assertTrue(self.new(device))
+            self.later(1.0)
+        self.embedded.core.settings.cached_users = 0
+        self.later(1.0)
+        self.wait_for(self.cellar.store.cursor("carol", "f", "d"))
+        self.later(1.0)
+        self.later(1.0)
+        self.reopen()
+        self.assertFalse(self.new("one"))
 
     def test_one_that_is_gone_is_gone_on_the_disk(self) -> None:
         self.assertTrue(self.new("one"))

@@ -79,12 +79,14 @@ class Queue(SynchronousTestCase):
 
         class Transport:
             socket = plain
+            asks_first = False
 
         class Wrapped:
             transport = Transport()
 
         keep_unsent_low(Wrapped())
         self.assertEqual(plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT), UNSENT)
+        self.assertTrue(Wrapped.transport.asks_first)
         keep_unsent_low(object())
         plain.close()
         keep_unsent_low(Transport())

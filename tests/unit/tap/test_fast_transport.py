@@ -744,9 +744,39 @@ class Writing(SynchronousTestCase):
         self.turn()
         self.assertEqual(self.added, [transport])
         transport.write(b"y")
+        self.assertEqual(self.vain(), [])
         self.assertEqual(len(self.world.hear(peer, 9_000_001)), 9_000_001)
         self.turn()
         self.assertNotIn(transport, self.world.reactor.getWriters())
+
+    def vain(self) -> list[Any]:
+        """Who would be written to although the kernel is asked already."""
+        return [one for one in self.world.reactor.doIteration._writing if one in self.added]
+
+    def test_where_the_kernel_is_to_be_asked_first_it_is(self) -> None:
+        _, transport = self.peer()
+        transport.asks_first = True
+        transport.write(b"x")
+        self.assertEqual((self.added, self.vain()), ([transport], []))
+        _, pulled = self.peer()
+        producer = mock.Mock(spec=["resumeProducing", "stopProducing"])
+        for streaming in (True, False):
+            self.added.clear()
+            pulled.registerProducer(producer, streaming)
+            pulled.write(b"x")
+            self.assertEqual(self.added, [] if streaming else [pulled])
+            self.turn()
+            pulled.unregisterProducer()
+
+    def test_who_says_nothing_more_is_closed_and_not_only_half(self) -> None:
+        self.world.end()
+        self.world = World(True, HalfWitness)
+        self.addCleanup(self.world.end)
+        peer, transport = self.peer()
+        transport.write(b"x")
+        transport.loseConnection()
+        self.world.until(lambda: self.world.told)
+        self.assertEqual((self.world.told, peer.recv(9)), (["ConnectionDone"], b"x"))
 
     def test_who_is_not_read_is_asked_about_as_ever(self) -> None:
         peer, transport = self.peer()
