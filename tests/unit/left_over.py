@@ -21,7 +21,8 @@ def _errors() -> int:
 def left_over(visit: Callable[[], Any]) -> Counter[str]:
     """Whose objects the collector finds after some visits, by class; and the errors it never finds."""
     visit()  # what is made once for all
-    gc.collect()
+    while gc.collect():  # what others left, and what came to light with that
+        pass
     errors = _errors()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from struct import Struct
 from typing import Final
 
@@ -21,6 +20,8 @@ from imserver.backends.embedded.records import native, portable
 
 PART_SHIFT: Final = 55
 """A part is what the hashes (signed 64 bits) have above these bits: -256 to 255."""
+_PARTS: Final = 1 << 63 - PART_SHIFT
+"""Negative ones, and as many others."""
 MOST_IDS: Final = 48
 """In one row. Of rows of more than a thousand bytes SQLite keeps the rest in pages of their own."""
 INSERT_CLIENT_IDS: Final = Insert("INSERT OR REPLACE INTO client_ids", 4)
@@ -37,10 +38,8 @@ row of the same part. `ids` are hashes (signed, 64 bits), then as many log offse
 order, little-endian."""
 
 
-def rows_of(
-    bucket: int, first: int, hashes: Sequence[int], offsets: Iterable[int], together: bool
-) -> Iterator[Row]:
-    """Rows for the disk, in the order of its keys.
+def single_rows(bucket: int, first: int, hashes: Iterable[int], offsets: Iterable[int]) -> Iterator[Row]:
+    """Rows for the disk with one id each, in the order of its keys.
 
     Whoever could not bring it to an end gives the same `first` again, and all that he gave then, and more: a
     row that takes the place of another may have others in it, but none is missing in the end.
@@ -49,30 +48,46 @@ def rows_of(
         first: see Row; no log offset is below it.
         hashes: sorted.
         offsets: in the same order.
-        together: by parts, else each in a row of its own.
     """
-    if not together:
-        before: int | None = None
-        further = 0
+    before: int | None = None
+    further = 0
+    for hashed, offset in zip(hashes, offsets, strict=True):
+        further = further + 1 if hashed == before else 0
+        before = hashed
+        yield bucket, hashed, first + further, _pair(hashed, offset)
+
+
+class Parts:
+    """What is written at a time, by parts, to share rows.
+
+    It is added some at a time: to sort 20,000 hashes at once kept the reactor for 9 to 18 ms.
+    """
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self) -> None:
+        # Of each part hash, log offset, hash, ...; by the part, -256 to 255.
+        self._pairs: list[list[int]] = [[] for _ in range(2 * _PARTS)]
+
+    def add(self, hashes: Iterable[int], offsets: Iterable[int]) -> None:
+        """Takes these in, in any order; a hundred nanoseconds each."""
+        pairs = self._pairs
         for hashed, offset in zip(hashes, offsets, strict=True):
-            further = further + 1 if hashed == before else 0
-            before = hashed
-            yield bucket, hashed, first + further, _pair(hashed, offset)
-    else:
-        yield from _parts(bucket, first, hashes, offsets)
+            part = pairs[hashed >> PART_SHIFT]
+            part.append(hashed)
+            part.append(offset)
+
+    def rows(self, bucket: int, first: int) -> Iterator[Row]:
+        """Rows for the disk, in the order of its keys; made as they are taken. See `single_rows`."""
+        for part in range(-_PARTS, _PARTS):
+            pairs = self._pairs[part]
+            for further, at in enumerate(range(0, len(pairs), 2 * MOST_IDS)):
+                some = pairs[at : at + 2 * MOST_IDS]
+                yield bucket, part, first + further, _packed(some[::2], some[1::2])
 
 
-def _parts(bucket: int, first: int, hashes: Sequence[int], offsets: Iterable[int]) -> Iterator[Row]:
-    packed_hashes = portable(array("q", hashes))
-    packed_offsets = portable(array("Q", offsets))
-    start, count = 0, len(hashes)
-    while start < count:
-        part = hashes[start] >> PART_SHIFT
-        end = bisect_left(hashes, (part + 1) << PART_SHIFT, start)
-        for further, at in enumerate(range(start, end, MOST_IDS)):
-            begin, stop = 8 * at, 8 * min(at + MOST_IDS, end)
-            yield bucket, part, first + further, packed_hashes[begin:stop] + packed_offsets[begin:stop]
-        start = end
+def _packed(hashes: Iterable[int], offsets: Iterable[int]) -> bytes:
+    return portable(array("q", hashes)) + portable(array("Q", offsets))
 
 
 def find(connection: sqlite3.Connection, bucket: int, hashed: int) -> list[int]:
@@ -128,10 +143,10 @@ def converted(rows: Iterable[tuple[int, int, int]]) -> Iterator[Row]:
         if hashes and (
             row_bucket != bucket or hashed >> PART_SHIFT != hashes[0] >> PART_SHIFT or len(hashes) == MOST_IDS
         ):
-            yield from _parts(bucket, min(offsets), hashes, offsets)
+            yield bucket, hashes[0] >> PART_SHIFT, min(offsets), _packed(hashes, offsets)
             hashes, offsets = [], []
         bucket = row_bucket
         hashes.append(hashed)
         offsets.append(offset)
     if hashes:
-        yield from _parts(bucket, min(offsets), hashes, offsets)
+        yield bucket, hashes[0] >> PART_SHIFT, min(offsets), _packed(hashes, offsets)

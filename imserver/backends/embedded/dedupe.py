@@ -18,7 +18,7 @@ from struct import Struct
 from typing import Any, Final
 
 from imserver.backends.embedded.bloom import NEAR, NEAR_SHIFT, PROBE_SHIFT, PROBES, Bloom, Layer, is_in
-from imserver.backends.embedded.client_ids import Row, all_hashes, find, rows_of
+from imserver.backends.embedded.client_ids import Parts, Row, all_hashes, find, single_rows
 
 SPAN_SECONDS = 12 * 3600.0
 """Spans are dropped whole. Part of the file format: the window may be configured anew, this may not."""
@@ -244,7 +244,8 @@ class Dedupe:
     def due(self, first: int, watermark: int, at_once: int) -> Iterator[list[Row]]:
         """Rows for the disk of all that is in the log up to `watermark`.
 
-        Made as they are taken, so that no turn of the reactor is long; `drop_up_to` comes after.
+        Made as they are taken, so that no turn of the reactor is long, and after an empty list there may be
+        another one; `drop_up_to` comes after.
 
         Args:
             first: the first log offset that the disk does not have: if this is not brought to its end, the
@@ -255,13 +256,19 @@ class Dedupe:
         for index, (begin, bucket) in enumerate(filled):
             last = min(filled[index + 1][0] - 1 if index + 1 < len(filled) else watermark, watermark)
             start, end = bisect_right(offsets, begin - 1), bisect_right(offsets, last)
-            unsorted = self._hashes[start:end]
-            order = sorted(range(end - start), key=unsorted.__getitem__)
-            hashes = [*map(unsorted.__getitem__, order)]
-            of_hashes = map(offsets[start:end].__getitem__, order)
-            together = len(hashes) >= self._together_from
-            rows = rows_of(bucket, first, hashes, of_hashes, together)
-            size = max(1, at_once // ROW_WEIGHT) if together else at_once
+            if end - start >= self._together_from:
+                parts = Parts()
+                for at in range(start, end, at_once):
+                    until = min(at + at_once, end)
+                    parts.add(self._hashes[at:until], offsets[at:until])
+                    yield []
+                rows, size = parts.rows(bucket, first), max(1, at_once // ROW_WEIGHT)
+            else:
+                unsorted = self._hashes[start:end]
+                order = sorted(range(end - start), key=unsorted.__getitem__)
+                of_hashes = map(offsets[start:end].__getitem__, order)
+                hashes = map(unsorted.__getitem__, order)
+                rows, size = single_rows(bucket, first, hashes, of_hashes), at_once
             while piece := [*islice(rows, size)]:
                 yield piece
 

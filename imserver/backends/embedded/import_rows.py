@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 from array import array
 
-from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS
-from imserver.backends.embedded.client_ids import rows_of as ids_of
+from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS, Parts
 from imserver.backends.embedded.log_packing import rows_of
 from imserver.backends.embedded.log_rows import INSERT_LOG
 from imserver.backends.embedded.records import pack_offsets
@@ -101,9 +100,9 @@ class ClientIdRows:
     def flush(self) -> None:
         """Writes what waits."""
         for bucket, pairs in self._waiting.items():
-            first = min(offset for _, offset in pairs)
-            pairs.sort()
             hashes, offsets = [hashed for hashed, _ in pairs], [offset for _, offset in pairs]
-            INSERT_CLIENT_IDS(self._connection, [*ids_of(bucket, first, hashes, offsets, True)])
+            parts = Parts()
+            parts.add(hashes, offsets)
+            INSERT_CLIENT_IDS(self._connection, [*parts.rows(bucket, min(offsets))])
         self._waiting.clear()
         self._count = 0

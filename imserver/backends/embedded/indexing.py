@@ -94,10 +94,9 @@ class Indexer:
             self._pause.cancel()
             self._pause = None
 
-    async def _breathe(self) -> None:
-        """Leaves the writer and the processor to messages for a moment."""
-        pause = self._core.settings.slice_pause
-        if pause and not self._hurried:
+    async def _breathe(self, pause: float) -> None:
+        """Leaves the writer and the processor to messages, for so many seconds or, with 0, for a turn."""
+        if self._core.settings.slice_pause and not self._hurried:
             over: Deferred[None] = Deferred()
             self._pause = self._core.clock.callLater(pause, over.callback, None)
             await over
@@ -116,9 +115,12 @@ class Indexer:
         conversations = sorted(state.conversations.tails)
         size = core.settings.slice_entries * behind
         for insert, rows in self._slices(inboxes, conversations, watermark, size):
-            await core.journal.task(partial(self._write, insert, rows), isolated=False)
-            if behind == 1:
-                await self._breathe()
+            if rows:
+                await core.journal.task(partial(self._write, insert, rows), isolated=False)
+                if behind == 1:
+                    await self._breathe(core.settings.slice_pause)
+            else:
+                await self._breathe(0.0)  # the next ones are being prepared
             if generation != core.journal.generation:
                 return
 

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imserver.backends.embedded import client_ids
 from imserver.backends.embedded.client_ids import (
     INSERT_CLIENT_IDS,
+    Parts,
     Row,
     all_hashes,
     converted,
@@ -18,7 +19,7 @@ from imserver.backends.embedded.client_ids import (
     hashes_of,
     is_found,
     offsets_of,
-    rows_of,
+    single_rows,
 )
 from imserver.backends.embedded.schema import MIGRATIONS, migrate
 
@@ -48,9 +49,14 @@ class ClientIdsTest(SynchronousTestCase):
         migrate(self.connection)
 
     def rows(self, bucket: int, first: int, hashes: list[int], together: bool = True) -> list[Row]:
-        numbered = sorted(zip(hashes, range(first, first + len(hashes)), strict=True))
-        sorted_hashes, offsets = [one for one, _ in numbered], [offset for _, offset in numbered]
-        return [*rows_of(bucket, first, sorted_hashes, offsets, together)]
+        offsets = range(first, first + len(hashes))
+        if not together:
+            numbered = sorted(zip(hashes, offsets, strict=True))
+            return [*single_rows(bucket, first, *zip(*numbered, strict=True))] if numbered else []
+        parts = Parts()
+        for at in range(0, len(hashes), 7):  # some at a time
+            parts.add(hashes[at : at + 7], offsets[at : at + 7])
+        return [*parts.rows(bucket, first)]
 
     def write(self, bucket: int, first: int, hashes: list[int], together: bool = True) -> None:
         INSERT_CLIENT_IDS(self.connection, self.rows(bucket, first, hashes, together))
@@ -92,7 +98,7 @@ class ClientIdsTest(SynchronousTestCase):
             self.assertTrue(all(-256 <= part <= 255 for _, part, _, _ in rows))
         self.assertEqual(
             sorted(zip(hashes, range(5, 5 + len(hashes)), strict=True)),
-            [(hashed, offset) for _, hashed, offset in pairs_in(rows)],
+            sorted((hashed, offset) for _, hashed, offset in pairs_in(rows)),
         )
 
     def test_a_row_fits_into_a_page_of_the_table(self) -> None:

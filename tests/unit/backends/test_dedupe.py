@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
+from itertools import chain
 from random import Random
 from typing import Any
 
@@ -14,7 +16,7 @@ from imserver.backends.embedded import bloom as bloom_module
 from imserver.backends.embedded import dedupe as dedupe_module
 from imserver.backends.embedded.bloom import PROBES, Bloom
 from imserver.backends.embedded.bulk import Insert
-from imserver.backends.embedded.client_ids import Row
+from imserver.backends.embedded.client_ids import Parts
 from imserver.backends.embedded.dedupe import (
     ROW_WEIGHT,
     SPAN_SECONDS,
@@ -69,13 +71,32 @@ class DedupeTest(SynchronousTestCase):
         far = 1 << 62
         for offset, hashed in enumerate((5, -9, 3, far, 8), 1):
             self.accept(offset, hashed)
-        lists: list[list[Row]] = list(self.dedupe.due(1, 4, 2 * ROW_WEIGHT))
+        prepared, *lists = list(self.dedupe.due(1, 4, 2 * ROW_WEIGHT))
+        self.assertEqual([], prepared)
         self.assertEqual(
-            [[(BUCKET, -9, 2), (BUCKET, 3, 3), (BUCKET, 5, 1)], [(BUCKET, far, 4)]],
+            [[(BUCKET, -9, 2), (BUCKET, 5, 1), (BUCKET, 3, 3)], [(BUCKET, far, 4)]],
             [pairs_in(rows) for rows in lists],
         )
         self.assertEqual([2, 1], [len(rows) for rows in lists])
         self.assertEqual({1}, {first for rows in lists for _, _, first, _ in rows})
+
+    def test_many_are_prepared_some_at_a_time(self) -> None:
+        """So that no turn of the reactor is long."""
+        for offset in range(1, 11):
+            self.accept(offset, offset << 55)
+        lists = self.dedupe.due(1, 9, 4)
+        self.assertEqual([[], [], []], [next(lists) for _ in range(3)])
+        # What comes meanwhile is not part of it.
+        self.accept(11, 5 << 55)
+        self.assertEqual([(BUCKET, at << 55, at) for at in range(1, 10)], pairs_in([*chain(*lists)]))
+
+    def test_few_have_rows_of_their_own(self) -> None:
+        dedupe = self.dedupe = Dedupe(2 * 86400.0, 4)
+        for offset, hashed in enumerate((5, -9, 3, 4), 1):
+            self.accept(offset, hashed)
+        self.assertEqual([-9, 3, 5], [part for rows in dedupe.due(1, 3, 2) for _, part, _, _ in rows])
+        self.assertEqual([2, 1], [len(rows) for rows in dedupe.due(1, 3, 2)])
+        self.assertEqual([-1, 0], [part for rows in dedupe.due(1, 4, 9) for _, part, _, _ in rows])
 
     def test_spans_of_time(self) -> None:
         self.accept(1, 11)
@@ -120,11 +141,11 @@ class DedupeTest(SynchronousTestCase):
         self.accept(first + 2, 5, AT + SPAN_SECONDS)
         self.assertEqual(
             [
-                [(BUCKET, 2, first - 1), (BUCKET, 9, first - 2)],
-                [(BUCKET + 1, 1, first + 1), (BUCKET + 1, 7, first)],
+                [(BUCKET, 9, first - 2), (BUCKET, 2, first - 1)],
+                [(BUCKET + 1, 7, first), (BUCKET + 1, 1, first + 1)],
                 [(BUCKET + (1 << 32) + 1, 5, first + 2)],
             ],
-            [pairs_in(rows) for rows in self.dedupe.due(first - 2, first + 2, 1000)],
+            [pairs_in(rows) for rows in self.dedupe.due(first - 2, first + 2, 1000) if rows],
         )
         self.dedupe.drop_up_to(first + 2)
         self.assertEqual((BUCKET, BUCKET + 1), self.dedupe.buckets(SPAN))
@@ -279,6 +300,43 @@ class PauseTest(EngineCase, SynchronousTestCase):
             self.later(0.01)
         self.assertEqual(6, self.written())
         self.assertEqual(0, len(self.embedded.core.state.dedupe))
+
+    def test_others_have_their_turn_while_what_many_share_is_prepared(self) -> None:
+        self.flush()
+        turns: list[str] = []
+        add = Parts.add
+
+        def noted(parts: Parts, hashes: Sequence[int], offsets: Sequence[int]) -> None:
+            turns.append("prepared" * len(hashes))
+            self.clock.callLater(0, turns.append, "others")
+            add(parts, hashes, offsets)
+
+        self.patch(Parts, "add", noted)
+        for number in range(6):
+            self.submit("alice", recipient="bob", client_id=f"m{number}")
+        for _ in range(20):
+            self.later(0.01)
+        self.assertEqual(["prepared", "others"] * 6, turns)
+        self.assertEqual(12, self.written())
+
+    def test_memory_that_was_lost_while_it_was_prepared_is_not_written(self) -> None:
+        self.flush()
+        add = Parts.add
+
+        def lost(parts: Parts, hashes: Sequence[int], offsets: Sequence[int]) -> None:
+            self.committer.failures = 1
+            self.submit("alice", recipient="bob", client_id="lost")
+            add(parts, hashes, offsets)
+
+        self.patch(Parts, "add", lost)
+        for number in range(6):
+            self.submit("alice", recipient="bob", client_id=f"m{number}")
+        for _ in range(20):
+            self.later(0.01)
+        self.assertEqual(6, self.written())
+        self.patch(Parts, "add", add)
+        self.flush()
+        self.assertEqual(12, self.written())
 
     def test_what_waits_does_not_grow_without_end(self) -> None:
         state = self.embedded.core.state

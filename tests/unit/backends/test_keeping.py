@@ -12,7 +12,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded.bloom import Bloom
-from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS, Row, hashes_of, rows_of
+from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS, Row, hashes_of, single_rows
 from imserver.backends.embedded.database import FileDatabase, MemoryDatabase, connect
 from imserver.backends.embedded.dedupe import filter_of, key_hash, span_of
 from imserver.backends.embedded.memory import deterministic_cellar
@@ -329,7 +329,7 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
         clash = key_hash(1, "jsonline", "c2")
         writer = self.database.writer()
         ((bucket,),) = writer.execute("SELECT bucket FROM client_ids").fetchall()
-        writer.executemany(INSERT_CLIENT_IDS.one, rows_of(bucket, 1, [clash], [1], False))
+        writer.executemany(INSERT_CLIENT_IDS.one, single_rows(bucket, 1, [clash], [1]))
         self.reopen()
         second = self.send("alice", "two", recipient="bob", client_id="c2")
         self.assertNotEqual(first.message_id, second.message_id)
