@@ -12,12 +12,12 @@ import itertools
 import re
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks import servers
-from benchmarks.loads import fresh, one_to_one
+from benchmarks.loads import fresh
 from benchmarks.machine import LOAD_CORE, pin, rss
-from benchmarks.rates import measured
 from benchmarks.speakers import DIGITS, Speaker, connect_user
 
 FORMATS = ("protobuf", "jsonline", "qdatastream")
@@ -30,6 +30,10 @@ FLAT = 1.05
 """What is kept for retries grows it a little."""
 SIGN_OF_LIFE = 30.0
 """Seconds; a connection that says nothing for 90 is closed."""
+LEAST, STEP, STEP_SECONDS = 8000.0, 1.1, 3.0
+"""Where the search for the highest rate begins, and how it goes on."""
+SOON_SECONDS = 0.25
+"""If more than so much is on its way in the end, a rate was not kept up."""
 MIB = 1024 * 1024
 _NUMBER = re.compile(rb"soak (\d{12})")
 
@@ -64,9 +68,8 @@ class Soak:
 
     async def connect(self, ports: dict[str, int], sessions: int) -> None:
         """Logs everybody in."""
-        kinds = itertools.cycle(itertools.product(FORMATS, FORMATS))
         names = zip(fresh(sessions // 2), fresh(sessions // 2), strict=True)
-        for (one, other), (theirs, others) in zip(names, kinds, strict=False):
+        for (one, other), (theirs, others) in zip(names, _kinds(), strict=False):
             receiver: Any = await connect_user(others, ports, other)
             sender: Any = await connect_user(theirs, ports, one)
             ear, deaf = Ear(), Ear()
@@ -84,6 +87,33 @@ class Soak:
         sender.transport.write(b"%b%0*d%b" % (head, DIGITS, next(self._ids), tail))
         self.sent[number] += 1
 
+    async def chat(
+        self, seconds: float, per_second: float, look: Callable[[float, int], None] | None = None
+    ) -> None:
+        """All in turn, so many a second together.
+
+        Args:
+            look: called from time to time with the seconds that passed and the number sent.
+        """
+        turns = itertools.cycle(range(len(self.pairs)))
+        begun, sent, alive = time.perf_counter(), 0, 0.0
+        while (passed := time.perf_counter() - begun) < seconds:
+            due = int(passed * per_second)
+            for number in itertools.islice(turns, due - sent):
+                self.send(number)
+            sent = due
+            if passed >= alive:
+                for receiver in self.receivers:
+                    receiver.sign_of_life()
+                alive += SIGN_OF_LIFE
+            if look is not None:
+                look(passed, sent)
+            await asyncio.sleep(TICK)
+
+    def under_way(self) -> int:
+        """Messages that were sent and not heard yet."""
+        return sum(self.sent) - sum(ear.next for _, _, ear in self.pairs)
+
     def faults(self) -> list[str]:
         """What was heard that should not have been, and what was not heard."""
         found = []
@@ -98,28 +128,22 @@ async def run(server: servers.Running, sessions: int, seconds: float, per_second
     """Soaks; returns what is wrong."""
     soak = Soak()
     await soak.connect(server.ports, sessions)
-    turns = itertools.cycle(range(len(soak.pairs)))
     samples: list[tuple[float, int]] = []
-    begun, sent = time.perf_counter(), 0
-    told = looked = alive = 0.0
-    while (passed := time.perf_counter() - begun) < seconds:
-        due = int(passed * per_second)
-        for number in itertools.islice(turns, due - sent):
-            soak.send(number)
-        sent = due
-        if passed >= alive:
-            for receiver in soak.receivers:
-                receiver.sign_of_life()
-            alive += SIGN_OF_LIFE
+    told = looked = 0.0
+
+    def look(passed: float, sent: int) -> None:
+        nonlocal told, looked
         if passed >= looked:
             samples.append((passed, rss(server.pid)))
             looked += max(seconds / 400, 0.5)
         if passed >= told:
             print(f"  {passed:6.0f} s {sent:>12,} messages {samples[-1][1] / MIB:8.1f} MiB", flush=True)
             told += max(seconds / 20, 1.0)
-        await asyncio.sleep(TICK)
+
+    await soak.chat(seconds, per_second, look)
+    sent = sum(soak.sent)
     for _ in range(600):
-        if all(ear.next == count for (_, _, ear), count in zip(soak.pairs, soak.sent, strict=True)):
+        if not soak.under_way():
             break
         await asyncio.sleep(0.1)
     peaks = growth(samples, seconds, sent)
@@ -152,8 +176,27 @@ def _grown(samples: list[tuple[float, int]], seconds: float, sent: int) -> list[
     return [f"memory grew from {peaks[0] / MIB:.1f} to {peaks[1] / MIB:.1f} MiB in the second half"]
 
 
-async def _capacity(server: servers.Running) -> float:
-    return (await measured(await one_to_one(server, "protobuf"), 5.0)).value
+async def capacity(server: servers.Running, sessions: int) -> tuple[float, float]:
+    """How many messages a second such sessions can send in this way, and hear soon.
+
+    Returns:
+        the highest rate that was kept up, and the part of its core that this program took for it.
+    """
+    soak = Soak()
+    await soak.connect(server.ports, sessions)
+    rate, kept, busy = LEAST, 0.0, 0.0
+    while True:
+        begun, own = time.perf_counter(), time.process_time()
+        await soak.chat(STEP_SECONDS, rate)
+        if soak.under_way() > rate * SOON_SECONDS:
+            return kept, busy
+        kept, busy = rate, (time.process_time() - own) / (time.perf_counter() - begun)
+        rate *= STEP
+
+
+def _kinds() -> Iterator[tuple[str, str]]:
+    """The senders' and the receivers' formats: each with each."""
+    return itertools.cycle(itertools.product(FORMATS, FORMATS))
 
 
 def main() -> int:
@@ -161,13 +204,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--sessions", type=int, default=2000)
     parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0 = half of what it can")
+    parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0 = half of the most")
     options = parser.parse_args()
     pin(LOAD_CORE)
     rate = options.rate
     if not rate:
         with servers.imserver() as server:
-            rate = asyncio.run(_capacity(server)) / 2
+            most, busy = asyncio.run(capacity(server, options.sessions))
+        print(f"{most:,.0f} messages/s at the most, this program took {busy:.0%} of its core", flush=True)
+        rate = most / 2
     print(f"{options.sessions} sessions, {rate:,.0f} messages/s, {options.minutes:g} minutes", flush=True)
     with servers.imserver() as server:
         faults = asyncio.run(run(server, options.sessions, options.minutes * 60, rate))

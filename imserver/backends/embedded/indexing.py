@@ -117,10 +117,9 @@ class Indexer:
         for insert, rows in self._slices(inboxes, conversations, watermark, size):
             if rows:
                 await core.journal.task(partial(self._write, insert, rows), isolated=False)
-                if behind == 1:
-                    await self._breathe(core.settings.slice_pause)
-            else:
-                await self._breathe(0.0)  # the next ones are being prepared
+            if behind == 1:
+                # Without rows the next ones are being prepared.
+                await self._breathe(core.settings.slice_pause if rows else 0.0)
             if generation != core.journal.generation:
                 return
 
