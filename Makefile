@@ -55,7 +55,7 @@ bench: $(VENV)/test.stamp compiled
 bench-quick: $(VENV)/test.stamp compiled
 	$(BIN)/python -m benchmarks --quick
 
-# 2,000 sessions of mixed formats at half of what the server can; nothing may be lost, memory must be flat.
+# 2,000 sessions of mixed formats at half of the most that they can; nothing may be lost, memory must be flat.
 MINUTES ?= 20
 soak: $(VENV)/test.stamp compiled
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
