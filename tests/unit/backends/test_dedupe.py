@@ -301,23 +301,31 @@ class PauseTest(EngineCase, SynchronousTestCase):
         self.assertEqual(6, self.written())
         self.assertEqual(0, len(self.embedded.core.state.dedupe))
 
-    def test_others_have_their_turn_while_what_many_share_is_prepared(self) -> None:
+    def prepared(self, messages: int) -> list[str]:
+        """What happens while these are prepared: each time the preparation of so many, and others' turns."""
         self.flush()
         turns: list[str] = []
         add = Parts.add
 
         def noted(parts: Parts, hashes: Sequence[int], offsets: Sequence[int]) -> None:
-            turns.append("prepared" * len(hashes))
+            turns.append(f"prepared {len(hashes)}")
             self.clock.callLater(0, turns.append, "others")
             add(parts, hashes, offsets)
 
         self.patch(Parts, "add", noted)
-        for number in range(6):
+        for number in range(messages):
             self.submit("alice", recipient="bob", client_id=f"m{number}")
-        for _ in range(20):
+        for _ in range(messages * 4):
             self.later(0.01)
-        self.assertEqual(["prepared", "others"] * 6, turns)
-        self.assertEqual(12, self.written())
+        self.assertEqual(6 + messages, self.written())
+        return turns
+
+    def test_others_have_their_turn_while_what_many_share_is_prepared(self) -> None:
+        self.assertEqual(["prepared 1", "others"] * 6, self.prepared(6))
+
+    def test_they_have_none_where_more_comes_than_is_written(self) -> None:
+        """Turns are long then, and what waits would grow."""
+        self.assertEqual(["prepared 2"] * 6 + ["others"] * 6, self.prepared(12))
 
     def test_memory_that_was_lost_while_it_was_prepared_is_not_written(self) -> None:
         self.flush()
