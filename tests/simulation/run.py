@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 from twisted.logger import globalLogBeginner
 
-from imserver.backends.embedded import client_ids, dedupe, log_packing
+from imserver.backends.embedded import bloom, client_ids, compaction, dedupe, indexing, log_packing, tails
 from tests.redis.server import RedisServer
 from tests.simulation.cluster import NODES, Cluster
 from tests.simulation.simulation import Simulation
@@ -37,12 +37,17 @@ def run_seed(seed: int, calls: bool = True, redis_port: int = 0) -> tuple[Simula
     """
     simulation = Cluster(seed, redis_port, calls=calls) if redis_port else Simulation(seed, calls=calls)
     try:
-        # So that client ids do share rows, parts have several, a commit has several rows of the log, and
-        # the tail's ids are looked up in both ways.
+        # So that client ids do share rows, parts have several, buckets are soon full and become compact,
+        # rows of the indexes are short and not all that waits is written at once, a commit has several
+        # rows of the log, and the tail's ids are looked up in both ways.
         with (
-            patch.multiple(client_ids, PART_SHIFT=62, MOST_IDS=3),
+            patch.multiple(client_ids, PART_SHIFT=62, FINE_SHIFT=60, MOST_IDS=3),
             patch.object(log_packing, "ROW_BYTES", 600),
-            patch.object(dedupe, "SCANS", 2),
+            patch.multiple(dedupe, SCANS=2, BUCKET_OFFSETS=4, LARGEST=1 << 12),
+            patch.object(bloom, "LARGEST", 1 << 12),
+            patch.object(compaction, "MOST_ROWS", 0),
+            patch.multiple(indexing, MOST_AT_ONCE=1, MOST_BEHIND=2),
+            patch.object(tails, "CHUNK", 3),
         ):
             violations = simulation.run()
     except Exception:

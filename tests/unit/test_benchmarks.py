@@ -71,6 +71,12 @@ class Soaking(SynchronousTestCase):
             len(_grown([(at, int(size * (1 + at / 5000))) for at, size in saw], 2000.0, MANY)), 1
         )
 
+    def test_what_is_kept_of_each_message_may_grow(self) -> None:
+        for more, found in ((2.2, 0), (2.3, 1)):
+            last = int(1050 * MIB + more * MANY / 4)
+            saw = [(10.0 * at, last if at >= 150 else 1000 * MIB) for at in range(200)]
+            self.assertEqual(found, len(_grown(saw, 2000.0, MANY)))
+
     def test_memory_of_a_short_soak_is_not_judged(self) -> None:
         steep = [(at / 2, MIB * at) for at in range(1, 400)]
         self.assertEqual(_grown(steep, 200.0, MANY), [])

@@ -6,38 +6,40 @@ from collections.abc import Iterable
 from itertools import combinations, cycle, islice
 from typing import Final
 
-_SMALLEST_FILTER = 1 << 20
-_LARGEST_FILTER = 1 << 25
+SMALLEST = 1 << 20
+LARGEST = 1 << 23
 """Bytes of a filter's layer."""
-PROBES: Final = tuple(
-    islice(cycle(1 << one | 1 << two | 1 << three for one, two, three in combinations(range(8), 3)), 64)
-)
-"""Three bits of a byte, by six bits of a hash."""
-PROBE_SHIFT: Final = 57
-NEAR_SHIFT: Final = 43
-NEAR: Final = 62
-"""Five bits of a hash, and one that is set: where a value's second byte is in the 64 around its first."""
+PROBES: Final = tuple(islice(cycle(1 << one | 1 << two for one, two in combinations(range(8), 2)), 64))
+"""Two bits of a byte, by six bits of a hash."""
+HIGH: Final = 29
+"""What a hash has above these bits says the rest: six bits which PROBE, then thrice six which other bytes of
+the 64 around the one that the bits below name."""
 
 Layer = tuple[bytearray, int]
 """(bytes, mask of a hash's bits that number them)"""
 
 
 class Bloom:
-    """A growing Bloom filter: a layer four times as large whenever the last one is full.
+    """A growing Bloom filter: a layer eight times as large when the first one is full.
 
-    A value has three bits in each of two bytes that are near each other, so that asking for it mostly looks
-    at memory once. With four bytes a value one absent value in a thousand gets through a full layer; the
-    largest one just fills up and lets more through.
+    A value has two bits in each of four bytes that are near each other, so that asking for it looks at memory
+    once. With two bytes a value, which the largest layer has for a full bucket, one absent value in four
+    hundred gets through; with four bytes, as in the smaller ones before it, one in six thousand. The largest
+    one just fills up and lets more through.
+
+    Args:
+        first: bytes of the first layer; 0 = a small one.
 
     Attributes:
         layers: the one that is filled last.
     """
 
-    __slots__ = ("_room", "layers")
+    __slots__ = ("_first", "_room", "layers")
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
         self.layers: list[Layer] = []
         self._room = 0
+        self._first = first or SMALLEST
 
     def add(self, values: Iterable[int]) -> None:
         """Adds signed 64-bit hashes."""
@@ -47,9 +49,12 @@ class Bloom:
             self._room -= 1
             # In place, as in `Dedupe.note`: whoever starts waits for millions of these.
             layer, mask = self.layers[-1]
-            bits, at = PROBES[value >> PROBE_SHIFT & 63], value & mask
+            high, at = value >> HIGH, value & mask
+            bits = PROBES[high & 63]
             layer[at] |= bits
-            layer[at ^ (value >> NEAR_SHIFT & NEAR | 1)] |= bits
+            layer[at ^ (high >> 6 & 63)] |= bits
+            layer[at ^ (high >> 12 & 63)] |= bits
+            layer[at ^ (high >> 18 & 63)] |= bits
 
     def reserve(self, count: int) -> bool:
         """Sees to room for so many more in the last layer, where whoever calls puts them.
@@ -59,13 +64,11 @@ class Bloom:
         """
         grown = False
         if self._room <= 0:
-            size = _SMALLEST_FILTER
-            if self.layers:
-                size = min(len(self.layers[-1][0]) * 4, _LARGEST_FILTER)
+            size = min(len(self.layers[-1][0]) * 8, LARGEST) if self.layers else self._first
             if not self.layers or size > len(self.layers[-1][0]):
                 self.layers.append((bytearray(size), size - 1))
                 grown = True
-            self._room = size // 4
+            self._room = size // (2 if size == LARGEST else 4)
         self._room -= count
         return grown
 
@@ -75,5 +78,12 @@ class Bloom:
 
 def is_in(layer: Layer, value: int) -> bool:
     """Whether a layer lets a value through."""
-    bits, at = PROBES[value >> PROBE_SHIFT & 63], value & layer[1]
-    return layer[0][at] & bits == bits and layer[0][at ^ (value >> NEAR_SHIFT & NEAR | 1)] & bits == bits
+    taken, mask = layer
+    high, at = value >> HIGH, value & mask
+    bits = PROBES[high & 63]
+    return (
+        taken[at] & bits == bits
+        and taken[at ^ (high >> 6 & 63)] & bits == bits
+        and taken[at ^ (high >> 12 & 63)] & bits == bits
+        and taken[at ^ (high >> 18 & 63)] & bits == bits
+    )

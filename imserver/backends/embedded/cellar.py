@@ -16,6 +16,7 @@ from imserver.backends.embedded.broadcasts import Broadcasts
 from imserver.backends.embedded.bus import LocalBus
 from imserver.backends.embedded.calls import Calls
 from imserver.backends.embedded.committer import Committer
+from imserver.backends.embedded.compaction import Compactor
 from imserver.backends.embedded.core import Core
 from imserver.backends.embedded.database import Database, FileDatabase
 from imserver.backends.embedded.devices import Devices
@@ -69,6 +70,7 @@ class EmbeddedCellar:
         self._failpoints = failpoints if failpoints is not None else NoFailpoints()
         self.core = Core(database, committer, threads, clock, wall, node, self.settings, self._failpoints)
         self.indexer = Indexer(self.core)
+        self._compactor = Compactor(self.core)
         self._retention = Retention(self.core, self.indexer)
         self._devices = Devices(self.core)
         self._broadcasts = Broadcasts(self.core)
@@ -131,6 +133,7 @@ class EmbeddedCellar:
             self._persist()
             self._calls.tick()
             self.indexer.tick()
+            self._compactor.tick()
         except ImError:
             # The disk fails; the next tick tries again.
             pass
@@ -175,5 +178,6 @@ class EmbeddedCellar:
         except ImError as error:
             self._log.error("the store could not be closed cleanly: {error}", error=error.text)
         self.indexer.stop()
+        self._compactor.stop()
         self.core.journal.stop()
         self.core.database.close()

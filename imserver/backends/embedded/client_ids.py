@@ -5,6 +5,9 @@ the whole bucket: a page of 4 KiB a message, once millions are there. So the has
 into 512 parts, and what is written at a time has few rows in each of them. The part is all that is
 sorted; within it the bytes are searched, in as many rows as there were times. Where little is written at a
 time there would be too many of these: then each has a row of its own after all, by its whole hash.
+
+Whoever looks for a hash reads a five-hundredth of the bucket, in a hundred rows and more. So a bucket to
+which no more comes is written anew, a part at a time: in much finer parts, of which mostly one row is read.
 """
 
 from __future__ import annotations
@@ -15,27 +18,48 @@ from collections.abc import Iterable, Iterator
 from struct import Struct
 from typing import Final
 
+from imserver.backends.embedded.bloom import Bloom
 from imserver.backends.embedded.bulk import Insert
 from imserver.backends.embedded.records import native, portable
 
 PART_SHIFT: Final = 55
 """A part is what the hashes (signed 64 bits) have above these bits: -256 to 255."""
-_PARTS: Final = 1 << 63 - PART_SHIFT
-"""Negative ones, and as many others."""
 MOST_IDS: Final = 48
 """In one row. Of rows of more than a thousand bytes SQLite keeps the rest in pages of their own."""
 INSERT_CLIENT_IDS: Final = Insert("INSERT OR REPLACE INTO client_ids", 4)
-_SELECT: Final = "SELECT ids FROM client_ids WHERE bucket = ? AND part IN (?, ?)"
+COMPACT: Final = 1 << 31
+"""In the number of a bucket: its finer parts. (Below it there is room for 2^53 log offsets.)"""
+FINE_SHIFT: Final = 47
+"""As PART_SHIFT: some 32 of the four million hashes in a full bucket are in a finer part."""
+_SELECT: Final = (
+    "SELECT ids FROM client_ids WHERE bucket = ?1 AND part IN (?3, ?4)"
+    " UNION ALL SELECT ids FROM client_ids WHERE bucket = ?2 AND part = ?5"
+)
+_SELECT_PART: Final = (
+    "SELECT bucket, part, first, ids FROM client_ids WHERE bucket = ?1 AND part = ?2"
+    # Those of rows of their own, but for what cannot be told from parts' numbers.
+    " UNION ALL SELECT bucket, part, first, ids FROM client_ids WHERE bucket = ?1"
+    " AND part BETWEEN ?3 AND ?4 AND part NOT BETWEEN ?5 AND ?6"
+)
+_SELECT_FINER: Final = (
+    "SELECT bucket, part, first, ids FROM client_ids WHERE bucket = ? AND part BETWEEN ? AND ?"
+)
+_DELETE: Final = "DELETE FROM client_ids WHERE bucket = ? AND part = ? AND first = ?"
 _hash_bytes: Final = Struct("<q").pack
 _pair: Final = Struct("<qQ").pack
 _hash: Final = Struct("<q").unpack_from
 _offset: Final = Struct("<Q").unpack_from
 
 Row = tuple[int, int, int, bytes]
-"""(bucket, part, first, ids). `part` is a part, or a whole hash. `first` is a log offset, and nothing that is
-written at this time is before it; it tells rows of different times apart, and is one more for each further
-row of the same part. `ids` are hashes (signed, 64 bits), then as many log offsets (64 bits) in the same
-order, little-endian."""
+"""(bucket, part, first, ids). `part` is a part, or a whole hash, or, with COMPACT in the bucket, a finer one.
+`first` is a log offset, and nothing that is written at this time is before it; it tells rows of different
+times apart, and is one more for each further row of the same part. `ids` are hashes (signed, 64 bits), then
+as many log offsets (64 bits) in the same order, little-endian."""
+
+
+def parts() -> range:
+    """All that a bucket has."""
+    return range(-(1 << 63 - PART_SHIFT), 1 << 63 - PART_SHIFT)
 
 
 def single_rows(bucket: int, first: int, hashes: Iterable[int], offsets: Iterable[int]) -> Iterator[Row]:
@@ -67,7 +91,7 @@ class Parts:
 
     def __init__(self) -> None:
         # Of each part hash, log offset, hash, ...; by the part, -256 to 255.
-        self._pairs: list[list[int]] = [[] for _ in range(2 * _PARTS)]
+        self._pairs: list[list[int]] = [[] for _ in parts()]
 
     def add(self, hashes: Iterable[int], offsets: Iterable[int]) -> None:
         """Takes these in, in any order; a hundred nanoseconds each."""
@@ -79,7 +103,7 @@ class Parts:
 
     def rows(self, bucket: int, first: int) -> Iterator[Row]:
         """Rows for the disk, in the order of its keys; made as they are taken. See `single_rows`."""
-        for part in range(-_PARTS, _PARTS):
+        for part in parts():
             pairs = self._pairs[part]
             for further, at in enumerate(range(0, len(pairs), 2 * MOST_IDS)):
                 some = pairs[at : at + 2 * MOST_IDS]
@@ -94,7 +118,8 @@ def find(connection: sqlite3.Connection, bucket: int, hashed: int) -> list[int]:
     """The log offsets of a hash in a bucket, in no order; one may be there twice."""
     found: list[int] = []
     sought = _hash_bytes(hashed)
-    for (ids,) in connection.execute(_SELECT, (bucket, hashed >> PART_SHIFT, hashed)):
+    keys = (bucket, bucket | COMPACT, hashed >> PART_SHIFT, hashed, hashed >> FINE_SHIFT)
+    for (ids,) in connection.execute(_SELECT, keys):
         half = len(ids) // 2
         at = ids.find(sought, 0, half)
         while at >= 0:
@@ -108,11 +133,19 @@ def find(connection: sqlite3.Connection, bucket: int, hashed: int) -> list[int]:
 
 def all_hashes(connection: sqlite3.Connection, bucket: int) -> Iterator[int]:
     """Every hash in a bucket, in no order."""
-    for (ids,) in connection.execute("SELECT ids FROM client_ids WHERE bucket = ?", (bucket,)):
+    sql = "SELECT ids FROM client_ids WHERE bucket IN (?, ?)"
+    for (ids,) in connection.execute(sql, (bucket, bucket | COMPACT)):
         if len(ids) == 16:
             yield _hash(ids)[0]
         else:
             yield from hashes_of(ids)
+
+
+def filter_of(connection: sqlite3.Connection, bucket: int) -> Bloom:
+    """Reads a bucket into a filter; half a second for a million sends, so it runs on a thread."""
+    bloom = Bloom()
+    bloom.add(all_hashes(connection, bucket))
+    return bloom
 
 
 def hashes_of(ids: bytes) -> array[int]:
@@ -125,9 +158,53 @@ def offsets_of(ids: bytes) -> array[int]:
     return native("Q", memoryview(ids)[len(ids) // 2 :])
 
 
-def is_found(part: int, hashed: int) -> bool:
+def is_found(bucket: int, part: int, hashed: int) -> bool:
     """Whether `find` looks for this hash in a row of this part."""
+    if bucket & COMPACT:
+        return part == hashed >> FINE_SHIFT
     return part in (hashed, hashed >> PART_SHIFT)
+
+
+def many_rows(connection: sqlite3.Connection, bucket: int, most: int) -> bool:
+    """Whether whoever looks for a hash in this bucket reads more rows than so many.
+
+    It is told by those of the last part, which is made compact when all others are.
+    """
+    sql = "SELECT count(*) FROM (SELECT 1 FROM client_ids WHERE bucket = ? AND part = ? LIMIT ?)"
+    (count,) = connection.execute(sql, (bucket, parts()[-1], most + 1)).fetchone()
+    return bool(count > most)
+
+
+def compact(bucket: int, part: int, connection: sqlite3.Connection) -> None:
+    """Writes a part of a bucket anew, in finer parts; in one transaction. It may be done again.
+
+    The disk should have all of the bucket: what comes to it later is found, but in more rows again.
+    """
+    whole, finer = part << PART_SHIFT, part << PART_SHIFT - FINE_SHIFT
+    keys = (bucket, part, whole, whole + (1 << PART_SHIFT) - 1, parts()[0], parts()[-1])
+    old = [
+        row
+        for row in connection.execute(_SELECT_PART, keys).fetchall()
+        # One of another part, whose hash is this one's number, stays where it is.
+        if len(row[3]) != 16 or _hash(row[3])[0] >> PART_SHIFT == part
+    ]
+    if not old:
+        return
+    last = finer + (1 << PART_SHIFT - FINE_SHIFT) - 1
+    old += connection.execute(_SELECT_FINER, (bucket | COMPACT, finer, last)).fetchall()
+    fine: dict[int, dict[int, int]] = {}  # by its finer part, each log offset's hash
+    for *_, ids in old:
+        for hashed, offset in zip(hashes_of(ids), offsets_of(ids), strict=True):
+            fine.setdefault(hashed >> FINE_SHIFT, {})[offset] = hashed
+    connection.executemany(_DELETE, [row[:3] for row in old])
+    rows: list[Row] = []
+    for at in sorted(fine):
+        pairs = fine[at]
+        offsets = sorted(pairs)
+        for begin in range(0, len(offsets), MOST_IDS):
+            some = offsets[begin : begin + MOST_IDS]
+            rows.append((bucket | COMPACT, at, some[0], _packed(map(pairs.__getitem__, some), some)))
+    INSERT_CLIENT_IDS(connection, rows)
 
 
 def converted(rows: Iterable[tuple[int, int, int]]) -> Iterator[Row]:

@@ -1,8 +1,12 @@
 """Client ids: which send was this, and was it the same?
 
-The last ones are in memory, the others in the `client_ids` table, by bucket and hash of the
-key; the log row decides. Bloom filters over both, one for each span of time,
-spare almost every look-up.
+The last ones are in memory, the others in the `client_ids` table, by bucket and hash of the key; the log
+row decides. Bloom filters over both, one for each bucket, spare almost every look-up.
+
+They take two bytes a send for as long as it is remembered, and each is asked for every send: 40 filters and
+350 MB where a thousand are sent each second of two days. (One for all of a span of time, of a bounded size,
+let one in forty through after thirty million sends, and each was looked for in all buckets: the server spent
+more time on it than on messages.)
 """
 
 from __future__ import annotations
@@ -10,23 +14,23 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
 from struct import Struct
 from typing import Any, Final
 
-from imserver.backends.embedded.bloom import NEAR, NEAR_SHIFT, PROBE_SHIFT, PROBES, Bloom, Layer, is_in
-from imserver.backends.embedded.client_ids import Parts, Row, all_hashes, find, single_rows
+from imserver.backends.embedded.bloom import HIGH, LARGEST, PROBES, Bloom, Layer, is_in
+from imserver.backends.embedded.client_ids import COMPACT, Parts, Row, find, single_rows
 
 SPAN_SECONDS = 12 * 3600.0
 """Spans are dropped whole. Part of the file format: the window may be configured anew, this may not."""
-_BUCKET_OFFSETS: Final = 22
-"""Bits of a log offset: a bucket has about so many sends at the most.
+BUCKET_OFFSETS = 22
+"""Bits of a log offset: a bucket has about so many sends at the most. Part of the file format.
 
 What is written together is spread over all of its bucket by its hashes (see `client_ids`), and whoever looks
-for one reads a five-hundredth of the bucket.
+for one reads a five-hundredth of the bucket, until it is compact.
 """
 ROW_WEIGHT = 16
 """So many entries of the other indexes are written in the time that a row of client ids takes."""
@@ -74,7 +78,7 @@ def span_of(at: float) -> int:
 
 def bucket_of(span: int, offset: int) -> int:
     """What the disk keeps together: the sends of a span of time, and of a part of the log."""
-    return span << 32 | offset >> _BUCKET_OFFSETS
+    return span << 32 | offset >> BUCKET_OFFSETS
 
 
 def _span_in(bucket: int) -> int:
@@ -88,9 +92,8 @@ class Dedupe:
     dictionary would cost as much as its hash, and mostly not one in a thousand is asked for.
 
     Attributes:
-        blooms: per span of time, what was accepted and what is on the disk of it.
-        unread: spans of which `blooms` has only what was accepted since start-up: the disk is asked always.
-        layers: those of all filters.
+        blooms: per bucket, what was accepted and what is on the disk of it; in the order of time.
+        unread: buckets of which `blooms` has only what was accepted since start-up: the disk is asked always.
         filling: the one that takes what is accepted now; see `turn_to`.
     """
 
@@ -105,12 +108,11 @@ class Dedupe:
         self._looks = 0  # since the tail was cut
         self.blooms: dict[int, Bloom] = {}
         self.unread: set[int] = set()
-        self.layers: list[Layer] = []
+        self._layers: list[tuple[int, list[bytearray]]] = []  # all filters' layers, by their masks
         self.filling: Layer = (bytearray(1), 0)
         self.seconds = seconds
         self._together_from = together_from
         self._bucket = -1
-        self._buckets: dict[int, list[int]] = {}  # per span, those that the disk may have, in order
         self._counted = 0  # of the tail, as filters' room
         self._filled: list[tuple[int, int]] = []  # (first log offset, bucket) of the tail, in order
         self._filtered: list[tuple[int, Layer]] = []  # (first log offset, filter that took it), likewise
@@ -118,25 +120,23 @@ class Dedupe:
     def load(self, connection: sqlite3.Connection) -> None:
         """Notes what is on the disk. The filters of that come later, see `filter_of`."""
         bucket: int | None = -(1 << 62)
+        found: set[int] = set()
         while bucket is not None:
             (bucket,) = connection.execute(
                 "SELECT min(bucket) FROM client_ids WHERE bucket > ?", (bucket,)
             ).fetchone()
             if bucket is not None:
-                span = _span_in(bucket)
-                self.blooms[span] = Bloom()
-                self.unread.add(span)
-                self._note_bucket(span, bucket)
+                found.add(bucket & ~COMPACT)
+        for bucket in sorted(found):
+            self.blooms[bucket] = Bloom()
+        self.unread |= found
         self._renew_layers()
 
-    def _note_bucket(self, span: int, bucket: int) -> None:
-        buckets = self._buckets.setdefault(span, [])
-        if bucket not in buckets:
-            buckets.append(bucket)
-
-    def buckets(self, span: int) -> tuple[int, ...]:
-        """Those of a span that the disk may have, in the order of time."""
-        return tuple(self._buckets.get(span, ()))
+    def complete(self) -> list[int]:
+        """The buckets that the disk has all of, in the order of time."""
+        open_ones = {bucket for _, bucket in self._filled}
+        buckets = [*self.blooms]
+        return [bucket for bucket in buckets[:-1] if bucket not in open_ones]
 
     # What is accepted
 
@@ -151,11 +151,11 @@ class Dedupe:
         if bucket != self._bucket:
             self._bucket = bucket
             self._filled.append((offset, bucket))
-            self._note_bucket(span, bucket)
-            if span not in self.blooms:
-                self.blooms[span] = Bloom()
-            self._renew_layers()
-        bloom = self.blooms[span]
+            if bucket not in self.blooms:
+                # The next one of a span is going to be full, too.
+                self.blooms[bucket] = Bloom(LARGEST if bucket - 1 in self.blooms else 0)
+                self._renew_layers()
+        bloom = self.blooms[bucket]
         count = len(self._offsets)
         if bloom.reserve(count - self._counted):
             self._renew_layers()
@@ -168,11 +168,18 @@ class Dedupe:
     def may_know(self, hashed: int) -> bool:
         """Whether any filter lets this hash through: nearly never, unless there is such a send."""
         # As `bloom.is_in` has it; a call of its own would cost every send.
-        bits = PROBES[hashed >> PROBE_SHIFT & 63]
-        for layer, mask in self.layers:
+        high = hashed >> HIGH
+        bits = PROBES[high & 63]
+        for mask, layers in self._layers:
             at = hashed & mask
-            if layer[at] & bits == bits and layer[at ^ (hashed >> NEAR_SHIFT & NEAR | 1)] & bits == bits:
-                return True
+            for layer in layers:
+                if (
+                    layer[at] & bits == bits
+                    and layer[at ^ (high >> 6 & 63)] & bits == bits
+                    and layer[at ^ (high >> 12 & 63)] & bits == bits
+                    and layer[at ^ (high >> 18 & 63)] & bits == bits
+                ):
+                    return True
         return bool(self.unread)
 
     def note(self, hashed: int, offset: Any) -> None:
@@ -185,9 +192,12 @@ class Dedupe:
         self._offsets.append(offset)
         # As in `Bloom.add`, likewise.
         layer, mask = self.filling
-        bits, at = PROBES[hashed >> PROBE_SHIFT & 63], hashed & mask
+        high, at = hashed >> HIGH, hashed & mask
+        bits = PROBES[high & 63]
         layer[at] |= bits
-        layer[at ^ (hashed >> NEAR_SHIFT & NEAR | 1)] |= bits
+        layer[at ^ (high >> 6 & 63)] |= bits
+        layer[at ^ (high >> 12 & 63)] |= bits
+        layer[at ^ (high >> 18 & 63)] |= bits
 
     # What was accepted
 
@@ -227,13 +237,12 @@ class Dedupe:
     def on_disk(self, connection: sqlite3.Connection, now: Callable[[], float], hashed: int) -> list[int]:
         """Log offsets of older sends that may have this key, newest first."""
         found: list[int] = []
-        oldest = 0
-        for span, bloom in self.blooms.items():
-            if span in self.unread or hashed in bloom:
-                oldest = oldest or span_of(now() - self.seconds)
-                if span < oldest:
-                    continue
-                for bucket in self._buckets.get(span, ()):
+        oldest = -1
+        for bucket, bloom in self.blooms.items():
+            if bucket in self.unread or hashed in bloom:
+                if oldest < 0:
+                    oldest = span_of(now() - self.seconds)
+                if _span_in(bucket) >= oldest:
                     found += find(connection, bucket, hashed)
         if len(found) > 1:
             found = sorted(set(found), reverse=True)
@@ -283,30 +292,25 @@ class Dedupe:
         while len(self._filtered) > 1 and self._filtered[1][0] <= watermark + 1:
             del self._filtered[0]
 
-    def install(self, span: int, bloom: Bloom) -> None:
+    def install(self, bucket: int, bloom: Bloom) -> None:
         """Uses a filter that `filter_of` read."""
-        if span in self.unread:
-            self.unread.discard(span)
-            self.blooms[span].layers[:0] = bloom.layers
+        if bucket in self.unread:
+            self.unread.discard(bucket)
+            self.blooms[bucket].layers[:0] = bloom.layers
             self._renew_layers()
 
     def expire(self, oldest: int) -> None:
-        """Forgets spans before `oldest`, but for those in the tail: filters know whatever is there."""
-        in_tail = {_span_in(bucket) for _, bucket in self._filled}
-        for span in [span for span in self.blooms if span < oldest]:
-            self.unread.discard(span)
-            if span not in in_tail:
-                del self.blooms[span]
-                self._buckets.pop(span, None)
+        """Forgets spans before `oldest`, but for buckets in the tail: filters know whatever is there."""
+        in_tail = {bucket for _, bucket in self._filled}
+        for bucket in [bucket for bucket in self.blooms if _span_in(bucket) < oldest]:
+            self.unread.discard(bucket)
+            if bucket not in in_tail:
+                del self.blooms[bucket]
         self._renew_layers()
 
     def _renew_layers(self) -> None:
-        self.layers = [layer for bloom in self.blooms.values() for layer in bloom.layers]
-
-
-def filter_of(connection: sqlite3.Connection, buckets: Iterable[int]) -> Bloom:
-    """Reads buckets of the disk into a filter; half a second for a million sends, so it runs on a thread."""
-    bloom = Bloom()
-    for bucket in buckets:
-        bloom.add(all_hashes(connection, bucket))
-    return bloom
+        sizes: dict[int, list[bytearray]] = {}
+        for bloom in self.blooms.values():
+            for layer, mask in bloom.layers:
+                sizes.setdefault(mask, []).append(layer)
+        self._layers = [*sizes.items()]

@@ -187,6 +187,10 @@ def _share_rows(connection: sqlite3.Connection) -> None:
     """Version 7: rows of the log may have several records (`log_rows`). Those there are stay as they are."""
 
 
+def _compact_client_ids(connection: sqlite3.Connection) -> None:
+    """Version 8: buckets of client ids may be compact (`client_ids`). Those there are become so in time."""
+
+
 def _statements(script: str) -> list[str]:
     """The statements of a script one by one; executescript() would commit."""
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
@@ -203,6 +207,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _add_encrypted_groups,
     _add_client_ids,
     _share_rows,
+    _compact_client_ids,
 )
 """Step i brings a file from version i to i + 1; released steps are never changed."""
 

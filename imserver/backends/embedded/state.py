@@ -38,6 +38,8 @@ class State:
     Attributes:
         committed: the last log offset that is durable; readers see nothing beyond it.
         indexed_upto: the watermark: rows up to it are in the indexes on the disk.
+        tail_rows: records of the log after it, committed or not.
+        flushed: nothing after it is in the indexes, as may be after a crash.
         floor: the first log offset that is kept.
         last_ms: the last message's time; ids never go back behind it.
         id_prefix: what its id begins with; "" = not made yet, see `begin_ids`.
@@ -64,6 +66,7 @@ class State:
         self.indexed_upto: int = meta.get("indexed_upto", 0)
         self.floor: int = meta.get("floor", 1)
         self.tail_rows = 0
+        self.flushed = False
         self.last_ms = 0
         self.id_prefix = ""
         self._load_counters(connection)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from itertools import islice
 
 from imserver.backends.embedded.records import pack_offsets
 
@@ -110,4 +109,4 @@ class TailIndex:
             count = bisect_right(offsets, watermark)
             self.entries -= count
             tail.base += count
-            tail.offsets = list(islice(offsets, count, None))
+            del offsets[:count]

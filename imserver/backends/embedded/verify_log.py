@@ -205,7 +205,7 @@ def _remembered(connection: sqlite3.Connection, first: int) -> set[tuple[int, in
         return set(connection.execute("SELECT hash, offset FROM dedupe WHERE offset >= ?", (first,)))
     return {
         (hashed, offset)
-        for part, ids in connection.execute("SELECT part, ids FROM client_ids")
+        for bucket, part, ids in connection.execute("SELECT bucket, part, ids FROM client_ids")
         for hashed, offset in zip(hashes_of(ids), offsets_of(ids), strict=True)
-        if offset >= first and is_found(part, hashed)
+        if offset >= first and is_found(bucket, part, hashed)
     }

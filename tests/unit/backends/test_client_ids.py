@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,11 +15,14 @@ from imserver.backends.embedded.client_ids import (
     Parts,
     Row,
     all_hashes,
+    compact,
     converted,
     find,
     hashes_of,
     is_found,
+    many_rows,
     offsets_of,
+    parts,
     single_rows,
 )
 from imserver.backends.embedded.schema import MIGRATIONS, migrate
@@ -53,10 +57,10 @@ class ClientIdsTest(SynchronousTestCase):
         if not together:
             numbered = sorted(zip(hashes, offsets, strict=True))
             return [*single_rows(bucket, first, *zip(*numbered, strict=True))] if numbered else []
-        parts = Parts()
+        shared = Parts()
         for at in range(0, len(hashes), 7):  # some at a time
-            parts.add(hashes[at : at + 7], offsets[at : at + 7])
-        return [*parts.rows(bucket, first)]
+            shared.add(hashes[at : at + 7], offsets[at : at + 7])
+        return [*shared.rows(bucket, first)]
 
     def write(self, bucket: int, first: int, hashes: list[int], together: bool = True) -> None:
         INSERT_CLIENT_IDS(self.connection, self.rows(bucket, first, hashes, together))
@@ -93,7 +97,7 @@ class ClientIdsTest(SynchronousTestCase):
         for _, part, first, ids in rows:
             self.assertLessEqual(len(ids) // 16, most if together else 1)
             self.assertTrue(5 <= first < 5 + max(1, len(hashes)))
-            self.assertTrue(all(is_found(part, hashed) for hashed in hashes_of(ids)))
+            self.assertTrue(all(is_found(3, part, hashed) for hashed in hashes_of(ids)))
         if together:
             self.assertTrue(all(-256 <= part <= 255 for _, part, _, _ in rows))
         self.assertEqual(
@@ -130,6 +134,65 @@ class ClientIdsTest(SynchronousTestCase):
         for hashed in FEW:
             expected = {number for number, own in enumerate(hashes, 1) if own == hashed}
             self.assertEqual(expected, set(find(self.connection, 1, hashed)))
+
+    @given(
+        st.lists(st.tuples(st.lists(st.one_of(HASHES, st.sampled_from(FEW)), max_size=30), st.booleans())),
+        st.lists(st.sampled_from([-256, -129, -1, 0, 1, 2, 127, 128, 255]), max_size=12),
+        st.booleans(),
+        st.integers(1, 4),
+    )
+    def test_they_are_found_while_parts_become_compact_and_afterwards(
+        self, writes: list[tuple[list[int], bool]], some: list[int], again: bool, most: int
+    ) -> None:
+        """In whatever order, and where more comes after all, or what was there is written once more."""
+        self.patch(client_ids, "MOST_IDS", most)
+        self.connection.execute("DELETE FROM client_ids")
+        self.write(8, 1, [1, 2, 3])
+        expected: dict[int, set[int]] = {}
+        first = 1
+        for hashes, together in writes:
+            for _ in range(1 + again):
+                self.write(7, first, hashes, together)
+            for offset, hashed in enumerate(hashes, first):
+                expected.setdefault(hashed, set()).add(offset)
+            for part in some:
+                compact(7, part, self.connection)
+            for hashed in {*expected, *FEW}:
+                self.assertEqual(expected.get(hashed, set()), set(find(self.connection, 7, hashed)))
+            if again:
+                self.write(7, first, hashes, not together)
+            first += len(hashes)
+        for part in parts():
+            compact(7, part, self.connection)
+        for hashed in {*expected, *FEW}:
+            self.assertEqual(expected.get(hashed, set()), set(find(self.connection, 7, hashed)))
+        self.assertEqual({*expected}, {*all_hashes(self.connection, 7)})
+        rows = self.connection.execute("SELECT bucket, part, ids FROM client_ids").fetchall()
+        for bucket, part, ids in rows:
+            self.assertTrue(all(is_found(bucket, part, hashed) for hashed in hashes_of(ids)))
+            self.assertLessEqual(len(ids), 16 * most)
+        left = [hashes_of(ids)[0] for bucket, _, ids in rows if bucket == 7]
+        self.assertTrue(all(-256 <= hashed <= 255 for hashed in left), "numbers of parts")
+        self.assertEqual([[1], [2], [3]], [find(self.connection, 8, hashed) for hashed in (1, 2, 3)])
+
+    def test_of_a_compact_bucket_little_is_read(self) -> None:
+        self.patch(client_ids, "FINE_SHIFT", 51)
+        chance = Random(1)
+        hashes = [chance.getrandbits(64) - (1 << 63) for _ in range(40_000)]
+        for first in range(0, 40_000, 5_000):
+            self.write(7, 1 + first, hashes[first : first + 5_000])
+        self.assertTrue(many_rows(self.connection, 7, 7))
+        self.assertFalse(many_rows(self.connection, 7, 8))
+        for part in parts():
+            self.assertTrue(many_rows(self.connection, 7, 7), "it begins again where it ended too early")
+            compact(7, part, self.connection)
+        self.assertFalse(many_rows(self.connection, 7, 0))
+        count = "SELECT count(*), max(length(ids)) / 16, sum(length(ids)) / 16 FROM client_ids"
+        rows, largest, ids = self.connection.execute(count).fetchone()
+        self.assertEqual(40_000, ids)
+        self.assertLessEqual(rows, 1 << 13)
+        self.assertLess(largest, 20)
+        self.assertEqual([1], find(self.connection, 7, hashes[0]))
 
     @given(st.lists(st.tuples(st.integers(1, 3), HASHES), max_size=60), st.integers(1, 5))
     def test_those_of_older_files_are_all_there(self, sends: list[tuple[int, int]], most: int) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
 from itertools import chain
 from random import Random
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +12,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from imserver.backends.embedded import bloom as bloom_module
 from imserver.backends.embedded import dedupe as dedupe_module
 from imserver.backends.embedded.bloom import PROBES, Bloom
-from imserver.backends.embedded.bulk import Insert
-from imserver.backends.embedded.client_ids import Parts
 from imserver.backends.embedded.dedupe import (
     ROW_WEIGHT,
     SPAN_SECONDS,
@@ -26,8 +21,6 @@ from imserver.backends.embedded.dedupe import (
     key_hash,
     span_of,
 )
-from imserver.backends.embedded.indexing import MOST_BEHIND, Indexer
-from tests.unit.backends.engine import EngineCase
 from tests.unit.backends.test_client_ids import pairs_in
 
 AT = 3 * SPAN_SECONDS
@@ -148,22 +141,27 @@ class DedupeTest(SynchronousTestCase):
             [pairs_in(rows) for rows in self.dedupe.due(first - 2, first + 2, 1000) if rows],
         )
         self.dedupe.drop_up_to(first + 2)
-        self.assertEqual((BUCKET, BUCKET + 1), self.dedupe.buckets(SPAN))
+        self.assertEqual([BUCKET, BUCKET + 1], self.dedupe.complete())
+        self.assertEqual([BUCKET, BUCKET + 1, BUCKET + (1 << 32) + 1], [*self.dedupe.blooms])
         self.dedupe.expire(SPAN + 1)
-        self.assertEqual((), self.dedupe.buckets(SPAN))
+        self.assertEqual([BUCKET + (1 << 32) + 1], [*self.dedupe.blooms])
         self.assertEqual([False, False, True], [self.dedupe.may_know(hashed) for hashed in (9, 7, 5)])
 
+    def layers(self) -> list[bytearray]:
+        """Those of all filters."""
+        return [layer for _, layers in self.dedupe._layers for layer in layers]
+
     def test_filters_fill_by_what_was_accepted(self) -> None:
-        self.patch(bloom_module, "_SMALLEST_FILTER", 1 << 17)
+        self.patch(bloom_module, "SMALLEST", 1 << 17)
         for turn in range(100_000):
             self.dedupe.turn_to(AT, 1 + turn)
         self.accept(1, 11)
-        self.assertEqual(1, len(self.dedupe.layers))
+        self.assertEqual(1, len(self.layers()))
         for offset in range(2, 40_000):
             self.accept(offset, offset)
         self.dedupe.drop_up_to(39_000)
         self.accept(40_000, 40_000)
-        self.assertEqual(2, len(self.dedupe.layers))
+        self.assertEqual(2, len(self.layers()))
 
     @given(
         st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), max_size=40),
@@ -175,7 +173,7 @@ class DedupeTest(SynchronousTestCase):
         self, sends: list[tuple[int, int]], watermarks: list[int], smallest: int, scans: int
     ) -> None:
         self.patch(dedupe_module, "SCANS", scans)
-        self.patch(bloom_module, "_SMALLEST_FILTER", smallest)  # of the smaller ones the next begins after 16
+        self.patch(bloom_module, "SMALLEST", smallest)  # of the smaller ones the next begins after 16
         dedupe = self.dedupe = Dedupe(86400.0, 5)
         at, accepted = AT, []
         for offset, (hashed, later) in enumerate(sends, 1):
@@ -196,7 +194,7 @@ class DedupeTest(SynchronousTestCase):
 
     def test_it_is_looked_up_while_others_come_and_go(self) -> None:
         for seed in range(100):
-            self.patch(bloom_module, "_SMALLEST_FILTER", (1 << 6, 1 << 20)[seed & 1])
+            self.patch(bloom_module, "SMALLEST", (1 << 6, 1 << 20)[seed & 1])
             self.patch(dedupe_module, "SCANS", (0, 1, 3, 32)[seed >> 1 & 3])
             dedupe = self.dedupe = Dedupe(86400.0, 5)
             random = Random(seed)
@@ -237,14 +235,14 @@ class DedupeTest(SynchronousTestCase):
         room = len(bloom.layers[0][0]) // 4
         self.assertFalse(bloom.reserve(room - 1))
         self.assertTrue(bloom.reserve(1))
-        self.assertEqual(4 * len(bloom.layers[0][0]), len(bloom.layers[1][0]))
+        self.assertEqual(8 * len(bloom.layers[0][0]), len(bloom.layers[1][0]))
         bloom.add([1, 2, 3])
         self.assertTrue(all(value in bloom for value in (1, 2, 3)))
 
     @settings(max_examples=20, deadline=None)
     @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=50))
     def test_what_was_added_is_there(self, values: list[int]) -> None:
-        self.patch(bloom_module, "_SMALLEST_FILTER", 1 << 17)
+        self.patch(bloom_module, "SMALLEST", 1 << 17)
         bloom = Bloom()
         bloom.add(values)
         self.assertTrue(all(value in bloom for value in values))
@@ -254,13 +252,31 @@ class DedupeTest(SynchronousTestCase):
             self.assertEqual({(value & mask) >> 6 for value in values}, touched, "a line each")
 
     def test_few_get_through_a_full_layer(self) -> None:
-        self.patch(bloom_module, "_SMALLEST_FILTER", 1 << 17)
-        chance = Random(1)
-        bloom = Bloom()
-        bloom.add(chance.getrandbits(64) - (1 << 63) for _ in range(1 << 15))
+        self.patch(bloom_module, "LARGEST", 1 << 17)
+        for first, bytes_each, most in ((1 << 16, 4, 60), (1 << 17, 2, 400)):
+            chance = Random(1)
+            bloom = Bloom(first)
+            bloom.add(chance.getrandbits(64) - (1 << 63) for _ in range(first // bytes_each))
+            self.assertEqual(1, len(bloom.layers))
+            through = sum(chance.getrandbits(64) - (1 << 63) in bloom for _ in range(100_000))
+            self.assertLess(through, most)
+
+    def test_the_largest_layer_goes_on(self) -> None:
+        self.patch(bloom_module, "LARGEST", 1 << 6)
+        bloom = Bloom(1 << 6)
+        bloom.add(range(0, 100 << 29, 1 << 29))
         self.assertEqual(1, len(bloom.layers))
-        through = sum(chance.getrandbits(64) - (1 << 63) in bloom for _ in range(100_000))
-        self.assertLess(through, 200)
+        self.assertTrue(all(value in bloom for value in range(0, 100 << 29, 1 << 29)))
+
+    def test_the_next_bucket_of_a_span_begins_with_a_large_layer(self) -> None:
+        self.accept(1, 5)
+        self.accept((1 << 22) + 1, 6)
+        self.accept((1 << 22) + 2, 7, AT + SPAN_SECONDS)
+        self.assertEqual([1 << 20, 1 << 23, 1 << 20], [len(layers) for layers in self.firsts()])
+
+    def firsts(self) -> list[bytearray]:
+        """Each filter's first layer."""
+        return [bloom.layers[0][0] for bloom in self.dedupe.blooms.values()]
 
     @given(st.integers(1, 2**40), st.sampled_from(["jsonline", "protobuf"]), st.text())
     def test_a_sender_s_hashes_are_the_same(self, sender: int, format: str, client_id: str) -> None:
@@ -273,123 +289,6 @@ class DedupeTest(SynchronousTestCase):
         """Part of the file format."""
         self.assertEqual(GOLDEN, key_hash(7, "protobuf", "c-1"))
 
-    def test_a_probe_is_three_bits_of_a_byte(self) -> None:
-        self.assertEqual({3}, {probe.bit_count() for probe in PROBES})
+    def test_a_probe_is_two_bits_of_a_byte(self) -> None:
+        self.assertEqual({2}, {probe.bit_count() for probe in PROBES})
         self.assertEqual(64, len(PROBES))
-
-
-class PauseTest(EngineCase, SynchronousTestCase):
-    """Between two slices of the indexes messages have the writer to themselves."""
-
-    def setUp(self) -> None:
-        self.open_cellar("alice", "bob", flush_rows=6, slice_entries=1, slice_pause=0.01, ids_together_from=1)
-        self.addCleanup(lambda: self.wait_for(self.embedded.close()))
-        for number in range(6):
-            self.send("alice", recipient="bob", client_id=f"{number}")
-        self.settle()
-
-    def written(self) -> int:
-        rows = self.embedded.core.reader.execute("SELECT * FROM client_ids").fetchall()
-        return len(pairs_in(rows))
-
-    def test_slices_wait(self) -> None:
-        before = self.written()
-        self.settle()
-        self.assertEqual(before, self.written())
-        for _ in range(20):
-            self.later(0.01)
-        self.assertEqual(6, self.written())
-        self.assertEqual(0, len(self.embedded.core.state.dedupe))
-
-    def prepared(self, messages: int) -> list[str]:
-        """What happens while these are prepared: each time the preparation of so many, and others' turns."""
-        self.flush()
-        turns: list[str] = []
-        add = Parts.add
-
-        def noted(parts: Parts, hashes: Sequence[int], offsets: Sequence[int]) -> None:
-            turns.append(f"prepared {len(hashes)}")
-            self.clock.callLater(0, turns.append, "others")
-            add(parts, hashes, offsets)
-
-        self.patch(Parts, "add", noted)
-        for number in range(messages):
-            self.submit("alice", recipient="bob", client_id=f"m{number}")
-        for _ in range(messages * 4):
-            self.later(0.01)
-        self.assertEqual(6 + messages, self.written())
-        return turns
-
-    def test_others_have_their_turn_while_what_many_share_is_prepared(self) -> None:
-        self.assertEqual(["prepared 1", "others"] * 6, self.prepared(6))
-
-    def test_they_have_none_where_more_comes_than_is_written(self) -> None:
-        """Turns are long then, and what waits would grow."""
-        self.assertEqual(["prepared 2"] * 6 + ["others"] * 6, self.prepared(12))
-
-    def test_memory_that_was_lost_while_it_was_prepared_is_not_written(self) -> None:
-        self.flush()
-        add = Parts.add
-
-        def lost(parts: Parts, hashes: Sequence[int], offsets: Sequence[int]) -> None:
-            self.committer.failures = 1
-            self.submit("alice", recipient="bob", client_id="lost")
-            add(parts, hashes, offsets)
-
-        self.patch(Parts, "add", lost)
-        for number in range(6):
-            self.submit("alice", recipient="bob", client_id=f"m{number}")
-        for _ in range(20):
-            self.later(0.01)
-        self.assertEqual(6, self.written())
-        self.patch(Parts, "add", add)
-        self.flush()
-        self.assertEqual(12, self.written())
-
-    def test_what_waits_does_not_grow_without_end(self) -> None:
-        state = self.embedded.core.state
-        waiting = []
-        for number in range(150):
-            for one in "xy":
-                self.submit("alice", recipient="bob", client_id=f"{one}{number}")
-            self.later(0.01)
-            waiting.append(state.tail_rows)
-        # A slice has one entry, and each message makes some: one slice a pause is not enough.
-        self.assertLess(max(waiting), 10 * 6)
-        self.flush()
-        self.assertEqual(306, self.written())
-
-    def test_slices_grow_with_what_waits_up_to_a_bound(self) -> None:
-        self.patch(dedupe_module, "ROW_WEIGHT", 1)
-        self.flush()
-        sizes: list[int] = []
-        write = Indexer._write
-
-        def noted(indexer: Indexer, insert: Insert, rows: list[Any], connection: sqlite3.Connection) -> None:
-            sizes.append(len(rows))
-            write(indexer, insert, rows, connection)
-
-        self.patch(Indexer, "_write", noted)
-        for number in range(6 * MOST_BEHIND + 30):
-            self.submit("alice", recipient="bob", client_id=f"m{number}")
-        self.settle()
-        self.assertEqual(max(sizes), MOST_BEHIND)
-
-    def test_whoever_waits_for_the_end_waits_for_no_pause(self) -> None:
-        self.assertLess(self.written(), 6)
-        self.flush()
-        self.assertEqual(6, self.written())
-        self.assertEqual(0, len(self.embedded.core.state.dedupe))
-        self.send("alice", recipient="bob", client_id="c")
-        self.flush()
-        self.assertEqual(7, self.written())
-
-    def test_memory_that_was_lost_in_a_pause_is_not_written(self) -> None:
-        self.committer.failures = 1
-        self.submit("alice", recipient="bob")
-        self.settle()
-        for _ in range(30):
-            self.later(0.01)
-        self.assertEqual(list(range(1, 7)), [seq for seq, _ in self.texts("bob")])
-        self.flush()
-        self.assertEqual(6, self.written())

@@ -12,9 +12,9 @@ from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imserver.backends.embedded.bloom import Bloom
-from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS, Row, hashes_of, single_rows
+from imserver.backends.embedded.client_ids import INSERT_CLIENT_IDS, Row, filter_of, hashes_of, single_rows
 from imserver.backends.embedded.database import FileDatabase, MemoryDatabase, connect
-from imserver.backends.embedded.dedupe import filter_of, key_hash, span_of
+from imserver.backends.embedded.dedupe import bucket_of, key_hash, span_of
 from imserver.backends.embedded.memory import deterministic_cellar
 from imserver.backends.embedded.records import FanoutRecord, MessageRecord, decode, encode, pack_offsets
 from imserver.backends.embedded.schema import migrate
@@ -388,13 +388,13 @@ class RetryWindowTest(EngineCase, SynchronousTestCase):
         self.flush()
         self.reopen()
         dedupe = self.embedded.core.state.dedupe
-        span = span_of(self.embedded.core.wall())
-        read = filter_of(self.database.reader(), dedupe.buckets(span))
+        bucket = bucket_of(span_of(self.embedded.core.wall()), 1)
+        read = filter_of(self.database.reader(), bucket)
         dedupe.load(self.database.reader())  # as at start-up, before the filters have been read
-        self.assertEqual({span}, dedupe.unread)
+        self.assertEqual({bucket}, dedupe.unread)
         second = self.send("alice", "two", recipient="bob", client_id="c2")
         self.flush()
-        dedupe.install(span, read)
+        dedupe.install(bucket, read)
         self.assertEqual(set(), dedupe.unread)
         self.assertEqual(second, self.send("alice", "two", recipient="bob", client_id="c2"))
         self.assertEqual(first, self.send("alice", "one", recipient="bob", client_id="c1"))
