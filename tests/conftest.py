@@ -5,9 +5,30 @@ That is: modules that ask `tests.effort` how long, and Hypothesis tests.
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
 
 from tests.effort import EFFORT, effort
+
+# Until somebody begins it, Twisted keeps the last 65,536 events, and with them whole worlds of tests that
+# are over: a test that counts what it leaves would count what its own events drive out.
+globalLogBeginner.beginLoggingTo(
+    [
+        FilteringLogObserver(
+            textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(defaultLogLevel=LogLevel.critical)]
+        )
+    ],
+    discardBuffer=True,
+    redirectStandardIO=False,
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

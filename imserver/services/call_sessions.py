@@ -58,15 +58,13 @@ class CallSessions:
         """A session began."""
         self._seated[session.principal.session] = session
 
-    def leave(self, session: Caller) -> bool:
-        """A session ended; False if it could not call."""
+    def leave(self, session: Caller) -> None:
+        """A session ended."""
         id = session.principal.session
-        if self._seated.pop(id, None) is None:
-            return False
-        self.media.unlink(id)
-        self._known.gone(id)
-        self._groups.gone(id)
-        return True
+        if self._seated.pop(id, None) is not None:
+            self.media.unlink(id)
+            self._known.gone(id)
+            self._groups.gone(id)
 
     def get(self, session: str) -> Caller | None:
         """The session of this id."""

@@ -157,7 +157,9 @@ class Calls:
 
     def session_gone(self, session: Caller) -> None:
         """A session ended."""
-        if self._sessions.leave(session):
+        if session.client.media is not Media.NONE:
+            self._sessions.leave(session)
+            # Also of one that never began: it may have been called already.
             self._spawn(self._follow(self.seat(session), Leave))
 
     def shut_down(self) -> None:

@@ -44,6 +44,7 @@ from imserver.services.administration import ADMIN_COMMANDS, NODE_REQUESTS, Admi
 from imserver.services.calls import Calls, CallSettings
 from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.dispatch import Dispatch
+from imserver.services.early_news import EarlyNews
 from imserver.services.entrance import Entrance
 from imserver.services.file_nodes import FileNote
 from imserver.services.file_relay_requests import RelayAct
@@ -59,7 +60,7 @@ from imserver.services.key_admin import KeyAdministration
 from imserver.services.log_ins import LogInCounts
 from imserver.services.messages import Messages, MessageSettings
 from imserver.services.neighbours import Homes, Neighbours
-from imserver.services.ports import Attending, Bus, Directory, MediaServers, Seat, Store
+from imserver.services.ports import Bus, Directory, MediaServers, Seat, Store
 from imserver.services.presence import Presence
 from imserver.services.registry import Registry
 from imserver.services.replays import LocalNonceMemory, NonceMemory, ReplayGuard
@@ -213,7 +214,8 @@ class Hub:
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)
         bus.serve(self._seats, self._on_tell, self._on_request)
-        bus.attendance.serve(self._attending, self.presence.rank, settings.sessions_per_user)
+        bus.attendance.serve(self._seats, self.presence.rank, settings.sessions_per_user)
+        self.early_news = EarlyNews(self.registry, self._tell)
         sessions = Sessions(self.registry, self.rooms.registry)
         self._homes: list[Homes] = [self.calls, self.rooms, self.relays]
         self.neighbours = Neighbours(self._homes, self.presence, sessions, accounts, clock, self.spawn)
@@ -313,6 +315,7 @@ class Hub:
         self.relays.session_started(session)
         if self._file_sessions is not None:
             self._file_sessions.started(session)
+        self.early_news.begun(session.principal.session)
 
     def _session_closed(self, session: LiveSession) -> None:
         self.presence.left(session)
@@ -320,6 +323,7 @@ class Hub:
         self.relays.session_gone(session)
         if self._file_sessions is not None:
             self._file_sessions.closed(session)
+        self.early_news.closed(session.principal.session)
 
     @property
     def nodes(self) -> int:
@@ -334,12 +338,7 @@ class Hub:
         return [] if record is None else [member.user for member in record.group.members]
 
     def _seats(self, user: str) -> list[Seat]:
-        return [self.calls.seat(session) for session in self.registry.of(user) if session.started]
-
-    def _attending(self, user: str) -> Attending:
-        sessions = self.registry.of(user)
-        entering = [self.calls.seat(session) for session in sessions if not session.started]
-        return Attending(self._seats(user), entering)
+        return [self.calls.seat(session) for session in self.registry.of(user)]
 
     # What comes over the bus
 
@@ -365,7 +364,13 @@ class Hub:
     def _on_tell(self, user: str, session: str, event: Any, node: str) -> None:
         if isinstance(event, RoomNews | RoomOver):
             self.rooms.told(event)
-        elif isinstance(event, RELAY_EVENTS):
+        elif type(event) is CallMedia:
+            self.calls.told(user, session, event, node)
+        else:
+            self.early_news.told(user, session, event, node)
+
+    def _tell(self, user: str, session: str, event: Any, node: str) -> None:
+        if isinstance(event, RELAY_EVENTS):
             self.relays.told(session, event, node)
         else:
             self.calls.told(user, session, event, node)

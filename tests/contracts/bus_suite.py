@@ -11,7 +11,7 @@ from imserver.model.errors import ErrorCode, ImError
 from imserver.model.messages import Done, TypingChanged
 from imserver.model.rooms import RoomError, RoomFault
 from imserver.services.call_requests import Act
-from imserver.services.ports import Attending, Seat
+from imserver.services.ports import Seat
 from tests.contracts.cellar_case import CellarCase
 
 
@@ -24,13 +24,14 @@ class BusSuite(CellarCase):
         self.told: list[Any] = []
         self.refusal: Exception | None = None
         self.sessions: dict[str, list[Seat]] = {}
-        self.entering: dict[str, list[Seat]] = {}
         self.ranks: dict[str, int] = {}
         self.bus.attach(self.on_event, lambda *kick: self.told.append(kick))
         self.bus.serve(
             lambda user: self.sessions.get(user, ()), lambda *told: self.told.append(told), self.handle
         )
-        self.bus.attendance.serve(self.attending, lambda user: self.ranks.get(user, 0), 64)
+        self.bus.attendance.serve(
+            lambda user: self.sessions.get(user, ()), lambda user: self.ranks.get(user, 0), 64
+        )
 
     def on_event(self, users: Iterable[str], event: Any, origin: str) -> None:
         self.told.append((sorted(users), event, origin))
@@ -39,9 +40,6 @@ class BusSuite(CellarCase):
         if self.refusal is not None:
             raise self.refusal
         return Done()
-
-    def attending(self, user: str) -> Attending:
-        return Attending(self.sessions.get(user, ()), self.entering.get(user, ()))
 
     def seat(self, user: str, session: str, media: Media = Media.NONE) -> Seat:
         return Seat(user, session, self.bus.node, media, "phone")
@@ -112,10 +110,10 @@ class BusSuite(CellarCase):
         phone, tablet = self.seat("alice", "s1", Media.WEBRTC), self.seat("alice", "s2")
         self.enter("alice", 3, phone)
         self.enter("alice", 3, phone, tablet)
-        self.entering["bob"] = [self.seat("bob", "s3")]
-        self.enter("bob", 0)
+        entering = self.seat("bob", "s3")
+        self.enter("bob", 0, entering)
         self.assertEqual([phone, tablet], list(self.wait_for(self.bus.seats("alice"))))
-        self.assertEqual([], list(self.wait_for(self.bus.seats("bob"))))
+        self.assertEqual([entering], list(self.wait_for(self.bus.seats("bob"))))
         self.assertEqual([3, 0, 0], list(self.wait_for(self.bus.attendance.ranks(["alice", "bob", "carol"]))))
         self.sessions["alice"] = [tablet]
         self.ranks["alice"] = 1

@@ -18,7 +18,7 @@ from imserver.backends.redis.subscriber import Subscriber
 from imserver.model.accounts import SessionKicked
 from imserver.model.calls import Media
 from imserver.model.errors import ErrorCode, ImError
-from imserver.services.ports import Attending, Seat
+from imserver.services.ports import Seat
 from tests.redis.link_case import LinkCase
 from tests.redis.proxy import Proxy
 
@@ -37,7 +37,7 @@ class Node:
         news: what was heard of other nodes.
         answers: what a request, by its type, is answered; an exception is raised.
         requests: what was asked.
-        sessions: by user: (session, started); `rank` of each.
+        sessions: by user; `rank` of each.
     """
 
     def __init__(self, case: BusCase, name: str) -> None:
@@ -55,12 +55,12 @@ class Node:
         self.news: list[str] = []
         self.answers: dict[type, Callable[[Any], Any]] = {}
         self.requests: list[Any] = []
-        self.sessions: dict[str, list[tuple[str, bool]]] = {}
+        self.sessions: dict[str, list[str]] = {}
         self.ranks: dict[str, int] = {}
         self.bus.attach(self._on_event, lambda *kick: self.kicks.append(kick))
         self.bus.serve(lambda user: (), lambda *tell: self.told.append(tell), self._handle)
         self.bus.watch(self)
-        self.bus.attendance.serve(self._attending, lambda user: self.ranks.get(user, 0), 3)
+        self.bus.attendance.serve(self._seats, lambda user: self.ranks.get(user, 0), 3)
 
     @property
     def node(self) -> str:
@@ -108,12 +108,8 @@ class Node:
             raise answer
         return answer
 
-    def _attending(self, user: str) -> Attending:
-        sessions = self.sessions.get(user, [])
-        return Attending(
-            [self.seat(user, session) for session, started in sessions if started],
-            [self.seat(user, session) for session, started in sessions if not started],
-        )
+    def _seats(self, user: str) -> list[Seat]:
+        return [self.seat(user, session) for session in self.sessions.get(user, [])]
 
     # Watcher
 

@@ -105,6 +105,15 @@ class House:
         self, user: str, *, device: str = "", format: str = "f", media: Media = Media.NONE, **options: Any
     ) -> Session:
         """A live session."""
+        session = self.enter(user, device=device, format=format, media=media, **options)
+        session.live.start()
+        self._case.settle()
+        return session
+
+    def enter(
+        self, user: str, *, device: str = "", format: str = "f", media: Media = Media.NONE, **options: Any
+    ) -> Session:
+        """A session whose log-in is about to be answered."""
         case = self._case
         peer = Peer()
         client = Client(
@@ -112,8 +121,6 @@ class House:
         )
         command = LogIn(user=user, token=f"demo_token_{user}", device=device)
         live, _ = case.wait_for(self.hub.log_in(client, Hello(), command, peer))
-        live.start()
-        case.settle()
         return Session(self, live, peer)
 
     def join(self, user: str, channel: str = "room", *, name: str = "", session: str = "") -> Endpoint:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from imserver.model.accounts import SessionKicked
-from imserver.services.ports import Attending, Seat, Watcher
+from imserver.services.ports import Seat, Watcher
 
 OnEvent = Callable[[Iterable[str], Any, str], None]
 OnKick = Callable[[str, str, str, SessionKicked], None]
@@ -104,7 +104,7 @@ class LocalAttendance:
         self._rank: Callable[[str], int] = _unseen
         self._announced: dict[str, int] = {}
 
-    def serve(self, attending: Callable[[str], Attending], rank: Callable[[str], int], limit: int) -> None:
+    def serve(self, seats: Callable[[str], Sequence[Seat]], rank: Callable[[str], int], limit: int) -> None:
         """See `Attendance.serve`. The limit is the registry's, which is all there is."""
         self._rank = rank
 

@@ -14,7 +14,7 @@ from imserver.backends.redis.link import Redis
 from imserver.backends.redis.nodes import Nodes
 from imserver.backends.redis.scripts import Script, lua
 from imserver.model.calls import Media
-from imserver.services.ports import Attending, Seat
+from imserver.services.ports import Seat
 
 USERS_PER_LOOK = 1_000
 RETRY_SECONDS = 1.0
@@ -30,7 +30,7 @@ _LATE = Script("attend_late", *lua("nodes", "attend_late"))
 _NODES = Script("attend_nodes", *lua("attend_nodes"))
 _STANDING = Script("attend_standing", *lua("nodes", "attend", "attend_standing"))
 
-_decode = msgspec.msgpack.Decoder(list[int | tuple[str, float, str, str, bool]]).decode
+_decode = msgspec.msgpack.Decoder(list[int | tuple[str, float, str, str]]).decode
 
 
 class Attendance:
@@ -52,7 +52,7 @@ class Attendance:
         self._clock = clock
         self._tell_late = late
         self._sweep_timer: IDelayedCall | None = None
-        self._attending: Callable[[str], Attending] = _nobody
+        self._seats: Callable[[str], Sequence[Seat]] = _nobody
         self._rank: Callable[[str], int] = _unseen
         self._limit = 0
         self._here: set[str] = set()  # users who are entered here
@@ -60,9 +60,9 @@ class Attendance:
         self._timer: IDelayedCall | None = None
         self._stopped = False
 
-    def serve(self, attending: Callable[[str], Attending], rank: Callable[[str], int], limit: int) -> None:
+    def serve(self, seats: Callable[[str], Sequence[Seat]], rank: Callable[[str], int], limit: int) -> None:
         """See `Attendance.serve`."""
-        self._attending, self._rank, self._limit = attending, rank, limit
+        self._seats, self._rank, self._limit = seats, rank, limit
 
     # Writing
 
@@ -144,11 +144,9 @@ class Attendance:
 
     def _write(self, user: str, limit: int) -> Deferred[Any]:
         self._unwritten.pop(user, None)
-        here = self._attending(user)
         words: list[Any] = []
-        for seats, started in ((here.seats, 1), (here.entering, 0)):
-            for seat in seats:
-                words += (seat.session, seat.media.value, seat.device, started)
+        for seat in self._seats(user):
+            words += (seat.session, seat.media.value, seat.device)
         if words:
             self._here.add(user)
         else:
@@ -196,9 +194,8 @@ class Attendance:
                 continue
             for one in _decode(reply[at + 1]):
                 if isinstance(one, tuple):
-                    session, since, media, device, started = one
-                    if started:
-                        found.append((since, Seat(user, session, node, Media(media), device)))
+                    session, since, media, device = one
+                    found.append((since, Seat(user, session, node, Media(media), device)))
         found.sort(key=lambda one: (one[0], one[1].session))
         return [seat for _, seat in found]
 
@@ -234,8 +231,8 @@ def _checked(reply: Any) -> Any:
     return reply
 
 
-def _nobody(user: str) -> Attending:
-    return Attending(())
+def _nobody(user: str) -> Sequence[Seat]:
+    return ()
 
 
 def _unseen(user: str) -> int:

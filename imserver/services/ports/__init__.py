@@ -5,7 +5,7 @@ connections and passes the same contract suite (tests/contracts/). Methods that
 may wait are coroutines.
 """
 
-from imserver.services.ports.attendance import Attendance, Attending
+from imserver.services.ports.attendance import Attendance
 from imserver.services.ports.bus import Bus, Watcher
 from imserver.services.ports.directory import Directory, GroupRecord
 from imserver.services.ports.feed import Change, Entry, EntryRow, FeedSink
@@ -16,7 +16,6 @@ from imserver.services.ports.threads import Threads
 
 __all__ = [
     "Attendance",
-    "Attending",
     "Bus",
     "Change",
     "Conversation",

@@ -5,21 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from msgspec import Struct
-
 from imserver.services.ports.seats import Seat
-
-
-class Attending(Struct, frozen=True):
-    """A user's sessions on one node, oldest first.
-
-    Attributes:
-        seats: those that are told things.
-        entering: those whose log-in has not ended: they are counted only.
-    """
-
-    seats: Sequence[Seat]
-    entering: Sequence[Seat] = ()
 
 
 class Attendance(Protocol):
@@ -30,11 +16,11 @@ class Attendance(Protocol):
     lost has nobody any more.
     """
 
-    def serve(self, attending: Callable[[str], Attending], rank: Callable[[str], int], limit: int) -> None:
+    def serve(self, seats: Callable[[str], Sequence[Seat]], rank: Callable[[str], int], limit: int) -> None:
         """Names who knows what is true on this node.
 
         Args:
-            attending: the sessions of a user here.
+            seats: the sessions of a user here, oldest first, with those whose log-in is being answered.
             rank: a user's rank here.
             limit: how many sessions a user may have on all nodes.
         """

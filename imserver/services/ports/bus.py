@@ -101,7 +101,7 @@ class Bus(Protocol):
         """
 
     async def seats(self, user: str) -> Sequence[Seat]:
-        """The user's live sessions on all nodes, oldest first."""
+        """The user's live sessions on all nodes, oldest first, with those whose log-in is being answered."""
 
     def tell(self, seat: Seat, event: Any) -> bool:
         """Tells an event to one session; lost if it is gone.

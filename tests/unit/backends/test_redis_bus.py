@@ -33,7 +33,7 @@ class TalkTest(BusCase):
         self.one, self.two, self.three = self.open_nodes("one", "two", "three")
 
     def enter(self, node: Node, user: str, *sessions: str) -> None:
-        node.sessions[user] = [(session, True) for session in sessions]
+        node.sessions[user] = list(sessions)
         node.ranks[user] = 3
         self.assertEqual([], list(self.wait_for(node.bus.attendance.enter(user))))
 
@@ -191,7 +191,7 @@ class AttendanceTest(BusCase):
         self.one, self.two = self.open_nodes("one", "two")
 
     def write(self, node: Node, user: str, rank: int, *sessions: str) -> list[str]:
-        node.sessions[user] = [(session.strip("?"), not session.endswith("?")) for session in sessions]
+        node.sessions[user] = list(sessions)
         node.ranks[user] = rank
         return [f"{seat.node} {seat.session}" for seat in self.wait_for(node.bus.attendance.enter(user))]
 
@@ -203,9 +203,9 @@ class AttendanceTest(BusCase):
 
     def test_seats_of_all_nodes_the_oldest_first(self) -> None:
         self.write(self.one, "alice", 3, "a")
-        self.write(self.two, "alice", 1, "b", "c?")
+        self.write(self.two, "alice", 1, "b", "c")
         self.write(self.one, "alice", 3, "a", "d")
-        self.assertEqual(["one:1 a", "two:1 b", "one:1 d"], self.seats("alice"))
+        self.assertEqual(["one:1 a", "two:1 b", "two:1 c", "one:1 d"], self.seats("alice"))
         seat = self.wait_for(self.two.bus.seats("alice"))[0]
         self.assertEqual(Seat("alice", "a", "one:1", Media.WEBRTC), seat)
         self.assertEqual([], self.seats("bob"))
@@ -237,15 +237,15 @@ class AttendanceTest(BusCase):
     def test_too_many_sessions_over_all_nodes(self) -> None:
         """The limit is 3."""
         self.assertEqual([], self.write(self.one, "alice", 3, "a"))
-        self.assertEqual([], self.write(self.two, "alice", 3, "b", "c?"))
-        self.assertEqual(["one:1 a"], self.write(self.two, "alice", 3, "b", "c?", "d?"))
+        self.assertEqual([], self.write(self.two, "alice", 3, "b", "c"))
+        self.assertEqual(["one:1 a"], self.write(self.two, "alice", 3, "b", "c", "d"))
         self.write(self.one, "alice", 0)
-        self.assertEqual([], self.write(self.two, "alice", 3, "b", "c?", "d?"))
+        self.assertEqual([], self.write(self.two, "alice", 3, "b", "c", "d"))
 
     def test_many_at_once(self) -> None:
         users = [f"user{number}" for number in range(2500)]
         for user in users[::2]:
-            self.one.sessions[user] = [("s", True)]
+            self.one.sessions[user] = ["s"]
             self.one.ranks[user] = 2
             self.one.bus.attendance.changed(user)
         self.settle()
@@ -349,7 +349,7 @@ class LossTest(BusCase):
         self.assertEqual("", self.wait_for(self.two.bus.holder("busy/alice")))
 
     def test_who_left_meanwhile_is_taken_off(self) -> None:
-        self.one.sessions["alice"] = [("a", True)]
+        self.one.sessions["alice"] = ["a"]
         self.wait_for(self.one.bus.attendance.enter("alice"))
         self.one.commands.cut()
         self.pump.until(lambda: not self.one.redis.connected)
@@ -362,7 +362,7 @@ class LossTest(BusCase):
         """As a replica that takes over: who came is not there, who left is."""
         node = self.one
         for user in ("alice", "ghost"):
-            node.sessions[user] = [("a", True)]
+            node.sessions[user] = ["a"]
         self.wait_for(node.bus.attendance.enter("ghost"))
         kept = {
             key: self.wait_for(self.link.call("DUMP", f"t:{key}"))
@@ -442,7 +442,7 @@ class DeathTest(BusCase):
         self.one, self.two, self.three = self.open_nodes("one", "two", "three")
 
     def enter(self, node: Node, user: str) -> None:
-        node.sessions[user] = [(f"{user}-{node.bus.members.name}", True)]
+        node.sessions[user] = [f"{user}-{node.bus.members.name}"]
         node.ranks[user] = 3
         self.wait_for(node.bus.attendance.enter(user))
 
@@ -540,7 +540,7 @@ class CutOffTest(BusCase):
         self.back: list[str] = []
         self.one.bus.rejoined.append(lambda: self.back.append(self.one.node))
         for node in self.nodes:
-            node.sessions["alice"] = [(f"alice-{node.bus.members.name}", True)]
+            node.sessions["alice"] = [f"alice-{node.bus.members.name}"]
             node.ranks["alice"] = 3
             self.wait_for(node.bus.attendance.enter("alice"))
         self.wait_for(self.one.bus.claim("mine", "one"))

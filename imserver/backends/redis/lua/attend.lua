@@ -1,6 +1,6 @@
 -- What scripts about attendance share. Needs nodes.lua.
 --
--- What is true of a user on a node is stored as [rank, [session, since, media, device, started], ...]
+-- What is true of a user on a node is stored as [rank, [session, since, media, device], ...]
 
 -- Brings the list of nodes that are told what concerns a user up to date.
 local function list_hosts(user)

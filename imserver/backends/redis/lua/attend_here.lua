@@ -1,4 +1,4 @@
--- Takes down what is true of a user on a node: rank, then (session, media, device, started) ...
+-- Takes down what is true of a user on a node: rank, then (session, media, device) ...
 -- Needs nodes.lua, attend.lua.
 -- With a limit > 0 it answers the sessions beyond it, the oldest over all nodes, as
 -- [node, session, media, device], ...; 'lost' if the node is none any more.
@@ -25,11 +25,9 @@ if before then
 end
 local record = {rank}
 local time = now()
-for index = 5, #ARGV, 4 do
+for index = 5, #ARGV, 3 do
   local session = ARGV[index]
-  record[#record + 1] = {
-    session, since[session] or time, ARGV[index + 1], ARGV[index + 2], ARGV[index + 3] == '1'
-  }
+  record[#record + 1] = {session, since[session] or time, ARGV[index + 1], ARGV[index + 2]}
 end
 redis.call('HSET', key, node, cmsgpack.pack(record))
 if not before then
