@@ -214,7 +214,7 @@ class Hub:
         store.attach(self.delivery)
         bus.attach(self._on_event, self._on_kick)
         bus.serve(self._seats, self._on_tell, self._on_request)
-        bus.attendance.serve(self._seats, self.presence.rank, settings.sessions_per_user)
+        bus.attendance.serve(self.presence.rank, settings.sessions_per_user)
         self.early_news = EarlyNews(self.registry, self._tell)
         sessions = Sessions(self.registry, self.rooms.registry)
         self._homes: list[Homes] = [self.calls, self.rooms, self.relays]
@@ -364,7 +364,7 @@ class Hub:
     def _on_tell(self, user: str, session: str, event: Any, node: str) -> None:
         if isinstance(event, RoomNews | RoomOver):
             self.rooms.told(event)
-        elif type(event) is CallMedia:
+        elif type(event) is CallMedia:  # there are many, and only of calls that run
             self.calls.told(user, session, event, node)
         else:
             self.early_news.told(user, session, event, node)

@@ -29,9 +29,7 @@ class BusSuite(CellarCase):
         self.bus.serve(
             lambda user: self.sessions.get(user, ()), lambda *told: self.told.append(told), self.handle
         )
-        self.bus.attendance.serve(
-            lambda user: self.sessions.get(user, ()), lambda user: self.ranks.get(user, 0), 64
-        )
+        self.bus.attendance.serve(lambda user: self.ranks.get(user, 0), 64)
 
     def on_event(self, users: Iterable[str], event: Any, origin: str) -> None:
         self.told.append((sorted(users), event, origin))

@@ -58,9 +58,9 @@ class Node:
         self.sessions: dict[str, list[str]] = {}
         self.ranks: dict[str, int] = {}
         self.bus.attach(self._on_event, lambda *kick: self.kicks.append(kick))
-        self.bus.serve(lambda user: (), lambda *tell: self.told.append(tell), self._handle)
+        self.bus.serve(self._seats, lambda *tell: self.told.append(tell), self._handle)
         self.bus.watch(self)
-        self.bus.attendance.serve(self._seats, lambda user: self.ranks.get(user, 0), 3)
+        self.bus.attendance.serve(lambda user: self.ranks.get(user, 0), 3)
 
     @property
     def node(self) -> str:

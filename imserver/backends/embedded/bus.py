@@ -104,7 +104,7 @@ class LocalAttendance:
         self._rank: Callable[[str], int] = _unseen
         self._announced: dict[str, int] = {}
 
-    def serve(self, seats: Callable[[str], Sequence[Seat]], rank: Callable[[str], int], limit: int) -> None:
+    def serve(self, rank: Callable[[str], int], limit: int) -> None:
         """See `Attendance.serve`. The limit is the registry's, which is all there is."""
         self._rank = rank
 

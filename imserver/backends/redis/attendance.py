@@ -42,6 +42,9 @@ class Attendance:
     Args:
         clock: times new attempts.
         late: told of users whose rank has not been announced.
+
+    Attributes:
+        seats_here: the sessions of a user on this node, oldest first.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Attendance:
         self._clock = clock
         self._tell_late = late
         self._sweep_timer: IDelayedCall | None = None
-        self._seats: Callable[[str], Sequence[Seat]] = _nobody
+        self.seats_here: Callable[[str], Sequence[Seat]] = _nobody
         self._rank: Callable[[str], int] = _unseen
         self._limit = 0
         self._here: set[str] = set()  # users who are entered here
@@ -60,9 +63,9 @@ class Attendance:
         self._timer: IDelayedCall | None = None
         self._stopped = False
 
-    def serve(self, seats: Callable[[str], Sequence[Seat]], rank: Callable[[str], int], limit: int) -> None:
+    def serve(self, rank: Callable[[str], int], limit: int) -> None:
         """See `Attendance.serve`."""
-        self._seats, self._rank, self._limit = seats, rank, limit
+        self._rank, self._limit = rank, limit
 
     # Writing
 
@@ -145,7 +148,7 @@ class Attendance:
     def _write(self, user: str, limit: int) -> Deferred[Any]:
         self._unwritten.pop(user, None)
         words: list[Any] = []
-        for seat in self._seats(user):
+        for seat in self.seats_here(user):
             words += (seat.session, seat.media.value, seat.device)
         if words:
             self._here.add(user)

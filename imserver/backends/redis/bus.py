@@ -120,7 +120,8 @@ class RedisBus:
         on_tell: OnTell,
         handler: Callable[[Any], Awaitable[Any]],
     ) -> None:
-        """See `Bus.serve`. Seats are what `attendance` is told of."""
+        """See `Bus.serve`."""
+        self.attendance.seats_here = seats
         self._consumers.on_tell, self._consumers.on_request = on_tell, handler
 
     def watch(self, watcher: Watcher) -> None:

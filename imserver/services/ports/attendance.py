@@ -16,11 +16,10 @@ class Attendance(Protocol):
     lost has nobody any more.
     """
 
-    def serve(self, seats: Callable[[str], Sequence[Seat]], rank: Callable[[str], int], limit: int) -> None:
-        """Names who knows what is true on this node.
+    def serve(self, rank: Callable[[str], int], limit: int) -> None:
+        """Names who knows what is true on this node, beside the sessions (`Bus.serve`).
 
         Args:
-            seats: the sessions of a user here, oldest first, with those whose log-in is being answered.
             rank: a user's rank here.
             limit: how many sessions a user may have on all nodes.
         """

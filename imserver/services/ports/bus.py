@@ -64,7 +64,8 @@ class Bus(Protocol):
         """Names who answers on this node for what is addressed.
 
         Args:
-            seats: the live sessions of a user here.
+            seats: the sessions of a user here, oldest first, with those whose log-in is being answered;
+                also what `attendance` takes down.
             on_tell: an event for one session (user, session id, event, the node that tells it).
             handler: a request to something whose home is here.
         """

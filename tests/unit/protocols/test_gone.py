@@ -10,14 +10,12 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.testing import StringTransport
-from twisted.logger import Logger, LogPublisher
 from twisted.python.failure import Failure
 
 from benchmarks.speakers import frame
 from imserver.config import Listener
 from imserver.model.errors import ErrorCode, ImError
 from imserver.protocols.doors import NEWCOMERS_PER_TURN, Doors
-from imserver.protocols.qdatastream import QDataStreamProtocol
 from imserver.protocols.session import Session
 from imserver.services.delivery import Delivery
 from imserver.tap.wiring import listener_factory
@@ -186,8 +184,6 @@ class Lost(HubCase):
             self.assertEqual(self.left_over(self.visit(listener, sent)), {}, framing)
 
     def test_qdatastream_that_is_none(self) -> None:
-        # What is logged is kept for a while, and each event drives out an older one, of another test.
-        self.patch(QDataStreamProtocol, "log", Logger(observer=LogPublisher()))
         wrong = b"\x0a" + utf8("alice")
         cases: dict[str, list[bytes]] = {
             "int16": [len(wrong).to_bytes(2, "big") + wrong, b"\xff\xf0" + wrong],

@@ -76,7 +76,7 @@ class EarlyNewsTest(HouseCase):
         self.pass_time(61.0)
         self.assertEqual(1, len(alice.take(CallEnded)))
         # Nor is anything kept that comes later.
-        self.two.hub._on_tell("bob", bob.live.principal.session, RelayFailed("r", "bob", "a", ""), "")
+        self.tell(self.two, bob, RelayFailed("r", "bob", "a", ""))
         self.assertEqual(0, len(self.two.hub.early_news))
 
     def test_only_so_much_waits(self) -> None:
