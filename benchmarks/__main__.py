@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import calls, crowds, delays, files, loads, rooms, servers, storms
+from benchmarks import calls, coming, crowds, delays, files, loads, rooms, servers, storms
 from benchmarks.chart import chart
 from benchmarks.figures import ECHO, FIGURES, Measured, Run, summed_up, table
 from benchmarks.machine import LOAD_CORE, TAKEN, Busy, Theft, alone, pin
@@ -78,7 +78,7 @@ class Bench:
         with servers.echo() as echo:
             for window in (16, 1):
                 self.measure(f"echo, window {window}", self.rate(loads.echoing(echo, window)))
-            self.measure("echo, connections", loads.connections(echo.ports, self.log_ins))
+            self.measure("echo, connections", coming.connections(echo, self.log_ins))
             self.tell("echo per core", Measured(self.figures[ECHO].per_core))
             for format in ("qdatastream", "protobuf", "jsonline"):
                 with self.server() as server:
@@ -125,8 +125,9 @@ class Bench:
     def log_ins_and_storms(self) -> None:
         """What it costs when sessions come, and come back."""
         for format in ("protobuf", "jsonline"):
-            with self.server() as server:
-                work = loads.log_ins(server.ports, format, self.log_ins)
+            with servers.echo() as echo, self.server() as server:
+                beside = echo if self.shared is None else None  # a short run has no time for it
+                work = coming.log_ins(server, format, self.log_ins, beside)
                 self.measure(f"{format} log-ins by token", work)
         storm, taken = self.undisturbed_storm()
         self.tell("storm: until all are back", Measured(storm.seconds, stolen=taken))

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import os
 import ssl
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -151,36 +150,3 @@ async def many(do: Callable[[str], Awaitable[Any]], names: list[str], at_once: i
             return await do(name)
 
     return await asyncio.gather(*(one(name) for name in names))
-
-
-async def log_ins(ports: dict[str, int], format: str, count: int) -> float:
-    """Connections a second that are opened, logged in by a signed token, and closed."""
-    tokens: dict[str, str] = {}
-
-    for user in ("alice", "bob", "carol", "dave"):
-        speaker = await connect(LineSpeaker, ports["jsonline"])
-        answer = await speaker.request("auth/login", {"username": user, "password": user})
-        tokens[user] = answer["token"]
-        await close([speaker])
-
-    async def once(user: str) -> None:
-        await close([await connect_user(format, ports, user, tokens[user])])
-
-    users = [("alice", "bob", "carol", "dave")[number % 4] for number in range(count)]
-    begun = time.perf_counter()
-    await many(once, users)
-    return count / (time.perf_counter() - begun)
-
-
-async def connections(ports: dict[str, int], count: int) -> float:
-    """Connections a second to the bare echo: handshake, one message, close."""
-
-    async def once(_: str) -> None:
-        speaker = await connect(WebSocketSpeaker, ports["echo"])
-        speaker.send(b"x")
-        await speaker.receive()
-        await close([speaker])
-
-    begun = time.perf_counter()
-    await many(once, [""] * count)
-    return count / (time.perf_counter() - begun)
