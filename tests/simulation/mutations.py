@@ -8,7 +8,7 @@ nothing wrong with one of these proves nothing about the real server.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -28,8 +28,7 @@ from imserver.services.call_media import MediaRelay
 from imserver.services.call_records import CallRecords
 from imserver.services.call_table import TABLE
 from imserver.services.call_terms import Do, On, State, Step
-from imserver.services.delivery import LiveSession
-from imserver.services.ports import Entry
+from imserver.services.ports import Entry, EntryRow
 from tests.simulation.node import Node, SimulatedCommitter
 
 
@@ -134,36 +133,60 @@ def open_history(node: Node) -> None:
     store.history = broken
 
 
+class _Feed:
+    """A feed sink before the real one: what is committed is tampered with, or what it comes to."""
+
+    def __init__(self, node: Node, committed: Callable[[Sequence[Entry | EntryRow]], None]) -> None:
+        self._sink = node.cellar.core.journal.sink
+        self.committed = committed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sink, name)
+
+
 def acknowledge_in_advance(node: Node) -> None:
     """A device counts as having what was merely pushed."""
-    offer = LiveSession.offer
+    journal, registry = node.cellar.core.journal, node.hub.registry
+    committed = journal.sink.committed
 
-    def broken(self: LiveSession, *arguments: Any) -> None:
-        offer(self, *arguments)
-        self.delivered(True)
+    def broken(entries: Sequence[Entry | EntryRow]) -> None:
+        committed(entries)
+        for entry in entries:
+            for user, _ in entry.recipients:
+                for session in registry.of(user):
+                    session.delivered(True)
 
-    node.patch(LiveSession, "offer", broken)
+    journal.sink = _Feed(node, broken)
 
 
 def gaps_ignored(node: Node) -> None:
     """A session is pushed whatever comes, without a look at what is missing."""
+    journal, registry = node.cellar.core.journal, node.hub.registry
+    committed = journal.sink.committed
 
-    def broken(self: LiveSession, outgoing: Any, seq: int, own: bool) -> None:
-        self._pushed = self._head = max(self._pushed, seq)
-        if self.started and not own:
-            self.receiver.push(outgoing, seq)
+    def broken(entries: Sequence[Entry | EntryRow]) -> None:
+        for entry in entries:
+            for user, seq in entry.recipients:
+                for session in registry.of(user):
+                    if session.started:
+                        session._pushed = max(session._pushed, seq - 1)
+                        session._direct = True
+            committed([entry])
 
-    node.patch(LiveSession, "offer", broken)
+    journal.sink = _Feed(node, broken)
 
 
 def page_is_the_end(node: Node) -> None:
     """A page that was read before a commit counts for what was committed meanwhile, too."""
-    push_page = LiveSession._push_page
+    store, registry = node.cellar.store, node.hub.registry
+    inbox = store.inbox
 
-    def broken(self: LiveSession, page: Any) -> None:
-        push_page(self, structs.replace(page, head=max(page.head, self._head)))
+    async def broken(user: str, *arguments: Any) -> Any:
+        page = await inbox(user, *arguments)
+        known = [session._head for session in registry.of(user)]
+        return structs.replace(page, head=max([page.head, *known]))
 
-    node.patch(LiveSession, "_push_page", broken)
+    store.inbox = broken
 
 
 def failed_commits_succeed(node: Node) -> None:
