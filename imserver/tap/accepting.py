@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet.tcp import Port
 
-from imserver.tap.fast_transport import loop_of
+from imserver.tap.fast_loop import loop_of
 from imserver.tap.garbage import Newcomers
 
 PER_TURN = 2

@@ -23,9 +23,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from imserver.protocols.connections import settle
-from imserver.tap import fast_transport
+from imserver.tap import fast_loop, fast_transport
 from imserver.tap.accepting import TURNS_FOR_ONE, pace
-from imserver.tap.fast_transport import FastLoop, FastServer
+from imserver.tap.fast_loop import FastLoop
+from imserver.tap.fast_transport import FastServer
 from imserver.tap.garbage import Newcomers
 
 ROUNDS = 2_000
@@ -277,8 +278,8 @@ class Paced(SynchronousTestCase):
     def world(self, protocol: type[Witness] = Witness) -> World:
         world = World(True, protocol)
         self.addCleanup(world.end)
-        self.patch(fast_transport, "LOSSES_PER_TURN", FEW)
-        self.patch(fast_transport, "NEWCOMERS_PER_TURN", FEW)
+        self.patch(fast_loop, "LOSSES_PER_TURN", FEW)
+        self.patch(fast_loop, "NEWCOMERS_PER_TURN", FEW)
         self.now, self.step = 0.0, 0.0
         self.waits: list[float] = []
         loop: Any = world.reactor.doIteration
@@ -457,9 +458,9 @@ class Paced(SynchronousTestCase):
 
     def test_where_many_are_not_settled_turns_are_shorter(self) -> None:
         world = self.world()
-        self.patch(fast_transport, "CROWD", 2 * FEW)
-        self.patch(fast_transport, "NEWCOMERS_SECONDS", 8.0)
-        self.patch(fast_transport, "CROWD_SECONDS", 1.0)
+        self.patch(fast_loop, "CROWD", 2 * FEW)
+        self.patch(fast_loop, "NEWCOMERS_SECONDS", 8.0)
+        self.patch(fast_loop, "CROWD_SECONDS", 1.0)
         for peer in self.peers(world, 2 * FEW, settled=False):
             peer.sendall(b"new")
         self.all_ready(world, 2 * FEW)
@@ -485,8 +486,8 @@ class Paced(SynchronousTestCase):
 
     def test_it_gives_way_where_many_come_and_shortly_after(self) -> None:
         world = self.world()
-        self.patch(fast_transport, "CROWD", 2 * FEW)
-        self.patch(fast_transport, "RESTLESS_TURNS", 5)
+        self.patch(fast_loop, "CROWD", 2 * FEW)
+        self.patch(fast_loop, "RESTLESS_TURNS", 5)
         given: list[float] = []
         world.reactor.doIteration._give_way = given.append
         for count in (2 * FEW - 1, 1):
@@ -496,7 +497,7 @@ class Paced(SynchronousTestCase):
             self.all_ready(world, count)
             for _ in range(10):
                 self.turn(world)
-        self.assertEqual(given, [fast_transport.GIVEN_SECONDS] * 5)
+        self.assertEqual(given, [fast_loop.GIVEN_SECONDS] * 5)
         self.gone(world, 3 * FEW)
         for _ in range(10):
             self.turn(world)
@@ -505,7 +506,7 @@ class Paced(SynchronousTestCase):
 
     def test_where_too_many_wait_others_are_not_accepted_yet(self) -> None:
         world = self.world()
-        self.patch(fast_transport, "FULL", FEW)
+        self.patch(fast_loop, "FULL", FEW)
         pace(world.port, Newcomers(Clock()))
         for peer in self.peers(world, 3 * FEW, settled=False):
             peer.sendall(b"x")
@@ -524,7 +525,7 @@ class Paced(SynchronousTestCase):
 
     def test_where_they_are_never_done_one_is_accepted_now_and_then(self) -> None:
         world = self.world()
-        self.patch(fast_transport, "FULL", FEW)
+        self.patch(fast_loop, "FULL", FEW)
         pace(world.port, Newcomers(Clock()))
         greedy = self.peers(world, 3 * FEW, settled=False)
         for peer in greedy:
@@ -737,6 +738,19 @@ class Writing(SynchronousTestCase):
         self.assertEqual(waits, [0])
         loop(None)
         self.assertEqual((waits, self.added), ([0, -1], []))
+
+    def test_what_threads_have_done_goes_before_what_is_read_and_keeps_nobody_out(self) -> None:
+        peer, transport = self.peer()
+        world, loop = self.world, self.world.reactor.doIteration
+        world.told.clear()
+        peer.sendall(b"read")
+        select.select([transport], [], [], 30)
+        for told in ([], [b"read"]):  # there always is something
+            world.reactor.callFromThread(world.told.append, "done")
+            loop(0)
+            self.assertEqual(world.told, told)
+        world.reactor.runUntilCurrent()
+        self.assertEqual(world.told, [b"read", "done", "done"])
 
     def test_what_the_kernel_does_not_take_waits_for_it(self) -> None:
         peer, transport = self.peer()
