@@ -44,6 +44,16 @@ def whole_frame(first_byte: int, payload: bytes) -> bytes:
     return _PACK_64(first_byte, 127, length) + payload
 
 
+def whole_text(payload: bytes) -> bytes:
+    """A server's text message."""
+    return whole_frame(TEXT, payload)
+
+
+def whole_binary(payload: bytes) -> bytes:
+    """A server's binary message."""
+    return whole_frame(BINARY, payload)
+
+
 def whole_line(payload: bytes) -> bytes:
     """A frame that ends with a line feed (document 004, 1.1); most come with it."""
     return payload if payload[-1:] == b"\n" else payload + b"\n"

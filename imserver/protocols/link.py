@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
@@ -22,8 +23,9 @@ from imserver.wire.base import ServerCodec, WireError
 class FrameProtocol(Protocol):
     """The transport framing of one door."""
 
-    def frame(self, payload: bytes) -> bytes:
-        """A codec's frame as it goes over the transport."""
+    @property
+    def frame(self) -> Callable[[bytes], bytes]:
+        """Makes a codec's frame one that goes over the transport."""
 
     def ping(self) -> bytes:
         """What proves that the link works without the format's knowledge; b"" if there is nothing such."""

@@ -5,8 +5,8 @@ every connection has collected, in one write each. While the
 transport cannot take more, nothing is written, so the bytes that wait are here,
 where they are counted, and not in the transport.
 
-A plain socket is given them at once (`writeSomeData`, what a descriptor's own `doWrite` calls):
-its `write` would have the reactor ask the kernel first whether there is room, which there nearly always is,
+A plain socket is given them at once (by `send`, as its transport's own `doWrite` does in the end):
+`write` would have the reactor ask the kernel first whether there is room, which there nearly always is,
 and that costs several times as much. What the kernel does not take goes the ordinary way.
 
 A call's media is written only while nothing else waits. What of all this the peer's
@@ -143,9 +143,10 @@ class Outbox(FrameQueue):
             or not transport.connected
         ):
             return data
-        count = transport.writeSomeData(data)
-        # An exception is found again by the transport's own attempt, and told where it belongs.
-        if not isinstance(count, int) or count <= 0:
+        try:
+            count: int = transport.socket.send(data)
+        except OSError:
+            # It is found again by the transport's own attempt, and told where it belongs.
             return data
         return data[count:]
 

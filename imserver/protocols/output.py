@@ -18,7 +18,7 @@ from imserver.model.messages import InboxPage, MessageRevoked, MessagesRead, Typ
 from imserver.model.presence import PresenceChanged
 from imserver.protocols.outbox import Outbox
 from imserver.protocols.tallies import Tally
-from imserver.services.sessions import UNENCODED, Outgoing, OutgoingRow
+from imserver.services.outgoing import UNENCODED, Outgoing, OutgoingRow
 from imserver.wire.base import Request, ServerCodec, WireError
 
 FRESH, LOGGING_IN, ACTIVE, ENDED, SHAKING = range(5)

@@ -28,7 +28,15 @@ from imserver.model.accounts import LoggedIn, LogIn
 from imserver.model.errors import ErrorCode, ImError, alone
 from imserver.protocols.connections import Admission
 from imserver.protocols.doors import Doors
-from imserver.protocols.frames import BINARY, COMPRESSED, TEXT, take_messages, whole_frame
+from imserver.protocols.frames import (
+    BINARY,
+    COMPRESSED,
+    TEXT,
+    take_messages,
+    whole_binary,
+    whole_frame,
+    whole_text,
+)
 from imserver.protocols.handshake import http_refusal, http_status, upgrade_of
 from imserver.protocols.link import Link
 from imserver.protocols.session import Session
@@ -223,8 +231,14 @@ class WebSocketProtocol(WebSocketBounds):
 
     # link.FrameProtocol
 
-    def frame(self, payload: bytes) -> bytes:
-        """See FrameProtocol."""
+    @property
+    def frame(self) -> Callable[[bytes], bytes]:
+        """See FrameProtocol. Asked once for a connection, so that most are framed without this class."""
+        if self.state == _States.STATE_OPEN and self._perMessageCompress is None:
+            return whole_binary if self._binary else whole_text
+        return self._framed  # it is not decided yet
+
+    def _framed(self, payload: bytes) -> bytes:
         packer = self._perMessageCompress
         if packer is None or len(payload) < COMPRESSED_FROM:
             return whole_frame(self._first_byte, payload)

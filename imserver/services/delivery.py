@@ -15,9 +15,9 @@ from imserver.model.message_rows import MessageRow, row_of
 from imserver.model.messages import MessageAccepted
 from imserver.services.change_cursor import Spawn
 from imserver.services.live import LiveSession
+from imserver.services.outgoing import Outgoing, OutgoingRow
 from imserver.services.ports import Change, Entry, EntryRow, Store
 from imserver.services.registry import Registry
-from imserver.services.sessions import Outgoing, OutgoingRow
 
 __all__ = ["Delivery", "LiveSession", "Spawn"]
 

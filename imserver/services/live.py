@@ -15,8 +15,9 @@ from imserver.model.accounts import KickReason, Principal, SessionKicked
 from imserver.model.errors import ImError
 from imserver.model.messages import AckMessages, InboxPage, InboxRow
 from imserver.services.change_cursor import ChangeCursor, Reader
+from imserver.services.outgoing import Outgoing, OutgoingRow
 from imserver.services.ports import Change, DeviceCursor
-from imserver.services.sessions import Client, Outgoing, OutgoingRow, Receiver
+from imserver.services.sessions import Client, Receiver
 
 PAGE_ROWS = 200
 

@@ -8,16 +8,9 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import Deferred
 
-from imserver.model.accounts import Principal, Role
+from imserver.model.accounts import Principal
 from imserver.model.conversations import ConversationPage, ListConversations
 from imserver.model.errors import ErrorCode, ImError, raise_if
-from imserver.model.ids import (
-    GROUP_PREFIX,
-    MAX_ALIAS_BYTES,
-    MAX_CLIENT_ID_BYTES,
-    MAX_ID_BYTES,
-    SINGLE_PREFIX,
-)
 from imserver.model.messages import (
     Done,
     InboxPage,
@@ -34,12 +27,12 @@ from imserver.model.messages import (
     TypingChanged,
 )
 from imserver.services.ports import Bus, Conversation, Store
+from imserver.services.sending import Sending, name_fault
 
 DEFAULT_ROWS = 100
 MAX_ROWS = 500
 MAX_READ_IDS = 500
 QUIET_MEMBERS = 100
-_MAX_NAME_BYTES = len(SINGLE_PREFIX) + 2 * MAX_ID_BYTES + 1
 
 
 class MessageSettings(msgspec.Struct, frozen=True):
@@ -74,7 +67,11 @@ class _Waiting:
 
 
 class Messages:
-    """The rules for messages. Targets, dedupe and rates are checked at the commit point, in the store."""
+    """The rules for messages.
+
+    Attributes:
+        submit: see Sending.
+    """
 
     def __init__(
         self,
@@ -90,14 +87,7 @@ class Messages:
         self._bus = bus
         self._settings = settings
         self._may_type = may_type
-
-    def submit(self, principal: Principal, command: SendMessage, ticket: Any) -> None:
-        """Sends a message; a plain call. The outcome comes back through the feed sink, in order."""
-        error = self._fault(principal, command)
-        if error is None:
-            self._store.append(principal, command, ticket)
-        else:
-            self._store.refuse(ticket, error)
+        self.submit = Sending(store, settings.content_bytes).submit
 
     def send_delay(self, principal: Principal) -> float:
         """Seconds until the send rate lets a message through; 0.0: now."""
@@ -108,26 +98,6 @@ class Messages:
         waiting = _Waiting()
         self.submit(principal, command, (waiting, None))
         return await waiting.answered
-
-    def _fault(self, principal: Principal, command: SendMessage) -> ImError | None:
-        size = len(command.content.data) + len(command.attachments) + len(command.meta)
-        if command.extra:
-            for key, value in command.extra.items():
-                size += len(key.encode()) + len(value.encode())
-        if size > self._settings.content_bytes:
-            return ImError(
-                ErrorCode.TOO_LARGE,
-                f"content, extra, attachments and meta exceed {self._settings.content_bytes} bytes",
-            )
-        if len(command.client_id) > MAX_CLIENT_ID_BYTES:
-            return ImError(ErrorCode.BAD_REQUEST, "the client message id is too long")
-        if command.conversation:
-            fault = name_fault(command.conversation)
-            if fault is not None:
-                return fault
-        if command.broadcast and principal.role is not Role.ADMIN:
-            return ImError(ErrorCode.FORBIDDEN, "broadcasts need the role admin")
-        return None
 
     async def sync(self, principal: Principal, command: SyncInbox) -> InboxPage:
         """Rows of one's own inbox (document 001, SYNC)."""
@@ -192,15 +162,6 @@ class Messages:
             if theirs.canonical == found.canonical:
                 return found.name
         return found.canonical
-
-
-def name_fault(name: str) -> ImError | None:
-    """What is wrong with the length of a conversation name, if anything."""
-    limit = _MAX_NAME_BYTES if name.startswith((SINGLE_PREFIX, GROUP_PREFIX)) else MAX_ALIAS_BYTES
-    # A bare group id may be longer than an own name; the store tells them apart.
-    if len(name.encode()) > max(limit, MAX_ID_BYTES):
-        return ImError(ErrorCode.BAD_REQUEST, "the conversation name is too long")
-    return None
 
 
 def _rows(limit: int) -> int:

@@ -25,6 +25,7 @@ from imserver.wire.jsonline.files import FILE_ANSWERS, transfer_to_dict
 from imserver.wire.jsonline.friends import friend_list_payloads, standing_to_dict
 from imserver.wire.jsonline.groups import group_to_dict, member_to_dict
 from imserver.wire.jsonline.pushes import PAGE_BYTES, item, split
+from imserver.wire.jsonline.tags import Tag
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -40,6 +41,18 @@ def accepted_payload(reply: MessageAccepted) -> bytes:
         b',"conversation_id":', _encode(reply.conversation),
         b',"seq":', _encode(reply.seq),
         b',"sent_at":', _encode(int(reply.server_at)), b"}",
+    ))  # fmt: skip
+
+
+def accepted_line(tag: Tag, reply: MessageAccepted, now: int) -> bytes:
+    """The line with it, of a request without a trace.
+
+    Args:
+        now: the wall clock, seconds.
+    """
+    return b"".join((
+        b'{"id":', tag.id, b',"type":"response","timestamp":', _encode(now), b',"command":', tag.command,
+        b',"payload":', accepted_payload(reply), b"}",
     ))  # fmt: skip
 
 

@@ -117,6 +117,11 @@ def _plain_push(message: Message) -> tuple[bytes, bytes]:
     ))  # fmt: skip
 
 
+def spliced_push(shared: tuple[bytes, bytes], seq: int) -> bytes:
+    """The line of what `shared_push` gave."""
+    return b"".join((shared[0], _encode(seq), shared[1]))
+
+
 def item(row: InboxRow) -> bytes:
     """A message in a list: the members of `message`, those beside it, and its seq where it has one."""
     seq = b',"seq":%d' % row.seq if row.seq else b""

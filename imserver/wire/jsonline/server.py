@@ -13,10 +13,10 @@ from imserver.model.errors import ErrorCode, ImError
 from imserver.model.extensions import OwnEvent
 from imserver.model.files import Channel
 from imserver.model.message_rows import MessageRow
-from imserver.model.messages import InboxPage, Message, MessageAccepted, SendMessage
+from imserver.model.messages import InboxPage, MessageAccepted, SendMessage
 from imserver.model.protection import Once
 from imserver.wire.base import Request, Traits, WireError, each_accepted
-from imserver.wire.jsonline.answers import accepted_payload, answer_payloads
+from imserver.wire.jsonline.answers import accepted_line, accepted_payload, answer_payloads
 from imserver.wire.jsonline.commands import Command, MsgType, find
 from imserver.wire.jsonline.compression import ENCODING, WORTH_IT, pack, unpack
 from imserver.wire.jsonline.errors import ProtocolError
@@ -26,7 +26,7 @@ from imserver.wire.jsonline.files import channel_to_dict, check_sealing, place_c
 from imserver.wire.jsonline.framing import MAX_LINE, is_blank
 from imserver.wire.jsonline.messages import Envelope
 from imserver.wire.jsonline.plain import read_plain
-from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push
+from imserver.wire.jsonline.pushes import PAGE_BYTES, offline_payloads, shared_push, spliced_push
 from imserver.wire.jsonline.requests import Read, read_command
 from imserver.wire.jsonline.rows import accepted_row, pushed_row
 from imserver.wire.jsonline.security import Seal, SessionSecurity
@@ -97,6 +97,9 @@ class JsonLineServerCodec:
         "traits",
     )
 
+    profile: Hashable = "jsonline"
+    """All sessions of this dialect get the same bytes."""
+
     # What another dialect reads otherwise: lines, the names of commands, payloads.
     _envelope: Callable[[bytes], Envelope] = staticmethod(_read)
     _find: Callable[[str], Command | None] = staticmethod(find)
@@ -116,11 +119,6 @@ class JsonLineServerCodec:
     def located(self, host: str, secure: bool) -> None:
         """Told at the start where this server's end of the connection is, and whether it is encrypted."""
         self._host, self._secure = host, secure
-
-    @property
-    def profile(self) -> Hashable:
-        """All sessions of this dialect get the same bytes."""
-        return "jsonline"
 
     def decode(self, frame: bytes) -> Request:
         """Reads one line; a blank one is a `Ping` without an answer.
@@ -219,6 +217,8 @@ class JsonLineServerCodec:
                 return [self._line(tag, b"event", b'{"seq":%d}' % reply.seq)]
             return []
         if type(reply) is MessageAccepted:
+            if not (self._deflate or tag.trace):
+                return [accepted_line(tag, reply, int(self._now()))]  # nearly always
             return [self._line(tag, b"response", accepted_payload(reply))]
         if type(reply) is Channel:
             place = place_channel(reply, self._host, self._secure)
@@ -260,13 +260,9 @@ class JsonLineServerCodec:
         name, payload = written
         return [self._event(self._event_id(), name, _encode(payload))]
 
-    def shared(self, message: Message) -> tuple[bytes, bytes]:
-        """message/event without its seq, in two parts."""
-        return shared_push(message)
-
-    def splice(self, shared: tuple[bytes, bytes], seq: int) -> bytes:
-        """message/event with its seq."""
-        return b"".join((shared[0], _encode(seq), shared[1]))
+    # message/event without its seq, and with it. Not methods: every message goes through them.
+    shared = staticmethod(shared_push)
+    splice = staticmethod(spliced_push)
 
     def pushed(self, messages: MessageRow, seq: int) -> list[bytes]:
         """See PushesRows: message/event."""

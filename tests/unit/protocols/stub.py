@@ -49,7 +49,8 @@ from imserver.model.protection import Once
 from imserver.protocols.connections import DoorLimits
 from imserver.protocols.doors import Doors
 from imserver.protocols.jsonline import JsonLineFactory
-from imserver.services.sessions import Client, Outgoing, OutgoingRow, Receiver
+from imserver.services.outgoing import Outgoing, OutgoingRow
+from imserver.services.sessions import Client, Receiver
 from imserver.wire.base import Request, Traits, WireError
 
 STUB = Traits(name="stub", login_deadline=10.0, login_deadline_alive=600.0, max_frame=1000)

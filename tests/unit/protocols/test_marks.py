@@ -21,7 +21,7 @@ from imserver.protocols.arrival import IDLE_LOOKS, MARK_BYTES
 from imserver.protocols.flushing import Budget, Flusher
 from imserver.protocols.kernel import DrainWatch, kernel_backlog
 from imserver.protocols.outbox import Outbox
-from imserver.services.sessions import Outgoing
+from imserver.services.outgoing import Outgoing
 from tests.sources import only_on_sources
 from tests.unit.protocols.stub import StubHub
 from tests.unit.protocols.test_outbox import Descriptor, Owner, Transport
@@ -30,6 +30,19 @@ from tests.unit.wire.qdatastream_samples import REGISTRATION
 from tests.unit.wire.test_qdatastream_golden import message
 
 SIZE = 1000
+
+
+class Counting(socket.socket):
+    """Keeps what the kernel was given."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        super().__init__(fileno=accepted.detach())
+        self.sent = bytearray()
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        count = super().send(data, flags)
+        self.sent += data[:count]
+        return count
 
 
 class Wire(Descriptor):
@@ -41,18 +54,23 @@ class Wire(Descriptor):
             self.peer = socket.socket()
             self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
             self.peer.connect(listener.getsockname())
-            self.socket, _ = listener.accept()
+            accepted, _ = listener.accept()
+        self.socket = Counting(accepted)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
         self.socket.setblocking(False)
         self.received = 0
-        self.sent = bytearray()  # what the kernel was given
+
+    @property
+    def sent(self) -> bytearray:
+        """What the kernel was given."""
+        sent: bytearray = self.socket.sent
+        return sent
 
     def writeSomeData(self, data: Any) -> int:
         try:
-            count = self.socket.send(data)
+            count: int = self.socket.send(data)
         except BlockingIOError:
             return 0
-        self.sent += data[:count]
         return count
 
     def read(self, count: int) -> None:

@@ -15,7 +15,7 @@ from imserver.protocols.kernel import MEDIA_WAIT, DrainWatch, Pace, unconfirmed
 from imserver.protocols.media import UNSENT, MediaQueue, keep_unsent_low
 from imserver.protocols.outbox import CHUNK, Outbox
 from imserver.protocols.queueing import WRITABLE_BELOW
-from imserver.services.sessions import Outgoing
+from imserver.services.outgoing import Outgoing
 from tests.unit.protocols.test_outbox import Descriptor, OutboxCase, Owner, Transport
 from tests.unit.protocols.test_pace import PaceBench
 from tests.unit.protocols.test_qdatastream import Peer, framed

@@ -50,6 +50,21 @@ class Transport(StringTransport):
         super().write(data)
 
 
+class Plug:
+    """A socket, as far as an outbox needs one."""
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self._descriptor = descriptor
+
+    def send(self, data: Any) -> int:
+        return self._descriptor.writeSomeData(data)
+
+    def setsockopt(self, *arguments: Any) -> None: ...
+
+    def fileno(self) -> int:
+        return -1  # nothing that a kernel knows of
+
+
 class Descriptor(FileDescriptor):
     """A plain descriptor whose kernel takes what a test allows."""
 
@@ -57,6 +72,7 @@ class Descriptor(FileDescriptor):
 
     def __init__(self, reactor: Any) -> None:
         super().__init__(reactor)
+        self.socket: Any = Plug(self)
         self.taken = b""
         self.room = 0
 
@@ -191,6 +207,11 @@ class PlainSockets(OutboxCase):
 
     def test_a_failed_write_is_left_to_the_transport(self) -> None:
         lost = ConnectionLost()
+
+        def broken(data: Any) -> int:
+            raise BrokenPipeError
+
+        self.descriptor.socket.send = broken
         self.descriptor.writeSomeData = lambda data: lost  # type: ignore[method-assign, assignment, return-value]
         self.outbox.put(b"x")
         self.clock.advance(0)

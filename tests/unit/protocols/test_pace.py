@@ -29,7 +29,8 @@ class Wire(Descriptor):
 
     def writeSomeData(self, data: Any) -> int:
         self.chunks.append(bytes(data))
-        return self.socket.send(data)
+        count: int = self.socket.send(data)
+        return count
 
     def close(self) -> None:
         self.socket.close()

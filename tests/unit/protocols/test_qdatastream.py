@@ -19,7 +19,7 @@ from imserver.model.friends import FriendChange, FriendChanged
 from imserver.model.messages import MessageRevoked, MessagesRead, SendMessage
 from imserver.protocols.formats import CodecOptions, Door, stream_factory
 from imserver.protocols.qdatastream import QDataStreamProtocol
-from imserver.services.sessions import Outgoing
+from imserver.services.outgoing import Outgoing
 from tests.unit.protocols.stub import StubHub, doors
 from tests.unit.wire.qdatastream_samples import CALL, REGISTRATION, STRINGS
 from tests.unit.wire.test_qdatastream_golden import message

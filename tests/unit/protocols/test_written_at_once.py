@@ -21,7 +21,7 @@ from imserver.protocols.jsonline import JsonLineFactory
 from imserver.protocols.kernel import DrainWatch
 from imserver.protocols.outbox import Outbox
 from imserver.protocols.proxy import ProxyFactory, Trusted
-from imserver.services.sessions import Outgoing
+from imserver.services.outgoing import Outgoing
 from tests.transport import CONNECTION
 from tests.unit.protocols.stub import STUB, StubCodec, StubHub, doors, message
 from tests.unit.protocols.test_outbox import Descriptor, Owner

@@ -19,9 +19,10 @@ from imserver.services.delivery import LiveSession
 from imserver.services.friends import FriendSettings
 from imserver.services.groups import Groups
 from imserver.services.hub import Hub, HubSettings
+from imserver.services.outgoing import Outgoing, OutgoingRow
 from imserver.services.ports import MediaServers, Store
 from imserver.services.room_state import RoomSettings
-from imserver.services.sessions import Client, Outgoing, OutgoingRow
+from imserver.services.sessions import Client
 from imserver.services.tokens import Tokens
 from tests.unit.services.world import Chance, ServiceCase, key_ring, weak_hasher
 

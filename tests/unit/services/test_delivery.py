@@ -32,7 +32,7 @@ from imserver.model.presence import (
     PresenceState,
     SetPresence,
 )
-from imserver.services.delivery import LiveSession
+from imserver.services.delivery import Delivery, LiveSession
 from imserver.services.ports import Entry
 from imserver.services.sessions import Client
 from tests.contracts.cellar_case import each_entry
@@ -548,11 +548,11 @@ class InARow(HubCase):
         alice, _ = self.log_in("alice")
         _, bob = self.log_in("bob")
         entries: list[Entry] = []
-        self.patch(self.hub.delivery, "committed", lambda some: entries.extend(each_entry(some)))
+        kept = self.patch(Delivery, "committed", lambda delivery, some: entries.extend(each_entry(some)))
         self.send_all(alice, "a b c d", recipient="bob")
         self.settle()
         self.assertEqual(4, len(entries))
-        del self.hub.delivery.committed
+        kept.restore()
         self.hub.delivery.committed([entries[0], entries[2], entries[3]])
         self.settle()
         self.assertEqual([(1, "a"), (2, "b"), (3, "c"), (4, "d")], bob.messages)

@@ -77,6 +77,8 @@ class ChatAppServerCodec(JsonLineServerCodec):
 
     __slots__ = ("_held", "_user")
 
+    profile: Hashable = "jsonline chat-app"
+
     _envelope = staticmethod(_envelope)
     _find = staticmethod(find)
     _payload = staticmethod(read)
@@ -87,11 +89,6 @@ class ChatAppServerCodec(JsonLineServerCodec):
         self._plain = False  # this dialect reads them otherwise
         self._user = ""
         self._held: list[bytes] | None = None  # events of calls, while a request about one is unanswered
-
-    @property
-    def profile(self) -> Hashable:
-        """All sessions of this dialect get the same bytes."""
-        return "jsonline chat-app"
 
     # In
 
