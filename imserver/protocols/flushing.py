@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -87,7 +87,7 @@ class Budget:
 class Flusher:
     """Writes what all connections have collected, once per reactor turn, by one delayed call."""
 
-    log = Logger()
+    log: ClassVar[Any] = Logger()
 
     __slots__ = ("_clock", "_dirty")
 

@@ -67,7 +67,7 @@ class Outbox(FrameQueue):
         # that was taken, however small, so its count of bytes is exact. Other
         # transports (TLS, memory) only know push producers; up to the 64 KiB
         # they take before they say stop count as sent.
-        self._pulled = isinstance(self._transport, FileDescriptor)
+        self._pulled = isinstance(self._transport, FileDescriptor) and hasattr(self._transport, "socket")
         self._transport.registerProducer(self, not self._pulled)
 
     # Writing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from twisted.internet.defer import DeferredList, ensureDeferred
@@ -30,7 +30,7 @@ RETRY_SECONDS = 1.0
 class Delivery:
     """Consumes the feed (ports.FeedSink) and hands it to the live sessions of this node."""
 
-    log = Logger()
+    log: ClassVar[Any] = Logger()
 
     def __init__(
         self,

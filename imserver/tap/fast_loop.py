@@ -211,6 +211,8 @@ class FastLoop:
             self._give_way(GIVEN_SECONDS)
 
     def _read(self, selectable: Any) -> None:
+        if selectable._aborting:
+            return  # its own doRead, which is not asked here, would do nothing either
         try:
             why = receive(selectable)
         except BaseException as raised:

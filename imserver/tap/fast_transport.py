@@ -43,6 +43,12 @@ _KNOWN: Final[dict[Callable[..., Any], frozenset[str]]] = {
             "EWOULDBLOCK", "ENOBUFS", "main", "CONNECTION_LOST",
         }
     ),
+    tcp.Connection.abortConnection: frozenset(
+        {
+            "disconnected", "_aborting", "stopReading", "stopWriting", "doRead", "doWrite", "reactor",
+            "callLater", "connectionLost", "failure", "Failure", "error", "ConnectionAborted",
+        }
+    ),
     FileDescriptor.startWriting: frozenset({"reactor", "addWriter"}),
     FileDescriptor.stopWriting: frozenset({"reactor", "removeWriter"}),
     EPollReactor.doPoll: frozenset(
@@ -52,7 +58,7 @@ _KNOWN: Final[dict[Callable[..., Any], frozenset[str]]] = {
         }
     ),
 }  # fmt: skip
-"""What is replaced, and all it uses: where that has changed it may do more than is done here."""
+"""What is replaced or relied on, and all it uses: where that has changed it may do more than is done here."""
 
 
 class FastConnection(tcp.Connection):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -204,3 +205,15 @@ class CommandTest(CliCase):
         for module in compiled.MODULES:
             text = compiled.source(module).read_text()
             self.assertIsNone(re.search(r"^class \w+\(.*Struct\b", text, re.M), module)
+
+    def test_objects_of_their_classes_are_the_class_s(self) -> None:
+        # As plain class attributes each instance would have its own, and descriptors would not be asked.
+        for module in compiled.MODULES:
+            text = compiled.source(module).read_text()
+            for defined in ast.parse(text).body:
+                if isinstance(defined, ast.ClassDef):
+                    made = [
+                        line for line in defined.body if isinstance(getattr(line, "value", None), ast.Call)
+                    ]
+                    plain = [line for line in made if "ClassVar" not in ast.unparse(line)]
+                    self.assertEqual(plain, [], module)

@@ -752,6 +752,19 @@ class Writing(SynchronousTestCase):
         world.reactor.runUntilCurrent()
         self.assertEqual(world.told, [b"read", "done", "done"])
 
+    def test_who_was_aborted_is_not_read_whatever_happens_then(self) -> None:
+        peer, transport = self.peer()
+        self.world.told.clear()
+        peer.sendall(b"too late")
+        select.select([transport], [], [], 30)
+        transport.abortConnection()
+        transport.write(b"x")
+        transport.resumeProducing()
+        self.world.reactor.doIteration(0)
+        self.assertEqual(self.world.told, [])
+        self.turn()
+        self.assertEqual(self.world.told, ["ConnectionAborted"])
+
     def test_what_the_kernel_does_not_take_waits_for_it(self) -> None:
         peer, transport = self.peer()
         transport.write(b"x" * 9_000_000)

@@ -15,6 +15,7 @@ from imserver.wire.jsonline import pushes
 from imserver.wire.jsonline.commands import find
 from imserver.wire.jsonline.pushes import shared_push
 from imserver.wire.jsonline.tags import tag_of
+from tests.sources import only_on_sources
 
 NAMES = st.one_of(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), st.just('"\\\x7f é😀'))
 MAYBE = st.one_of(st.just(""), NAMES)
@@ -48,6 +49,7 @@ class ByHand(SynchronousTestCase):
 
     @given(NAMES, NAMES, NAMES, NAMES)
     def test_plain_texts_are(self, sender: str, recipient: str, client_id: str, text: str) -> None:
+        only_on_sources()
         content = Content(Form.TEXT, text.encode())
         message = Message("m", "c", "c", 1, sender, recipient or "r", "", client_id, content, 0.0, 0.0)
         with mock.patch.object(pushes, "message_fields", side_effect=AssertionError):
