@@ -36,39 +36,36 @@ async def log_ins(server: Running, format: str, count: int, echo: Running | None
         echo: in turn with it; None = not.
     """
     users = ("alice", "bob", "carol", "dave")
+    names = [users[number % 4] for number in range(count)]
     once = await _by_token(server, format, users)
     if echo is None:
-        return Measured(count / await _seconds(once, [users[number % 4] for number in range(count)]))
-    sides = [(server, once), (echo, _to_echo(echo))]
-    each = min(count, EACH)
-    names = [users[number % 4] for number in range(each)]
+        return Measured(count / await _seconds(once, names))
+    sides = [(once, echo), (_to_echo(echo), server)]  # each with who stands still meanwhile
+    del names[EACH:]
     rounds: list[list[float]] = []
     undisturbed: list[list[float]] = []
-    wanted = max(1, count // each)
-    for _, side in sides:
+    wanted = count // len(names)
+    for side, _ in sides:
         await _seconds(side, names[:WARM_UP])
     while len(undisturbed) < wanted and len(rounds) < PATIENCE * wanted:
-        backwards = len(rounds) % 2 == 1  # so that what drifts favours none
+        order = -1 if len(rounds) % 2 else 1  # so that what drifts favours none
         theft = Theft()
-        took = [await _alone(side, sides, names) for side in (sides[::-1] if backwards else sides)]
-        rounds.append(took[::-1] if backwards else took)
+        took = [await _alone(side, names, other) for side, other in sides[::order]]
+        rounds.append(took[::order])
         if theft.share <= TAKEN:
             undisturbed.append(rounds[-1])
     counted = undisturbed if len(undisturbed) == wanted else rounds
-    mine, echos = (sum(seconds) for seconds in zip(*counted, strict=True))
-    return Measured(len(counted) * each / mine, measure=len(counted) * each / echos)
+    mine, echos = (len(counted) * len(names) / sum(seconds) for seconds in zip(*counted, strict=True))
+    return Measured(mine, measure=echos)
 
 
-async def _alone(side: tuple[Running, Once], sides: list[tuple[Running, Once]], names: list[str]) -> float:
+async def _alone(once: Once, names: list[str], other: Running) -> float:
     """Seconds that these take, while the other server stands still as a whole."""
-    others = [server for server, _ in sides if server is not side[0]]
-    for other in others:
-        os.kill(other.pid, signal.SIGSTOP)
+    os.kill(other.pid, signal.SIGSTOP)
     try:
-        return await _seconds(side[1], names)
+        return await _seconds(once, names)
     finally:
-        for other in others:
-            os.kill(other.pid, signal.SIGCONT)
+        os.kill(other.pid, signal.SIGCONT)
 
 
 async def _seconds(once: Once, names: list[str]) -> float:

@@ -1,15 +1,13 @@
 """One round of the epoll reactor for the connections of `fast_transport`.
 
 It reads where something was received and nothing else is the matter without Twisted's log context, and
-writes at the end of the turn what has come up in it. Everything else takes Twisted's own way.
-
-It also sees to it that a turn stays short when thousands come or go at once, for messages wait behind
-it. Connections on which somebody has logged in (`FastServer.settled`) are all served in every turn; of
-newcomers only as many as a little time allows, and of ends likewise, in the order in which they were found.
-The kernel is not asked about those who wait for more than a turn: to be told of a thousand of them in every
-turn would cost a third of it. While many come the reactor never sleeps, so it gives way once a turn: a writer
-that shares its processor would else wait until the kernel's slice is over, 4 to 5 ms, up to twice for each
-commit.
+writes at the end of the turn what has come up in it. Everything else takes Twisted's own way. It sees to it
+that a turn stays short when thousands come or go at once, for messages wait behind it. Connections on which
+somebody has logged in (`FastServer.settled`) are all served in every turn; of newcomers only as many as a
+little time allows, and of ends likewise, in the order in which they were found. The kernel is not asked
+about those who wait for more than a turn: to be told of a thousand of them in every turn would cost a third
+of it. While many come the reactor never sleeps, so it gives way once a turn: a writer that shares its
+processor would else wait until the kernel's slice is over, 4 to 5 ms, up to twice for each commit.
 """
 
 from __future__ import annotations
@@ -150,8 +148,7 @@ class FastLoop:
     def __call__(self, timeout: float | None) -> None:
         """Waits for events and serves them; see `EPollReactor.doPoll`."""
         if self._reactor.threadCallQueue and not self._called:
-            # What a commit came to, mostly. Who waits for that waits longest: he is not made to wait for what
-            # is read now, too. The next turn polls in any case.
+            # Mostly what a commit came to: who waits for that waits longest. The next turn polls in any case.
             self._called = True
             return
         self._called = False
