@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred
 
 from tests.clients import jsonline_client, protobuf_client
 from tests.clients.rest_client import RestClient
@@ -49,23 +49,31 @@ class Load:
         self.refused: set[str] = set()
         self.errors: list[Any] = []
         self._stopped = False
+        self._senders: list[Deferred[None]] = []
         self._running: Any = None
 
     def start(self) -> None:
         """Begins."""
-        self._running = DeferredList(
-            [ensureDeferred(self._send(number)) for number in range(SENDERS)], fireOnOneErrback=True
-        )
+        self._senders = [ensureDeferred(self._send(number)) for number in range(SENDERS)]
+        self._running = DeferredList(self._senders, fireOnOneErrback=True, consumeErrors=True)
 
     async def stop(self) -> None:
         """Ends once everything that was begun is accepted."""
         self._stopped = True
         await self._running
 
+    def abandon(self) -> None:
+        """Ends at once, where the test has failed: what it began would disturb the next one."""
+        self._running.addErrback(lambda _: None)
+        for one in self._senders:
+            one.cancel()
+
     async def _connect(self) -> Any:
         for _ in range(PATIENCE):
             try:
                 return await protobuf_client.connect_user(reactor, self.port, "alice")
+            except CancelledError:
+                raise
             except Exception:  # no session begins while Redis is away
                 await sleep(0.05)
         raise AssertionError("it does not let anybody in")
@@ -79,6 +87,8 @@ class Load:
             for _ in range(PATIENCE):
                 try:
                     answer = await client.send_text_message("bob", text, client_msg_id=f"id-{text}")
+                except CancelledError:
+                    raise
                 except Exception:  # a new epoch ends all sessions
                     client = await self._connect()
                     continue
@@ -144,31 +154,34 @@ async def test_the_master_fails_under_load(serve: Serve, replicated: Replicated,
     before = (await watcher.log_in("bob"))["payload"]["epoch"]
     load = Load(server.port("/ws"))
     load.start()
-    await until_true(lambda: len(load.accepted) > 40)
-    (old.kill if how == "killed" else old.pause)()
-    seen = set(load.accepted)
-    await until_true(lambda: replicated.master() is other)
-    # There is a master, but no replica of it: nothing may be acknowledged.
-    await until_true(lambda: load.refused)
-    await sleep(1.0)
-    assert readiness(server) == 503
-    alone = len(load.accepted)
-    await sleep(1.0)
-    assert len(load.accepted) == alone
-    (old.start if how == "killed" else old.go_on)()
-    # A sentinel makes the old master a replica of the new one.
-    await until_true(lambda: len(load.accepted) > alone + 40)
-    assert readiness(server) == 200
-    await load.stop()
-    assert load.errors == []
-    epoch, found = await inbox_of(server, "bob")
-    assert epoch != before
-    assert sorted(found) == sorted(load.accepted.items())
-    assert seen <= {text for text, _ in found}
-    assert replicated.master() is other
-    await watcher.close()
-    await server.stop()
-    server.assert_clean()
+    try:
+        await until_true(lambda: len(load.accepted) > 40)
+        (old.kill if how == "killed" else old.pause)()
+        seen = set(load.accepted)
+        await until_true(lambda: replicated.master() is other)
+        # There is a master, but no replica of it: nothing may be acknowledged.
+        await until_true(lambda: load.refused)
+        await sleep(1.0)
+        assert readiness(server) == 503
+        alone = len(load.accepted)
+        await sleep(1.0)
+        assert len(load.accepted) == alone
+        (old.start if how == "killed" else old.go_on)()
+        # A sentinel makes the old master a replica of the new one.
+        await until_true(lambda: len(load.accepted) > alone + 40)
+        assert readiness(server) == 200
+        await load.stop()
+        assert load.errors == []
+        epoch, found = await inbox_of(server, "bob")
+        assert epoch != before
+        assert sorted(found) == sorted(load.accepted.items())
+        assert seen <= {text for text, _ in found}
+        assert replicated.master() is other
+        await watcher.close()
+        await server.stop()
+        server.assert_clean()
+    finally:
+        load.abandon()
 
 
 @pytest_twisted.ensureDeferred

@@ -123,8 +123,11 @@ class Replicated:
     def master(self) -> RedisServer | None:
         """Who says that it is the master, and answers; None = nobody now."""
         for server in self.servers:
-            if server.answers and "role:master" in server.info("replication"):
-                return server
+            try:
+                if server.answers and "role:master" in server.info("replication"):
+                    return server
+            except ConnectionError:  # with a new role a sentinel has it close what is connected: CLIENT KILL
+                continue
         return None
 
     def close(self) -> None:

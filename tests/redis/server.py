@@ -97,11 +97,18 @@ class RedisServer:
         return self._process is not None and not self._stopped
 
     def info(self, section: str) -> str:
-        """What it says of itself; blocks until it has."""
+        """What it says of itself; blocks until it has.
+
+        Raises:
+            ConnectionError: it closed instead, as one does whose role a sentinel has just changed.
+        """
         with socket.create_connection(("127.0.0.1", self.port), 10.0) as connection:
             connection.sendall(f"INFO {section}\r\n".encode())
             with connection.makefile("rb") as replies:
-                size = int(replies.readline()[1:])
+                head = replies.readline()
+                if not head.endswith(b"\r\n"):
+                    raise ConnectionError("it closed without an answer")
+                size = int(head[1:])
                 return replies.read(size).decode(errors="replace")
 
     @property
