@@ -30,6 +30,8 @@ MIB = 1024 * 1024
 RESULTS = Path(__file__).parent / "results"
 
 STORMS = 3
+SHARE = 0.3
+"""Of what it can, for the delays."""
 TLS_LISTENERS = ("jsonline", "http")
 
 
@@ -89,13 +91,21 @@ class Bench:
                 for members in (200, 1000):
                     work = self.rate(loads.fan_out(server, members), echo)
                     self.measure(f"fan-out to {members:,}", work)
-        capacity = min(
-            self.figures[f"{format} one-to-one, window 16"].value for format in ("protobuf", "jsonline")
-        )
+        found = self.at_ease()
+        for name, value in (("p50", found.middle), ("p99", found.late), ("messages", found.per_second)):
+            self.tell(f"delay at 30 % of capacity, {name}", Measured(value))
+
+    def at_ease(self) -> delays.Delays:
+        """The delays at 30 % of what the same pairs reach with 16 messages under way each."""
+        if self.shared is None:
+            with servers.imserver() as other, self.server() as server:
+                work = delays.at_share(server, SHARE, loads.mixed(other), self.seconds)
+                return asyncio.run(_timed(work))
+        # A short run has no time for that.
+        formats = ("protobuf", "jsonline")
+        capacity = min(self.figures[f"{format} one-to-one, window 16"].value for format in formats)
         with self.server() as server:
-            middle, late = asyncio.run(_timed(delays.at_rate(server, 0.3 * capacity, self.seconds)))
-        self.tell("delay at 30 % of capacity, p50", Measured(middle))
-        self.tell("delay at 30 % of capacity, p99", Measured(late))
+            return asyncio.run(_timed(delays.at_rate(server, SHARE * capacity, self.seconds)))
 
     async def rate(self, load: Awaitable[Load], echo: servers.Running | None = None) -> Measured:
         """Of what begins now; with an echo, in turn with it."""

@@ -66,8 +66,7 @@ async def chat(ports: dict[str, int], per_second: float) -> None:
     while await loop.run_in_executor(None, sys.stdin.readline):
         going.cancel()
         await steady.settled()
-        print(percentile(steady.delays, 99) * 1000, flush=True)
-        steady.delays.clear()
+        print(percentile(steady.take(), 99) * 1000, flush=True)
         going = asyncio.ensure_future(steady.chat(float("inf")))
     going.cancel()
     await steady.close()

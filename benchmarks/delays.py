@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 import statistics
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from benchmarks.loads import TEXT, close, fresh
 from benchmarks.machine import PATIENCE, TAKEN, Theft
-from benchmarks.rates import WARM_UP
+from benchmarks.rates import SETTLE, WARM_UP, Load, piece
 from benchmarks.servers import Running
 from benchmarks.speakers import DIGITS, Speaker, connect_user
 
 TICK = 0.002
 """Seconds between two bursts."""
+PAIRS = 100
 
 
 class Steady:
     """Pairs that chat at one rate together, whatever becomes of their messages.
 
     Attributes:
+        per_second: messages.
         delays: seconds from the writing of each message to the reading of its push, as they come.
     """
 
     def __init__(self, per_second: float) -> None:
+        self.per_second = per_second
         self.delays: list[float] = []
-        self._per_second = per_second
         self._number = itertools.count()
         self._pairs: list[tuple[Speaker, bytes, bytes, deque[float]]] = []
         self._speakers: list[Speaker] = []
@@ -54,7 +60,7 @@ class Steady:
         turns = itertools.cycle(self._pairs)
         begun, sent = time.perf_counter(), 0
         while (now := time.perf_counter()) < begun + seconds:
-            due = int((now - begun) * self._per_second)
+            due = int((now - begun) * self.per_second)
             for sender, head, tail, under_way in itertools.islice(turns, due - sent):
                 under_way.append(time.perf_counter())
                 sender.transport.write(b"%b%0*d%b" % (head, DIGITS, next(self._number), tail))
@@ -66,6 +72,11 @@ class Steady:
         while any(under_way for *_, under_way in self._pairs):
             await asyncio.sleep(0.01)
 
+    def take(self) -> list[float]:
+        """The delays since the last call."""
+        taken, self.delays = self.delays, []
+        return taken
+
     async def close(self) -> None:
         """Ends it."""
         await close(self._speakers)
@@ -76,28 +87,85 @@ def percentile(delays: list[float], hundredth: int) -> float:
     return statistics.quantiles(delays, n=100)[hundredth - 1]
 
 
-async def at_rate(
-    server: Running, per_second: float, seconds: float, pairs: int = 100
-) -> tuple[float, float]:
-    """Milliseconds, p50 and p99, half of the pairs of document 001, half of 004; see `loads.rates`."""
-    steady = Steady(per_second)
+class Delays(NamedTuple):
+    """What came out.
+
+    Attributes:
+        middle, late: p50 and p99, milliseconds.
+        per_second: messages, at which they came to that.
+    """
+
+    middle: float
+    late: float
+    per_second: float
+
+
+async def at_rate(server: Running, per_second: float, seconds: float) -> Delays:
+    """At one rate; half of the pairs of document 001, half of 004."""
+
+    async def pace() -> float:
+        return per_second
+
+    return await measured(await _pairs(server), pace, seconds)
+
+
+async def at_share(server: Running, share: float, full: Awaitable[Load], seconds: float) -> Delays:
+    """Likewise, at a share of what the machine can do just then.
+
+    For a second another server takes all that it can and this one stands still, then the other way round, and
+    this one has that share of it. Of what the machine could do a minute before it would be another share.
+
+    Args:
+        full: begins to keep the other server busy.
+    """
+    steady = await _pairs(server)
+    load = await full
+
+    async def pace() -> float:
+        os.kill(server.pid, signal.SIGSTOP)
+        load.go_on()
+        try:
+            await asyncio.sleep(SETTLE)
+            can = await piece(load, 1.0)
+        finally:
+            load.hold()
+            os.kill(server.pid, signal.SIGCONT)
+        await asyncio.sleep(SETTLE)
+        return share * can.frames / can.took
+
+    try:
+        return await measured(steady, pace, seconds)
+    finally:
+        load.go_on()
+        await load.end()
+
+
+async def _pairs(server: Running) -> Steady:
+    steady = Steady(0.0)
     for format in ("protobuf", "jsonline"):
-        await steady.connect(server.ports, format, pairs // 2)
+        await steady.connect(server.ports, format, PAIRS // 2)
+    return steady
+
+
+async def measured(steady: Steady, pace: Callable[[], Awaitable[float]], seconds: float) -> Delays:
+    """What becomes of a pace that is asked for before each second; closes the pairs."""
+    steady.per_second = await pace()
     await steady.chat(WARM_UP)
     await steady.settled()
-    every: list[float] = []
-    undisturbed: list[float] = []
+    steady.take()
     wanted, left = max(1, round(seconds)), PATIENCE * max(1, round(seconds))
-    while wanted and left:
-        steady.delays.clear()
+    each = seconds / wanted
+    every: list[list[float]] = []
+    undisturbed: list[list[float]] = []
+    while len(undisturbed) < wanted and len(every) < left:
         theft = Theft()
-        await steady.chat(seconds / max(1, round(seconds)))
+        steady.per_second = await pace()
+        await steady.chat(each)
         await steady.settled()
-        left -= 1
-        every += steady.delays
+        every.append(steady.take())
         if theft.share <= TAKEN:
-            wanted -= 1
-            undisturbed += steady.delays
+            undisturbed.append(every[-1])
     await steady.close()
-    delays = every if wanted else undisturbed
-    return percentile(delays, 50) * 1000, percentile(delays, 99) * 1000
+    counted = undisturbed if len(undisturbed) == wanted else every
+    delays = [delay * 1000 for some in counted for delay in some]
+    return Delays(percentile(delays, 50), percentile(delays, 99), len(delays) / (each * len(counted)))

@@ -73,6 +73,7 @@ FIGURES = {
     "fan-out to 1,000": Figure("deliveries/s", ECHO, 3.0),
     "delay at 30 % of capacity, p50": Figure("ms", "", 3.0, at_most=True),
     "delay at 30 % of capacity, p99": Figure("ms", "", 15.0, at_most=True),
+    "delay at 30 % of capacity, messages": Figure("messages/s"),
     "qdatastream idle session": Figure("KiB", "", 4.0, at_most=True),
     "jsonline idle session": Figure("KiB", "", 4.0, at_most=True),
     "protobuf idle session": Figure("KiB", "", 11.0, at_most=True),

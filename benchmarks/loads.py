@@ -105,6 +105,16 @@ async def one_to_one(server: Running, format: str, window: int = 16, pairs: int 
     return Load(server.pid, receivers, lambda: windows.end(senders + receivers))
 
 
+async def mixed(server: Running, window: int = 16, pairs: int = 100) -> Load:
+    """As `one_to_one`, half of the pairs of document 001, half of 004."""
+    halves = [await one_to_one(server, format, window, pairs // 2) for format in ("protobuf", "jsonline")]
+
+    async def end() -> None:
+        await asyncio.gather(*(half.end() for half in halves))
+
+    return Load(server.pid, [speaker for half in halves for speaker in half.counters], end)
+
+
 async def fan_out(server: Running, members: int) -> Load:
     """Deliveries into a group of both formats, one sender with four messages under way."""
     ports, users = server.ports, fresh(members)

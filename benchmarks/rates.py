@@ -45,9 +45,9 @@ class Load:
         silent: bool = True,
     ) -> None:
         self.pid = pid
-        self._silent = silent
+        self.counters = counters
         self.end = end
-        self._counters = counters
+        self._silent = silent
 
     @property
     def frames(self) -> int:
@@ -56,13 +56,13 @@ class Load:
         Raises:
             RuntimeError: one of the connections is lost.
         """
-        if any(counter.transport.is_closing() for counter in self._counters):
+        if any(counter.transport.is_closing() for counter in self.counters):
             raise RuntimeError("a connection was lost")
-        return sum(counter.frames for counter in self._counters)
+        return sum(counter.frames for counter in self.counters)
 
     def sign_of_life(self) -> None:
         """Of those who only listen."""
-        for counter in self._counters if self._silent else ():
+        for counter in self.counters if self._silent else ():
             counter.sign_of_life()
 
     def hold(self) -> None:
@@ -134,11 +134,12 @@ async def _round(loads: list[Load], seconds: float, *, backwards: bool) -> list[
                     other.hold()
             load.go_on()
             await asyncio.sleep(SETTLE)
-        pieces.append(await _piece(load, seconds))
+        pieces.append(await piece(load, seconds))
     return pieces[::-1] if backwards else pieces
 
 
-async def _piece(load: Load, seconds: float) -> Piece:
+async def piece(load: Load, seconds: float) -> Piece:
+    """Counts what comes now."""
     frames, begun, taken = load.frames, time.perf_counter(), stolen()
     used, own = cpu_seconds(load.pid), time.process_time()
     await asyncio.sleep(seconds)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from benchmarks import delays
 from benchmarks.chart import chart
 from benchmarks.figures import ECHO, Measured, summed_up, table
 from benchmarks.soak import MIB, Ear, Soak, _grown
@@ -41,6 +43,49 @@ class Table(SynchronousTestCase):
         words = [element.text for element in drawn.iter() if element.tag.endswith("text")]
         self.assertIn(STORM, words)
         self.assertNotIn(ECHO, words)
+
+
+class Pairs(delays.Steady):
+    """Whose messages take a millisecond for each of a thousand a second."""
+
+    async def chat(self, seconds: float) -> None:
+        self.delays += [self.per_second * 1e-6] * round(self.per_second * seconds)
+
+    async def settled(self) -> None:
+        """They are."""
+
+
+class Delayed(SynchronousTestCase):
+    def test_each_piece_has_a_pace_of_its_own(self) -> None:
+        paces = iter([9000.0, 1000.0, 2000.0, 3000.0])
+
+        async def pace() -> float:
+            return next(paces)
+
+        self.patch(delays, "Theft", lambda: Untouched())
+        found = asyncio.run(delays.measured(Pairs(0.0), pace, 3.0))
+        self.assertEqual(found.per_second, 2000.0)  # the first was for warming up
+        self.assertAlmostEqual(found.middle, 2.5, delta=0.51)
+        self.assertAlmostEqual(found.late, 3.0)
+        self.assertEqual([*paces], [])
+
+    def test_what_the_host_disturbed_is_measured_again(self) -> None:
+        paces = iter([500.0, 1000.0, 9000.0, 1000.0])
+        thefts = iter([0.0, 0.5, 0.0])
+
+        async def pace() -> float:
+            return next(paces)
+
+        self.patch(delays, "Theft", lambda: Untouched(next(thefts)))
+        found = asyncio.run(delays.measured(Pairs(0.0), pace, 2.0))
+        self.assertEqual((found.per_second, round(found.late, 3)), (1000.0, 1.0))
+
+
+class Untouched:
+    """A host that took so much, and nothing by default."""
+
+    def __init__(self, share: float = 0.0) -> None:
+        self.share = share
 
 
 class Soaking(SynchronousTestCase):
