@@ -135,9 +135,7 @@ class Hub:
             store, self.registry, self.spawn, self._session_started, self._session_closed, clock
         )
         only_friends = settings.friends.presence
-        self.presence = Presence(
-            store, directory, bus, self.registry, wall_time, self.spawn, clock, only_friends
-        )
+        self.presence = Presence(directory, bus, self.registry, wall_time, self.spawn, clock, only_friends)
         self.friends = Friends(directory, self.presence, wall_time, clock.seconds, settings.friends)
         self.messages = Messages(store, bus, settings.messages, self.friends.may_type)
         self.calls = Calls(

@@ -20,7 +20,7 @@ from imserver.model.presence import (
     UserPresence,
 )
 from imserver.services.delivery import LiveSession, Spawn
-from imserver.services.ports import Bus, Directory, Store
+from imserver.services.ports import Bus, Directory
 from imserver.services.ports.friends import Circle
 from imserver.services.registry import Registry
 from imserver.services.together import together
@@ -62,7 +62,6 @@ class Presence:
 
     def __init__(
         self,
-        store: Store,
         directory: Directory,
         bus: Bus,
         registry: Registry[LiveSession],
@@ -71,7 +70,6 @@ class Presence:
         clock: IReactorTime,
         friends_only: bool = False,
     ) -> None:
-        self._store = store
         self._directory = directory
         self._bus = bus
         self._registry = registry
@@ -130,8 +128,8 @@ class Presence:
 
         Whom one has blocked is left out; who has blocked one is offline, and was never seen.
         """
-        circle = await self._directory.circle(principal.user)
-        known = await self._contacts(principal.user, circle, MAX_LISTED)
+        circle = await self._directory.circle(principal.user, MAX_LISTED)
+        known = self._contacts(circle)
         known -= circle.blocks
         known.add(principal.user)
         if command.users:
@@ -153,10 +151,7 @@ class Presence:
 
     async def near(self, one: str, other: str) -> bool:
         """Whether two users see each other's presence."""
-        circle = await self._directory.circle(one)
-        if other in circle.blocks or other in circle.blocked_by:
-            return False
-        return other in await self._contacts(one, circle, QUIET_MEMBERS)
+        return other in self._seeing(await self._directory.circle(one, QUIET_MEMBERS))
 
     def turned(self, one: str, other: str, near: bool) -> None:
         """Two users see each other from now on, or not any more: each is told how the other one looks."""
@@ -182,15 +177,12 @@ class Presence:
         ranks = await self._attendance.ranks(users) if users else ()
         return {user: _STATES[rank] for user, rank in zip(users, ranks, strict=True)}
 
-    async def _contacts(self, user: str, circle: Circle, largest_group: int) -> set[str]:
-        contacts = set(circle.friends)
-        contacts.discard(user)
-        if self._friends_only:
-            return contacts
-        contacts.update(await self._store.partners(user))
-        contacts.update(await self._directory.companions(user, largest_group))
-        contacts.discard(user)
-        return contacts
+    def _contacts(self, circle: Circle) -> set[str]:
+        return set(circle.friends if self._friends_only else circle.friends | circle.met)
+
+    def _seeing(self, circle: Circle) -> set[str]:
+        """Whoever sees the user, and is seen."""
+        return self._contacts(circle) - circle.blocks - circle.blocked_by
 
     # Telling
 
@@ -244,9 +236,7 @@ class Presence:
 
     async def _show_all(self, user: str) -> None:
         """Tells a user's sessions here of everybody who is to be seen, or was a while ago."""
-        circle = await self._directory.circle(user)
-        contacts = await self._contacts(user, circle, QUIET_MEMBERS)
-        seen = sorted(contacts - circle.blocks - circle.blocked_by)
+        seen = sorted(self._seeing(await self._directory.circle(user, QUIET_MEMBERS)))
         states = await self._states(seen)
         offline = [one for one, state in states.items() if state is PresenceState.OFFLINE]
         last = await self._directory.last_seen(offline) if offline else {}
@@ -276,16 +266,13 @@ class Presence:
                     if user in self._again:
                         continue
                     return
-                circle = await self._directory.circle(user)
-                contacts = await self._contacts(user, circle, QUIET_MEMBERS)
-                contacts -= circle.blocks
-                contacts -= circle.blocked_by
+                viewers = self._seeing(await self._directory.circle(user, QUIET_MEMBERS))
                 rank, announced = await self._attendance.standing(user)
                 if rank == announced:
                     if user in self._again:
                         continue
                     return
-                self._bus.publish(sorted(contacts), PresenceChanged(user, _STATES[rank], self._wall_time()))
+                self._bus.publish(sorted(viewers), PresenceChanged(user, _STATES[rank], self._wall_time()))
                 await self._attendance.announced(user, rank)
         except ImError as error:
             self.log.warn("presence not told: {code}", code=error.code)

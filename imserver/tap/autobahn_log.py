@@ -21,6 +21,6 @@ def _named(function: Any) -> str:
 
 def defer_texts() -> None:
     """For this process; where Autobahn has no such functions any more, nothing is changed."""
-    for name, instead in (("hltype", _named), ("hlval", _plain)):
+    for name, instead in (("hltype", _named), ("hlval", _plain), ("pformat", _plain)):
         if hasattr(protocol, name):
             setattr(protocol, name, instead)

@@ -310,7 +310,7 @@ class BlockSuite(Befriending):
         self.block("alice", "bob")
         self.assertEqual(ErrorCode.FORBIDDEN, self.refused("bob", recipient="alice", client_id="c"))
         self.assertEqual(([], []), (self.texts("alice"), self.texts("bob")))
-        self.assertEqual([], list(self.wait_for(self.cellar.store.partners("bob"))))
+        self.assertEqual(set(), self.wait_for(self.cellar.directory.circle("bob")).met)
         self.unblock("alice", "bob")
         self.assertEqual(1, self.send("bob", "another", recipient="alice", client_id="c").seq)
 

@@ -341,19 +341,22 @@ class NamesSuite(CellarCase):
         self.assertEqual(("single_alice_bob", "bob", ""), (found.canonical, found.peer, found.group))
         self.assertEqual(["alice", "bob"], sorted(found.members))
         self.assertEqual(ErrorCode.CONVERSATION_NOT_FOUND, self.error_of(store.resolve("alice", "ours")))
-        self.assertEqual([], list(self.wait_for(store.partners("alice"))))
+        self.assertEqual(set(), self.wait_for(self.cellar.directory.circle("alice")).met)
         self.add_group("team", "alice", "bob")
         found = self.wait_for(store.resolve("alice", "team"))
         self.assertEqual(("group_team", "", "team"), (found.canonical, found.peer, found.group))
         self.assertEqual(["alice", "bob"], sorted(found.members))
         self.assertEqual(ErrorCode.FORBIDDEN, self.error_of(store.resolve("carol", group="team")))
 
-    def test_partners_are_those_one_has_a_single_conversation_with(self) -> None:
+    def test_one_has_met_those_with_whom_there_is_a_single_conversation(self) -> None:
         self.send("alice", recipient="bob")
         self.send("carol", recipient="alice")
         self.send("alice", recipient="alice")
-        self.assertEqual(["bob", "carol"], sorted(self.wait_for(self.cellar.store.partners("alice"))))
-        self.assertEqual(["alice"], list(self.wait_for(self.cellar.store.partners("bob"))))
+        self.add_group("two", "bob", "dave")
+        circle = self.cellar.directory.circle
+        self.assertEqual({"bob", "carol"}, self.wait_for(circle("alice")).met)
+        self.assertEqual({"alice"}, self.wait_for(circle("bob")).met)
+        self.assertEqual({"alice", "dave"}, self.wait_for(circle("bob", 2)).met)
 
 
 class HistorySuite(CellarCase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import combinations, cycle, islice
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Final
 
 SMALLEST = 1 << 20
@@ -15,8 +16,9 @@ HIGH: Final = 29
 """What a hash has above these bits says the rest: six bits which PROBE, then thrice six which other bytes of
 the 64 around the one that the bits below name."""
 
-Layer = tuple[bytearray, int]
-"""(bytes, mask of a hash's bits that number them)"""
+Layer = tuple[mmap, int]
+"""(bytes, mask of a hash's bits that number them). The kernel makes pages of them as they are touched: all
+8 MiB of a bytearray at once kept everybody waiting for 20 ms."""
 
 
 class Bloom:
@@ -66,7 +68,7 @@ class Bloom:
         if self._room <= 0:
             size = min(len(self.layers[-1][0]) * 8, LARGEST) if self.layers else self._first
             if not self.layers or size > len(self.layers[-1][0]):
-                self.layers.append((bytearray(size), size - 1))
+                self.layers.append((empty(size), size - 1))
                 grown = True
             self._room = size // (2 if size == LARGEST else 4)
         self._room -= count
@@ -74,6 +76,11 @@ class Bloom:
 
     def __contains__(self, value: int) -> bool:
         return any(is_in(layer, value) for layer in self.layers)
+
+
+def empty(size: int) -> mmap:
+    """So many bytes, all 0."""
+    return mmap(-1, size, flags=MAP_PRIVATE | MAP_ANONYMOUS)
 
 
 def is_in(layer: Layer, value: int) -> bool:

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
+from mmap import mmap
 from struct import Struct
 from typing import Any, Final
 
-from imserver.backends.embedded.bloom import HIGH, LARGEST, PROBES, Bloom, Layer, is_in
+from imserver.backends.embedded.bloom import HIGH, LARGEST, PROBES, Bloom, Layer, empty, is_in
 from imserver.backends.embedded.client_ids import COMPACT, Parts, Row, find, single_rows
 
 SPAN_SECONDS = 12 * 3600.0
@@ -108,8 +109,8 @@ class Dedupe:
         self._looks = 0  # since the tail was cut
         self.blooms: dict[int, Bloom] = {}
         self.unread: set[int] = set()
-        self._layers: list[tuple[int, list[bytearray]]] = []  # all filters' layers, by their masks
-        self.filling: Layer = (bytearray(1), 0)
+        self._layers: list[tuple[int, list[mmap]]] = []  # all filters' layers, by their masks
+        self.filling: Layer = (empty(1), 0)
         self.seconds = seconds
         self._together_from = together_from
         self._bucket = -1
@@ -309,7 +310,7 @@ class Dedupe:
         self._renew_layers()
 
     def _renew_layers(self) -> None:
-        sizes: dict[int, list[bytearray]] = {}
+        sizes: dict[int, list[mmap]] = {}
         for bloom in self.blooms.values():
             for layer, mask in bloom.layers:
                 sizes.setdefault(mask, []).append(layer)

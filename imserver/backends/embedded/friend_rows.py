@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -23,7 +23,7 @@ from imserver.model.friends import (
     Standing,
 )
 from imserver.services.ports import Change
-from imserver.services.ports.friends import Circle, FriendLimits
+from imserver.services.ports.friends import FriendLimits
 
 _COUNT_FRIENDS = (
     "SELECT (SELECT count(*) FROM friendships WHERE a = ?1) + (SELECT count(*) FROM friendships WHERE b = ?1)"
@@ -45,11 +45,15 @@ _BLOCKED = (
     "SELECT u.name, k.at, k.blocked FROM blocks k JOIN users u ON u.no = k.blocked"
     " WHERE k.user_no = ? ORDER BY u.name"
 )
-_CIRCLE = (
+_AROUND = (
     "SELECT 0, u.name FROM friendships f JOIN users u ON u.no = f.b WHERE f.a = ?1"
     " UNION ALL SELECT 0, u.name FROM friendships f JOIN users u ON u.no = f.a WHERE f.b = ?1"
     " UNION ALL SELECT 1, u.name FROM blocks k JOIN users u ON u.no = k.blocked WHERE k.user_no = ?1"
     " UNION ALL SELECT 2, u.name FROM blocks k JOIN users u ON u.no = k.user_no WHERE k.blocked = ?1"
+    " UNION ALL SELECT 3, u.name FROM pairs p JOIN users u ON u.no = p.b WHERE p.a = ?1"
+    " UNION ALL SELECT 3, u.name FROM pairs p JOIN users u ON u.no = p.a WHERE p.b = ?1"
+    " UNION ALL SELECT 4, g.gid FROM memberships m JOIN groups g ON g.no = m.no"
+    " WHERE m.user_no = ?1 AND m.left_pos IS NULL AND g.deleted_at IS NULL"
 )
 
 
@@ -243,10 +247,25 @@ def list_of(connection: sqlite3.Connection, user_no: int) -> FriendList:
     )
 
 
-def circle_of(connection: sqlite3.Connection, user_no: int) -> Circle:
-    """See `ports.friends.Circle`."""
-    found: tuple[list[str], list[str], list[str]] = ([], [], [])
-    for which, name in connection.execute(_CIRCLE, (user_no,)):
+class Around(NamedTuple):
+    """What is near a user.
+
+    Attributes:
+        friends, blocks, blocked_by: see `ports.friends.Circle`.
+        partners: with whom there is a single conversation, the user as well.
+        groups: ids of the user's groups.
+    """
+
+    friends: list[str]
+    blocks: list[str]
+    blocked_by: list[str]
+    partners: list[str]
+    groups: list[str]
+
+
+def around(connection: sqlite3.Connection, user_no: int) -> Around:
+    """Looked up at once: it is done whenever a user comes or goes."""
+    found = Around([], [], [], [], [])
+    for which, name in connection.execute(_AROUND, (user_no,)):
         found[which].append(name)
-    friends, blocks, blocked_by = map(frozenset, found)
-    return Circle(friends, blocks, blocked_by)
+    return found

@@ -93,12 +93,20 @@ class Friends:
         return found
 
     @guarded
-    async def circle(self, user: str) -> Circle:
+    async def circle(self, user: str, largest_group: int = 0) -> Circle:
         """See `FriendDirectory.circle`."""
-        owner = self._core.state.user(user)
+        state = self._core.state
+        owner = state.user(user)
         if owner is None:
-            return Circle(frozenset(), frozenset(), frozenset())
-        return rows.circle_of(self._core.reader, owner.no)
+            return Circle(frozenset(), frozenset(), frozenset(), frozenset())
+        around = rows.around(self._core.reader, owner.no)
+        met = set(around.partners)
+        for gid in around.groups:
+            group = state.group(gid)
+            if group is not None and owner.no in group.members and len(group.members) <= largest_group:
+                met.update([member.name for member in group.members.values()])
+        met.discard(owner.name)
+        return Circle(*map(frozenset, (around.friends, around.blocks, around.blocked_by, met)))
 
     @guarded
     async def are_apart(self, one: str, other: str) -> bool:

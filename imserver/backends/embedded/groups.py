@@ -39,15 +39,6 @@ class Groups:
         """See `Directory.groups_of`."""
         return [_without_members(group) for group in self._of(user)]
 
-    @guarded
-    async def companions(self, user: str, largest_group: int) -> set[str]:
-        """See `Directory.companions`."""
-        found: set[str] = set()
-        for group in self._of(user):
-            if len(group.members) <= largest_group:
-                found.update([member.name for member in group.members.values()])
-        return found
-
     def _of(self, user: str) -> list[GroupState]:
         """A user's groups, by id."""
         state = self._core.state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from imserver.backends.embedded.appends import Appender
@@ -139,17 +138,3 @@ class EmbeddedStore:
     async def calls(self, user: str, after: str, limit: int) -> CallPage:
         """See `Store.calls`."""
         return await self._calls.calls(user, after, limit)
-
-    @guarded
-    async def partners(self, user: str) -> Sequence[str]:
-        """See `Store.partners`."""
-        asker = self._core.state.user(user)
-        if asker is None:
-            return []
-        rows = self._core.reader.execute(
-            "SELECT u.name FROM pairs p JOIN users u ON u.no = p.b WHERE p.a = ?1 AND p.b <> ?1"
-            " UNION SELECT u.name FROM pairs p JOIN users u ON u.no = p.a WHERE p.b = ?1 AND p.a <> ?1"
-            " ORDER BY 1",
-            (asker.no,),
-        )
-        return [name for (name,) in rows]

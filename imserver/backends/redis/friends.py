@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imserver.backends.redis.core import Core
+from imserver.backends.redis.groups import companions
 from imserver.backends.redis.scripts import Script, lua
 from imserver.model.accounts import Principal
 from imserver.model.errors import ErrorCode, ImError
@@ -94,10 +95,14 @@ class Friends:
             [BlockedUser(name, at) for name, at in _times(blocked)],
         )
 
-    async def circle(self, user: str) -> Circle:
+    async def circle(self, user: str, largest_group: int = 0) -> Circle:
         """See `FriendDirectory.circle`."""
         found = await self._core.redis.script(_CIRCLE, args=(user,))
-        return Circle(*(frozenset(name.decode() for name in names) for names in found))
+        friends, blocks, blocked_by, met = ({name.decode() for name in names} for names in found)
+        if largest_group:
+            met |= await companions(self._core, user, largest_group)
+        met.discard(user)
+        return Circle(*map(frozenset, (friends, blocks, blocked_by, met)))
 
     async def are_apart(self, one: str, other: str) -> bool:
         """See `FriendDirectory.are_apart`."""

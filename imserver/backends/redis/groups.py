@@ -42,25 +42,9 @@ class Groups:
 
     async def groups_of(self, user: str) -> list[Group]:
         """See `Directory.groups_of`."""
-        found = [_group(row) for row in await self._core.redis.script(_OF, args=(user,))]
+        found = await _of(self._core, user)
         found.sort(key=lambda group: group.group.encode())
         return found
-
-    async def companions(self, user: str, largest_group: int) -> set[str]:
-        """See `Directory.companions`."""
-        groups = await self.groups_of(user)
-        small = [group.group for group in groups if group.member_count <= largest_group]
-        # Each by a command of its own: others have their turn between large ones.
-        found: set[str] = set()
-        for members in await together(self._members, small):
-            found.update([name.decode() for name in members])
-        return found
-
-    async def _members(self, group: str) -> list[bytes]:
-        members: list[bytes] = await self._core.redis.call(
-            "ZRANGE", self._core.redis.prefix + "gm:" + group, 0, -1
-        )
-        return members
 
     async def groups(self, after: str, limit: int) -> list[Group]:
         """See `Directory.groups`."""
@@ -120,6 +104,25 @@ class Groups:
         if isinstance(reply, bytes) and reply:
             raise ImError(*_REFUSALS[reply])
         return reply
+
+
+async def companions(core: Core, user: str, largest_group: int) -> set[str]:
+    """The members of those of a user's groups that have no more than so many; the user too, if any."""
+
+    async def members_of(group: str) -> list[bytes]:
+        members: list[bytes] = await core.redis.call("ZRANGE", core.redis.prefix + "gm:" + group, 0, -1)
+        return members
+
+    small = [group.group for group in await _of(core, user) if group.member_count <= largest_group]
+    # Each by a command of its own: others have their turn between large ones.
+    found: set[str] = set()
+    for members in await together(members_of, small):
+        found.update([name.decode() for name in members])
+    return found
+
+
+async def _of(core: Core, user: str) -> list[Group]:
+    return [_group(row) for row in await core.redis.script(_OF, args=(user,))]
 
 
 def _group(row: Sequence[Any]) -> Group:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -105,12 +105,6 @@ class Inboxes:
             return Conversation(group_name(gid), group_name(gid), "", gid, members)
         canonical = single_name(user, peer)
         return Conversation(canonical, (target if own else name) or canonical, peer, "", members)
-
-    async def partners(self, user: str) -> Sequence[str]:
-        """See `Store.partners`."""
-        redis = self._core.redis
-        found = await redis.call("SMEMBERS", f"{redis.prefix}pt:{user}")
-        return sorted(peer.decode() for peer in found if peer.decode() != user)
 
 
 def _cut(found: list[Any], more: bool, limit: int, max_bytes: int, reader: str, *, with_seq: bool) -> _Rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from imserver.backends.redis.appends import Appender
@@ -147,7 +146,3 @@ class RedisStore:
     async def calls(self, user: str, after: str, limit: int) -> CallPage:
         """See `Store.calls`."""
         return await self._calls.calls(user, after, limit)
-
-    async def partners(self, user: str) -> Sequence[str]:
-        """See `Store.partners`."""
-        return await self._inboxes.partners(user)

@@ -87,9 +87,6 @@ class Directory(FriendDirectory, Protocol):
     async def groups_of(self, user: str) -> list[Group]:
         """The user's groups without their member lists, by id."""
 
-    async def companions(self, user: str, largest_group: int) -> set[str]:
-        """The members of those of the user's groups that have no more than so many; the user too, if any."""
-
     async def groups(self, after: str, limit: int) -> list[Group]:
         """Groups with id > after in byte order, without their member lists."""
 

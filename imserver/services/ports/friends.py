@@ -37,17 +37,19 @@ class FriendLimits(Struct, frozen=True):
 
 
 class Circle(Struct, frozen=True):
-    """Whom a user is near to, and far from.
+    """Whom a user is near to, and far from; the user is in none of these.
 
     Attributes:
         friends: the user's friends, blocked or not.
         blocks: whom the user has blocked.
         blocked_by: who has blocked the user.
+        met: with whom the user shares a single conversation, or a small group.
     """
 
     friends: frozenset[str]
     blocks: frozenset[str]
     blocked_by: frozenset[str]
+    met: frozenset[str]
 
 
 class FriendDirectory(Protocol):
@@ -86,8 +88,12 @@ class FriendDirectory(Protocol):
     async def list_friends(self, user: str) -> FriendList:
         """See `model.friends.FriendList`."""
 
-    async def circle(self, user: str) -> Circle:
-        """See `Circle`; empty for a user without an account."""
+    async def circle(self, user: str, largest_group: int = 0) -> Circle:
+        """See `Circle`; empty for a user without an account.
+
+        Args:
+            largest_group: members of a group that counts as small.
+        """
 
     async def are_apart(self, one: str, other: str) -> bool:
         """Whether either of two users has blocked the other; a look into memory. False without an account."""

@@ -170,6 +170,3 @@ class Store(Protocol):
         Raises:
             ImError: BAD_REQUEST for a cursor that was never given out.
         """
-
-    async def partners(self, user: str) -> Sequence[str]:
-        """Users with whom a single conversation exists."""

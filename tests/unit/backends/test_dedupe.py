@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from mmap import mmap
 from random import Random
 
 from hypothesis import given, settings
@@ -147,7 +148,7 @@ class DedupeTest(SynchronousTestCase):
         self.assertEqual([BUCKET + (1 << 32) + 1], [*self.dedupe.blooms])
         self.assertEqual([False, False, True], [self.dedupe.may_know(hashed) for hashed in (9, 7, 5)])
 
-    def layers(self) -> list[bytearray]:
+    def layers(self) -> list[mmap]:
         """Those of all filters."""
         return [layer for _, layers in self.dedupe._layers for layer in layers]
 
@@ -248,7 +249,7 @@ class DedupeTest(SynchronousTestCase):
         self.assertTrue(all(value in bloom for value in values))
         if values:
             (layer, mask) = bloom.layers[0]
-            touched = {at >> 6 for at, bits in enumerate(layer) if bits}
+            touched = {at >> 6 for at, bits in enumerate(layer[:]) if bits}
             self.assertEqual({(value & mask) >> 6 for value in values}, touched, "a line each")
 
     def test_few_get_through_a_full_layer(self) -> None:
@@ -274,7 +275,7 @@ class DedupeTest(SynchronousTestCase):
         self.accept((1 << 22) + 2, 7, AT + SPAN_SECONDS)
         self.assertEqual([1 << 20, 1 << 23, 1 << 20], [len(layers) for layers in self.firsts()])
 
-    def firsts(self) -> list[bytearray]:
+    def firsts(self) -> list[mmap]:
         """Each filter's first layer."""
         return [bloom.layers[0][0] for bloom in self.dedupe.blooms.values()]
 

@@ -108,10 +108,10 @@ class KilledTest(OwnServer):
             store.mark_read(bob, MarkRead((sent.message_id,))),
             store.resolve("bob", recipient="alice"),
             store.calls("bob", "", 10),
-            store.partners("bob"),
             directory.account("bob"),
             directory.group("g"),
             directory.circle("bob"),
+            directory.circle("bob", 9),
         ):
             self.assertEqual(ErrorCode.UNAVAILABLE, self.error_of(waiting))
         self.server.start()

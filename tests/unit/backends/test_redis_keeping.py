@@ -314,7 +314,7 @@ class OddIdsTest(Keeping):
         self.send("*", "all", group="gv:x")
         for number, user in enumerate(users[1:], 1):
             self.assertEqual([(1, f"{number}"), (2, "all")], self.texts(user), user)
-        self.assertEqual(sorted(users[1:]), sorted(self.wait_for(self.cellar.store.partners("a"))))
+        self.assertEqual({*users[1:]}, self.wait_for(self.cellar.directory.circle("a")).met)
         self.assertEqual(ErrorCode.USER_NOT_FOUND, self.refused("a", recipient="ib:a"))
         self.assertEqual(ErrorCode.CONVERSATION_NOT_FOUND, self.refused("a", group="x"))
         self.send("a", "everybody", broadcast=True, role=Role.ADMIN)

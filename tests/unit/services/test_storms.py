@@ -192,7 +192,7 @@ class Seen(HubCase):
         peer, users = self.friends_of_alice(3)
         circle = self.cellar.directory.circle
         away = ImError(ErrorCode.UNAVAILABLE, "the message store did not answer")
-        self.patch(self.cellar.directory, "circle", lambda user: fail(away))
+        self.patch(self.cellar.directory, "circle", lambda user, largest_group=0: fail(away))
         self.hub.presence.refresh()
         self.settle()
         self.assertEqual(peer.events, [])

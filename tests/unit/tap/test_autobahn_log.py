@@ -14,13 +14,14 @@ protocol: Any = _protocol
 
 class DeferTexts(SynchronousTestCase):
     def setUp(self) -> None:
-        for name in ("hltype", "hlval"):
+        for name in ("hltype", "hlval", "pformat"):
             self.patch(protocol, name, getattr(protocol, name))
 
     def test_names_are_plain_and_values_stay_what_they_are(self) -> None:
         defer_texts()
         value = object()
         self.assertIs(protocol.hlval(value, color="green"), value)
+        self.assertIs(protocol.pformat(value), value)
         self.assertEqual(protocol.hltype(self.setUp), "DeferTexts.setUp")
         self.assertIn("object", protocol.hltype(value))
 
